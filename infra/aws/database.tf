@@ -1,0 +1,92 @@
+# PostgreSQL for predictions (database quire) and for MLflow's tracking and registry (database mlflow).
+
+resource "aws_db_subnet_group" "this" {
+  name       = local.name
+  subnet_ids = aws_subnet.private[*].id
+}
+
+resource "aws_db_parameter_group" "this" {
+  name   = local.name
+  family = "postgres16"
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+
+  parameter {
+    name  = "log_statement"
+    value = "ddl"
+  }
+
+  parameter {
+    name  = "log_min_duration_statement"
+    value = "1000"
+  }
+}
+
+# The password is made while applying and stands only in the secret: neither the plan nor the state holds it.
+module "password" {
+  source = "./password"
+}
+
+resource "aws_db_instance" "this" {
+  identifier     = local.name
+  engine         = "postgres"
+  engine_version = "16"
+  instance_class = var.database_instance_class
+
+  db_name             = "quire"
+  username            = "quire"
+  password_wo         = module.password.value
+  password_wo_version = var.database_password_version
+
+  allocated_storage     = 20
+  max_allocated_storage = 100
+  storage_type          = "gp3"
+  storage_encrypted     = true
+  kms_key_id            = aws_kms_key.this.arn
+
+  db_subnet_group_name                = aws_db_subnet_group.this.name
+  vpc_security_group_ids              = [aws_security_group.database.id]
+  parameter_group_name                = aws_db_parameter_group.this.name
+  publicly_accessible                 = false
+  iam_database_authentication_enabled = true
+  multi_az                            = var.environment == "prod"
+  ca_cert_identifier                  = "rds-ca-rsa2048-g1"
+
+  backup_retention_period         = 14
+  backup_window                   = "02:00-02:30"
+  maintenance_window              = "sun:04:00-sun:04:30"
+  copy_tags_to_snapshot           = true
+  auto_minor_version_upgrade      = true
+  enabled_cloudwatch_logs_exports = ["postgresql", "upgrade"]
+  performance_insights_enabled    = true
+  performance_insights_kms_key_id = aws_kms_key.this.arn
+
+  deletion_protection       = var.protect
+  skip_final_snapshot       = !var.protect
+  final_snapshot_identifier = var.protect ? "${local.name}-final" : null
+}
+
+locals {
+  database_host = "${aws_db_instance.this.address}:${aws_db_instance.this.port}"
+}
+
+# What a container needs to connect: one URL for each database. Beanstalk hands a whole secret on as one variable.
+resource "aws_secretsmanager_secret" "database" {
+  for_each = toset(["quire", "mlflow"])
+
+  name                    = "${local.name}/database/${each.key}"
+  description             = "SQLAlchemy URL of the database ${each.key}"
+  kms_key_id              = aws_kms_key.this.arn
+  recovery_window_in_days = var.protect ? 30 : 0
+}
+
+resource "aws_secretsmanager_secret_version" "database" {
+  for_each = aws_secretsmanager_secret.database
+
+  secret_id                = each.value.id
+  secret_string_wo_version = var.database_password_version
+  secret_string_wo         = "postgresql+psycopg://quire:${module.password.value}@${local.database_host}/${each.key}?sslmode=require"
+}

@@ -1,0 +1,14 @@
+from . import config as config
+from . import data as data
+from . import errors as errors
+from . import flow as flow
+from . import io as io
+from . import model as model
+from . import monitor as monitor
+from . import page as page
+from . import report as report
+from . import serve as serve
+from .io import artifacts as artifacts
+from .io import database as database
+from .io import notify as notify
+from .io import tracking as tracking

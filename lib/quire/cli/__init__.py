@@ -1,0 +1,3 @@
+"""The command line."""
+
+from quire.cli.main import main as main

@@ -1,0 +1,48 @@
+"""``quire dashboard``: the monitoring pages in a browser."""
+
+import os
+import secrets
+
+import click
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command()
+@click.argument("params", default="demo")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8866, show_default=True, help="Port to listen on.")
+@click.option("--live/--no-live", default=True, help="Whether /live, with menus, is there too.")
+@click.option("--viewers", default=10, show_default=True, help="How many may watch /live at once.")
+@click.option("--behind-proxy", is_flag=True, help="A reverse proxy in front asks who it is: no token is needed.")
+def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behind_proxy: bool) -> None:
+    """Serve the monitoring page of the latest run of PARAMS, the earlier ones, and a live one at /live.
+
+    On the loopback anybody on this machine may look. On any other address a token is needed: that of
+    QUIRE_DASHBOARD_TOKEN, else one that is made and printed.
+    """
+    import uvicorn
+
+    from quire import config
+    from quire.monitor.dashboard import make_app
+    from quire.monitor.live import Live
+    from quire.monitor.snapshots import Snapshots
+
+    settings = config.load(params)
+    token = settings.dashboard_token
+    if not token and host not in LOOPBACK and not behind_proxy:
+        token = secrets.token_urlsafe(24)
+    behind = None
+    if live:
+        environment = {**os.environ, "QUIRE_ROOT": str(settings.root), "QUIRE_OUTPUTS": str(settings.outputs)}
+        notebook = settings.root / "notebooks" / f"{settings.workflow.stages['monitor'].notebook}.ipynb"
+        behind = Live(notebook, settings.name, settings.root / "dashboards", environment, viewers)
+    app = make_app(
+        Snapshots(settings.outputs, settings.name),
+        title=settings.config.title or settings.name,
+        token=token,
+        live=behind,
+    )
+    address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
+    click.echo(f"The dashboard of {settings.name} is at {address}")
+    uvicorn.run(app, host=host, port=port, log_level="warning", proxy_headers=behind_proxy)

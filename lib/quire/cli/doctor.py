@@ -1,0 +1,253 @@
+"""``quire doctor``: is all there that a run needs, does it answer, and is it in step?"""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from quire import config
+from quire.errors import QuireError
+
+if TYPE_CHECKING:
+    from quire.config import Settings
+
+MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "red")}
+ENOUGH_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report: ok, warn or bad, what was found, and what to do about it."""
+
+    what: str
+    status: str
+    text: str
+    todo: str = ""
+
+
+@click.command()
+@click.argument("params", required=False)
+def doctor(params: str | None) -> None:
+    """Check versions, folders, sources, tracking, database, archive, and that the champion fits the schema.
+
+    Of all use cases, or of PARAMS. Ends with code 1 if something is bad; warnings do not count.
+    """
+    root = config.find_root()
+    findings = list(examine(root, [Path(params).name] if params else config.use_cases(root)))
+    for finding in findings:
+        mark, colour = MARKS[finding.status]
+        click.echo(f"{click.style(mark, fg=colour)} {finding.what:<22} {finding.text}")
+        if finding.todo and finding.status != "ok":
+            click.echo(f"  {'':<22} → {finding.todo}")
+    bad = sum(finding.status == "bad" for finding in findings)
+    warn = sum(finding.status == "warn" for finding in findings)
+    click.echo(f"\n{len(findings)} checks: {bad} bad, {warn} to look at.")
+    sys.exit(1 if bad else 0)
+
+
+def examine(root: Path, names: list[str]) -> Iterator[Finding]:
+    """Yield what was found of this machine, and then of each use case."""
+    yield _python()
+    yield _lock(root)
+    yield _outputs(config.outputs_folder(root))
+    for name in names:
+        try:
+            settings = config.load(name, root=root)
+        except QuireError as error:
+            yield Finding(name, "bad", str(error).splitlines()[0], "Mend the file that is named.")
+            continue
+        yield Finding(name, "ok", f"params/{name}: {len(settings.schema.columns)} columns, {settings.schema.task}")
+        for what, check in CHECKS.items():
+            yield _guarded(f"{name}: {what}", check, settings)
+
+
+def _guarded(what: str, check: Callable[["Settings"], tuple[str, ...]], settings: "Settings") -> Finding:
+    """Return what a check found; an error that Quire knows is a finding too."""
+    try:
+        return Finding(what, *check(settings))
+    except QuireError as error:
+        return Finding(what, "bad", " ".join(str(error).split()))
+
+
+def _python() -> Finding:
+    found = f"Python {sys.version.split()[0]}"
+    if (3, 11) <= sys.version_info[:2] <= (3, 12):
+        return Finding("python", "ok", found)
+    return Finding("python", "bad", found, "Python 3.11 or 3.12 is needed; `make setup` looks for one.")
+
+
+def _lock(root: Path) -> Finding:
+    """Compare what is installed with requirements.lock."""
+    lock = root / "requirements.lock"
+    if not lock.is_file():
+        return Finding("libraries", "warn", f"{lock} is not there, so versions cannot be compared.")
+    wanted = dict(
+        re.findall(r"^([A-Za-z0-9_.\-]+)(?:\[[^]]*\])?==([^\s;\\]+)(?![^\n]*;)", lock.read_text("utf-8"), re.MULTILINE)
+    )
+    absent = [name for name in wanted if _installed(name) is None]
+    other = [
+        f"{name} {_installed(name)}, not {version}"
+        for name, version in wanted.items()
+        if _installed(name) not in (None, version)
+    ]
+    if absent:
+        return Finding(
+            "libraries", "bad", f"{len(absent)} of {len(wanted)} are not installed: {_few(absent)}", "`make setup`"
+        )
+    if other:
+        return Finding(
+            "libraries", "warn", f"{len(other)} of {len(wanted)} differ from the lock: {_few(other)}", "`make setup`"
+        )
+    return Finding("libraries", "ok", f"all {len(wanted)} as in requirements.lock")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _few(items: Sequence[str]) -> str:
+    return ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
+
+
+def _outputs(folder: Path) -> Finding:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        return Finding("outputs", "bad", f"{folder} cannot be written to", "Change its owner, or set QUIRE_OUTPUTS.")
+    free = shutil.disk_usage(there).free
+    text = f"{folder}, {free / 1024**3:.0f} GiB free"
+    if free < ENOUGH_BYTES:
+        return Finding("outputs", "warn", text, "`quire clean --keep 10` removes old runs.")
+    return Finding("outputs", "ok", text)
+
+
+def _source(settings: "Settings") -> tuple[str, ...]:
+    from quire.io import fingerprint
+
+    kind = settings.config.source.kind
+    if kind in ("sql", "http", "s3"):
+        return ("ok", f"{kind}; it is asked when a run starts")
+    fingerprint.source(settings)
+    return ("ok", kind if kind == "demo" else f"{kind}: {getattr(settings.config.source, 'path', '')}")
+
+
+def _tracking(settings: "Settings") -> tuple[str, ...]:
+    from quire.io import tracking
+    from quire.io.tracking_store import hide_password
+
+    registry, where = tracking.open(settings), hide_password(settings.tracking_uri)
+    if registry.is_empty:
+        return ("warn", f"{where} is not there yet", f"`quire run params/{settings.name}` makes it.")
+    champion = registry.champion()
+    if champion is None:
+        return ("warn", f"{where} answers; no champion yet", f"`quire run params/{settings.name}` trains one.")
+    return ("ok", f"{where} answers; champion: version {champion.version} of {champion.created_at:%Y-%m-%d}")
+
+
+def _model(settings: "Settings") -> tuple[str, ...]:
+    """Load the champion, and compare what it was trained on with the schema of today."""
+    from quire.config import Schema
+    from quire.io import tracking
+    from quire.io.model_files import read_signature
+    from quire.model.features import input_names
+
+    registry = tracking.open(settings)
+    champion = registry.champion()
+    if champion is None:
+        return ("ok", "none to check")
+    retrain = f"`quire run params/{settings.name}` trains one that fits."
+    registry.load(champion)
+    takes = {column["name"] for column in read_signature(registry.folder(champion))}
+    gives = {name for names in input_names(settings.schema) for name in names}
+    if takes != gives:
+        lacks, more = sorted(takes - gives), sorted(gives - takes)
+        needs = [f"it needs {_few(lacks)}"] if lacks else []
+        told = "; ".join([*needs, f"it does not know {_few(more)}"] if more else needs)
+        return ("bad", f"version {champion.version} does not fit schema.yaml: {told}", retrain)
+    kept = registry.files(champion) / "schema.json"
+    if kept.is_file() and Schema.model_validate_json(kept.read_text("utf-8")).target != settings.schema.target:
+        return ("bad", f"version {champion.version} predicts another column than {settings.schema.target}", retrain)
+    return ("ok", f"version {champion.version} loads, and takes the {len(takes)} columns that schema.yaml gives")
+
+
+def _predictions(settings: "Settings") -> tuple[str, ...]:
+    """Compare the version that the last run predicted with to the champion of today."""
+    from quire.io import artifacts, tracking
+
+    score = f"`quire run params/{settings.name} --workflow score`"
+    if artifacts.latest(settings.outputs, settings.name) is None:
+        return ("warn", "no run yet", f"`quire run params/{settings.name}`")
+    run = artifacts.open(settings)
+    champion = tracking.open(settings).champion()
+    if not run.has("predictions") or champion is None:
+        return ("warn", f"run {run.run_id} made none", score)
+    used = sorted(map(str, run.load("predictions")["model_version"].unique()))
+    if used != [champion.version]:
+        return (
+            "warn",
+            f"run {run.run_id} predicted with version {', '.join(used)}; champion is {champion.version}",
+            score,
+        )
+    return ("ok", f"run {run.run_id} predicted with the champion, version {champion.version}")
+
+
+def _database(settings: "Settings") -> tuple[str, ...]:
+    from quire.io import fingerprint
+    from quire.io.tracking_store import hide_password, store_path
+
+    where, path = hide_password(settings.database_url), store_path(settings.database_url)
+    if path is not None and not path.exists():
+        return ("warn", f"{where} is not there yet", "The first prediction makes it.")
+    if fingerprint.state(settings, "predictions") == "none":
+        return ("warn", f"{where} answers; it holds no table yet", "The first prediction makes them.")
+    return ("ok", f"{where} answers")
+
+
+def _archive(settings: "Settings") -> tuple[str, ...]:
+    archive = settings.config.archive
+    if not archive.url:
+        return ("ok", "none is configured; runs stay on this machine")
+    from quire.io import storage
+
+    store = storage.open(archive.url, archive.endpoint_url)
+    kept = {name.rstrip("/").rpartition("/")[2] for name in store.folders("runs/")}
+    here = [path.name for path in (settings.outputs / "runs").glob("*") if (path / "run.json").is_file()]
+    absent = sorted(name for name in here if name not in kept)
+    if absent:
+        return (
+            "warn",
+            f"{archive.url} answers; {len(absent)} of {len(here)} runs here are not in it: {_few(absent[::-1])}",
+        )
+    return ("ok", f"{archive.url} answers; it holds {len(kept)} runs")
+
+
+def _alerts(settings: "Settings") -> tuple[str, ...]:
+    alerts = settings.config.alerts
+    absent = [
+        channel
+        for channel, value in (("sns", alerts.sns_topic), ("webhook", alerts.webhook.get_secret_value()))
+        if channel in alerts.channels and not value
+    ]
+    if absent:
+        return ("bad", f"channel {_few(absent)} has no address", "config.yaml: alerts.sns_topic, alerts.webhook")
+    return ("ok", f"go to: {', '.join(alerts.channels) or 'nowhere'}")
+
+
+CHECKS: dict[str, Callable[["Settings"], tuple[str, ...]]] = {
+    "source": _source,
+    "tracking": _tracking,
+    "champion": _model,
+    "predictions": _predictions,
+    "database": _database,
+    "archive": _archive,
+    "alerts": _alerts,
+}

@@ -1,0 +1,39 @@
+"""``quire fetch``: bring a run back from the archive."""
+
+import click
+
+from quire import config
+from quire.errors import ConfigError
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN", required=False)
+@click.argument("params", default="params/demo")
+@click.option(
+    "--only", multiple=True, metavar="PATH", help="Only what is below this path of the run, such as reports/."
+)
+@click.option("--list", "listing", is_flag=True, help="List the runs in the archive instead.")
+def fetch(run_id: str | None, params: str, only: tuple[str, ...], listing: bool) -> None:
+    """Bring RUN, or the newest run, back from the archive of PARAMS into outputs/runs/; what is here is not sent again.
+
+    RUN may also be ``latest``. The archive is that of config.yaml.
+    """
+    from quire.io import archive
+
+    settings = config.load(params)
+    there = archive.open(settings)
+    if there is None:
+        raise ConfigError(
+            f"{settings.folder}/config.yaml names no archive. Write archive: {{url: s3://bucket/prefix}} there first."
+        )
+    runs = there.runs()
+    if listing:
+        for name in runs:
+            click.echo(name)
+        return
+    if run_id in (None, "latest"):
+        if not runs:
+            raise ConfigError(f"The archive {there.store.url()} holds no run yet.")
+        run_id = runs[-1]
+    folder = there.fetch_run(str(run_id), below=only or ("",))
+    click.echo(f"{folder}")

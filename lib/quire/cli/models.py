@@ -1,0 +1,177 @@
+"""``quire champion``, ``quire promote`` and ``quire rollback``: which model version is used, and since when."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from quire import config
+from quire.errors import ModelError
+
+if TYPE_CHECKING:
+    from quire.config import Settings
+    from quire.io.artifacts import Run
+    from quire.io.tracking import Event, Registry, Version
+
+SHOWN = 8
+
+use_case = click.argument("params", default="params/demo")
+alias_option = click.option("--alias", default="", help="Alias in the registry; default: champion.")
+
+
+@click.command()
+@use_case
+@alias_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def champion(params: str, alias: str, as_json: bool) -> None:
+    """Show the champion of PARAMS, what it scored, and what was champion before it."""
+    from quire.io import tracking
+
+    settings = config.load(params)
+    registry = tracking.open(settings)
+    current, history = registry.champion(alias or None), registry.history(alias or None)
+    if as_json:
+        click.echo(json.dumps(_record(settings, current, history), indent=2))
+    elif current is None:
+        absent = f"Model {settings.model_name} has no {alias or settings.alias} yet."
+        click.echo(f"{absent} `quire run params/{settings.name}` makes one.")
+    else:
+        _print_champion(settings, current, history)
+        _print_versions(registry, current)
+
+
+@click.command()
+@use_case
+@click.option("--version", "number", default="", metavar="N", help="This version, instead of the waiting candidate.")
+@click.option("--run", "run_id", default="", metavar="RUN", help="The candidate of this run; default: the latest.")
+@click.option("--reason", default="", help="Kept in the registry's history.")
+@click.option("--force", is_flag=True, help="Also a candidate that the gate refused.")
+@alias_option
+def promote(params: str, number: str, run_id: str, reason: str, force: bool, alias: str) -> None:
+    """Make a model the champion of PARAMS: the candidate that waits for approval, or the version given."""
+    from quire.io import tracking
+
+    settings = config.load(params)
+    registry = tracking.open(settings)
+    before = registry.champion(alias or None)
+    if number:
+        reason = reason or "chosen by a person"
+        after = registry.promote(registry.version(number), reason=reason, alias=alias or None)
+    else:
+        after = _approve(registry, _run(settings, run_id), reason=reason, force=force, alias=alias or None)
+    _print_move(settings, before, after)
+
+
+@click.command()
+@use_case
+@click.option("--reason", default="", help="Kept in the registry's history.")
+@alias_option
+def rollback(params: str, reason: str, alias: str) -> None:
+    """Go back to the champion of PARAMS before this one."""
+    from quire.io import tracking
+
+    settings = config.load(params)
+    registry = tracking.open(settings)
+    before = registry.champion(alias or None)
+    _print_move(settings, before, registry.rollback(alias or None, reason=reason))
+
+
+def _run(settings: "Settings", run_id: str) -> "Run":
+    """Return the run whose candidate is meant: it acts for a person, so it is not by hand."""
+    from quire.io import artifacts
+
+    folder = settings.outputs / "runs" / run_id if run_id else _latest_with_candidate(settings)
+    if folder is None or not (folder / "artifacts").is_dir():
+        raise ModelError(
+            f"No run {run_id or f'of {settings.name} with a candidate'} in {settings.outputs / 'runs'}. "
+            f"`quire runs` lists them; `quire run params/{settings.name}` makes one."
+        )
+    return artifacts.open(settings, str(folder / "artifacts" / "evaluate"))
+
+
+def _latest_with_candidate(settings: "Settings") -> Path | None:
+    for folder in sorted((settings.outputs / "runs").glob("*"), reverse=True):
+        record = folder / "run.json"
+        if not record.is_file() or json.loads(record.read_text("utf-8")).get("params") != settings.name:
+            continue
+        if next((folder / "artifacts").glob("*/verdict.json"), None):
+            return folder
+    return None
+
+
+def _approve(registry: "Registry", run: "Run", *, reason: str, force: bool, alias: str | None) -> "Version":
+    verdict, evaluation = run.load("verdict"), run.load("evaluation")
+    if verdict.get("same"):
+        raise ModelError(f"The candidate of run {run.run_id} is the champion already.")
+    if verdict.get("promoted"):
+        raise ModelError(
+            f"The candidate of run {run.run_id} was promoted by the gate, as version {verdict['version']}. "
+            f"To go back to it: `quire promote params/{registry.settings.name} --version {verdict['version']}`."
+        )
+    if not verdict.get("passed") and not force:
+        broken = "\n".join(f"  - {one['text']}" for one in verdict["reasons"] if not one["holds"])
+        raise ModelError(
+            f"The gate refused the candidate of run {run.run_id}:\n{broken}\n--force promotes it all the same."
+        )
+    metrics = {name: one["value"] for name, one in evaluation["candidate"]["test"].items()}
+    return registry.promote(
+        run.load("candidate"),
+        reason=reason or ("approved by a person" if verdict.get("passed") else "forced by a person"),
+        run=run,
+        alias=alias,
+        metrics=metrics,
+        files={"evaluation.json": run.path("evaluation")},
+    )
+
+
+def _print_move(settings: "Settings", before: "Version | None", after: "Version") -> None:
+    if before is not None and before.version == after.version:
+        click.echo(f"Version {after.version} of {settings.model_name} was champion already; nothing changed.")
+        return
+    replaced = f"; before it: version {before.version}" if before else ""
+    click.secho(f"Version {after.version} of {settings.model_name} is champion now{replaced}.", fg="green")
+    click.echo(f"Predictions follow with the next `quire run params/{settings.name} --workflow score`.")
+
+
+def _print_champion(settings: "Settings", current: "Version", history: list["Event"]) -> None:
+    since = next((event for event in reversed(history) if event.version == current.version), None)
+    click.secho(f"{settings.model_name} version {current.version}", bold=True)
+    _line("made", _time(current.created_at))
+    if since:
+        _line("champion since", f"{_time(since.at)}{f': {since.reason}' if since.reason else ''}")
+    for name, value in sorted(current.metrics.items()):
+        _line(name, f"{value:.4g}")
+    _line("run", current.tags.get("quire.run_id", "") or current.run_id)
+    _line("model", current.uri)
+    if len(history) > 1:
+        click.echo("\nBefore it:")
+        for event in list(reversed(history))[1:SHOWN]:
+            click.echo(f"  {_time(event.at)}  version {event.version:<4} {event.kind:<9} {event.reason}")
+
+
+def _print_versions(registry: "Registry", current: "Version") -> None:
+    others = [version for version in registry.versions() if version.version != current.version]
+    if others:
+        names = ", ".join(version.version for version in others[:SHOWN])
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        click.echo(
+            f"\nOther versions: {names}{more}. `quire promote params/{registry.settings.name} --version N` takes one."
+        )
+
+
+def _record(settings: "Settings", current: "Version | None", history: list["Event"]) -> dict[str, Any]:
+    shown = None
+    if current is not None:
+        shown = {**vars(current), "created_at": current.created_at.isoformat(), "aliases": list(current.aliases)}
+    events = [{**vars(event), "at": event.at.isoformat()} for event in history]
+    return {"model": settings.model_name, "champion": shown, "history": events}
+
+
+def _line(label: str, text: str) -> None:
+    click.echo(f"  {label:<22} {text}")
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

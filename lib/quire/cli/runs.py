@@ -1,0 +1,129 @@
+"""``quire runs``, ``show``, ``diff`` and ``why``: what happened."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quire import config
+
+_COLOURS = {"succeeded": "green", "reused": "cyan", "skipped": "yellow", "failed": "red", "interrupted": "yellow"}
+
+
+def _outputs() -> Path:
+    return config.outputs_folder(config.find_root())
+
+
+def _table(rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [click.style(cell.ljust(width), fg=_COLOURS.get(cell)) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+@click.command()
+@click.argument("params", default="")
+@click.option("--count", "-n", default=20, show_default=True, help="How many, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+def runs(params: str, count: int, as_json: bool) -> None:
+    """List the runs, newest first; only those of PARAMS if given."""
+    from quire.flow import history
+
+    found = list(islice(history.runs(_outputs(), params=Path(params).name if params else ""), count))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo("There is no run yet. Make one: quire run params/demo")
+        return
+    rows = [["run", "params", "workflow", "as of", "status", "seconds", "ran", "reused"]]
+    for record in found:
+        statuses = [stage["status"] for stage in record["stages"].values()]
+        rows.append(
+            [
+                record["run_id"], record["params"], record["workflow"], (record["as_of"] or "end of source")[:16],
+                record["status"], _seconds(record.get("seconds")), str(statuses.count("succeeded")),
+                str(statuses.count("reused")),
+            ]
+        )  # fmt: skip
+    _table(rows)
+
+
+@click.command()
+@click.argument("run_id", default="latest")
+@click.option("--json", "as_json", is_flag=True, help="Print run.json.")
+def show(run_id: str, as_json: bool) -> None:
+    """Show one run: stages, times, why each ran, where things are. RUN_ID may be shortened; default: the latest."""
+    from quire.flow import failure, history
+    from quire.flow.record import read_record
+
+    folder = history.find(_outputs(), run_id)
+    record = read_record(folder)
+    if as_json:
+        click.echo(json.dumps(record, indent=2))
+        return
+    click.echo(f"{record['run_id']}  params/{record['params']}  workflow {record['workflow']}  {record['status']}")
+    click.echo(f"as of {record['as_of'] or 'the end of the source'}, commit {record['commit'][:12] or 'unknown'}\n")
+    rows = [["stage", "status", "seconds", "artifacts", "why"]]
+    for name, stage in record["stages"].items():
+        artifacts = [artifact["name"] for artifact in stage.get("artifacts", []) if artifact["name"][0] != "_"]
+        why = stage.get("stopped") or stage.get("why", "")
+        rows.append([name, stage["status"], _seconds(stage.get("seconds")), ", ".join(artifacts), why])
+    _table(rows)
+    for name, stage in record["stages"].items():
+        if stage["status"] == "failed":
+            text = failure.explain(name, stage, params=record["params"], workflow=record["workflow"], folder=folder)
+            click.secho(f"\n{text}", fg="red")
+    click.echo(f"\n{folder / 'index.html'}")
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new", default="latest")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+def diff(old: str, new: str, as_json: bool) -> None:
+    """Compare two runs: parameters, metrics, times, artifacts. Their ids may be shortened."""
+    from quire.flow import history
+
+    outputs = _outputs()
+    changes = history.compare(history.find(outputs, old), history.find(outputs, new))
+    if as_json:
+        click.echo(json.dumps(changes, indent=2))
+        return
+    for what, rows in changes.items():
+        click.secho(f"{what}: {'no difference' if not rows else ''}".strip(), bold=True)
+        if rows:
+            _table([[f"  {name}", _text(before), "->", _text(after)] for name, (before, after) in rows.items()])
+
+
+@click.command()
+@click.argument("stage")
+@click.argument("params", default="params/demo")
+@click.option("--workflow", "-w", default="train", show_default=True, help="Which workflow of workflow.yaml.")
+def why(stage: str, params: str, workflow: str) -> None:
+    """Say why STAGE ran or was reused last time, and what changed since then."""
+    from quire.errors import ConfigError, near
+    from quire.flow import history
+    from quire.flow.context import Request
+    from quire.flow.plan import changes_since
+
+    settings = config.load(params)
+    last = next(history.runs(settings.outputs, params=settings.name), None)
+    changes = changes_since(Request(params=params, workflow=workflow))
+    if stage not in changes:
+        raise ConfigError(f"There is no stage {stage!r}; it has: {', '.join(changes)}.{near(stage, changes)}")
+    if last and stage in last["stages"]:
+        done = last["stages"][stage]
+        reason = done.get("why") or done.get("stopped") or ""
+        click.echo(f"In run {last['run_id']}, {stage} was {done['status']}" + (f": {reason}" if reason else "."))
+    click.echo(f"Now: {changes[stage]}")
+
+
+def _seconds(value: Any) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else (f"{value:.6g}" if isinstance(value, float) else str(value))

@@ -1,0 +1,5 @@
+"""Settings of a use case: YAML and the environment, read into frozen, strict entities."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,155 @@
+"""config.yaml: where things are."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from quire.config.units import Moment
+from quire.config.yaml import Entity
+
+
+class Fault(Entity):
+    """Something that goes wrong, or changes, in the simulated data from a date on."""
+
+    kind: Literal["sensor_bias", "unit_change", "missing_block", "new_category", "demand_shift"]
+    at: Moment
+    until: Moment | None = None
+    column: str | None = None
+    size: float | None = None
+
+
+class DemoSource(Entity):
+    """The simulator of hourly bike rentals."""
+
+    kind: Literal["demo"]
+    start: Moment = "2023-01-01"
+    hours: int = Field(default=17_520, ge=1)
+    seed: int = 0
+    faults: tuple[Fault, ...] = ()
+
+
+class CsvSource(Entity):
+    """CSV: a file, a folder or a glob."""
+
+    kind: Literal["csv"]
+    path: str
+    separator: str = ","
+    decimal: str = "."
+    encoding: str = "utf-8"
+
+
+class ParquetSource(Entity):
+    """Parquet: a file, a folder or a glob."""
+
+    kind: Literal["parquet"]
+    path: str
+
+
+class SqlSource(Entity):
+    """A query on a database that SQLAlchemy reaches."""
+
+    kind: Literal["sql"]
+    url: SecretStr
+    query: str
+
+
+class HttpSource(Entity):
+    """A file behind http or https."""
+
+    kind: Literal["http"]
+    url: SecretStr
+    format: Literal["csv", "parquet"] = "csv"
+    separator: str = ","
+    sha256: str | None = None
+
+
+class S3Source(Entity):
+    """An object, or all objects below a prefix, of an S3 bucket."""
+
+    kind: Literal["s3"]
+    url: str = Field(pattern=r"^s3://[^/]+/.+")
+    format: Literal["csv", "parquet"] = "parquet"
+    separator: str = ","
+    endpoint_url: str | None = None
+
+
+Source = Annotated[
+    DemoSource | CsvSource | ParquetSource | SqlSource | HttpSource | S3Source, Field(discriminator="kind")
+]
+
+
+class Tracking(Entity):
+    """MLflow: the experiment, the name in the registry, and the server (default: SQLite and files in outputs/)."""
+
+    uri: str = ""
+    experiment: str = ""
+    model: str = ""
+
+
+class Archive(Entity):
+    """Where runs are mirrored to, such as s3://bucket/prefix; empty for nowhere."""
+
+    url: str = Field(default="", pattern=r"^(s3://[^/]+.*)?$")
+    endpoint_url: str | None = None
+    keep_days: int | None = Field(default=None, ge=1)
+
+
+class Alerts(Entity):
+    """Channels that alerts go to, and how long one cause stays quiet after it alerted."""
+
+    channels: tuple[Literal["log", "sns", "cloudwatch", "webhook"], ...] = ("log",)
+    cool_down_hours: float = Field(default=24.0, ge=0)
+    report_only: bool = False
+    sns_topic: str = ""
+    webhook: SecretStr = SecretStr("")
+    namespace: str = "Quire"
+    endpoint_url: str | None = None
+
+
+class Serve(Entity):
+    """The prediction service: its address, its limits, and how safely it logs.
+
+    durability: ``commit`` answers a prediction when it is in the database, ``fast`` before that, so that a crash can
+    lose the last ones. queue_rows: rows that may wait for the database before requests are refused. rate_limit:
+    requests per second and client, 0 for none. keep_days: how long predictions are kept, None for ever.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    workers: int = Field(default=1, ge=1, le=256)
+    durability: Literal["commit", "fast"] = "commit"
+    queue_rows: int = Field(default=10_000, ge=1)
+    log_timeout_s: float = Field(default=5.0, gt=0)
+    cache_rows: int = Field(default=10_000, ge=0)
+    max_rows: int = Field(default=1_000, ge=1)
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024)
+    rate_limit: float = Field(default=0.0, ge=0)
+    rate_burst: int = Field(default=50, ge=1)
+    refresh_s: float = Field(default=5.0, gt=0)
+    shadow: str = "challenger"
+    keep_days: int | None = Field(default=None, ge=1)
+    cors_origins: tuple[str, ...] = ()
+    api_keys: SecretStr = SecretStr("")
+    grace_s: int = Field(default=20, ge=1)
+    access_log: bool = True
+
+
+class Config(Entity):
+    """Where a use case reads from and writes to.
+
+    cluster: the address of a Dask scheduler, such as tcp://10.0.0.5:8786, whose workers run what they can of a run.
+    memory_rows: of a frame with more rows a notebook loads a sample of about as many; what counts every row (ingest,
+    validate, profile, predict) takes it a chunk at a time.
+    """
+
+    title: str = ""
+    description: str = ""
+    source: Source
+    as_of: Moment | None = None
+    cluster: str = ""
+    memory_rows: int = Field(default=2_000_000, ge=1)
+    tracking: Tracking = Tracking()
+    database: SecretStr = SecretStr("")
+    archive: Archive = Archive()
+    alerts: Alerts = Alerts()
+    serve: Serve = Serve()

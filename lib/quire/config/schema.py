@@ -1,0 +1,209 @@
+"""schema.yaml: what the data is."""
+
+import importlib.util
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from quire.config.units import Duration
+from quire.config.yaml import Entity
+from quire.errors import near
+
+Value = str | int | float | bool
+
+
+class Expectation(Entity):
+    """One Great Expectations expectation: its type in snake case, its arguments, and what failing means.
+
+    on: the rows it is about: ``history`` (train and test), ``current``, or both. Without, an expectation on each row's
+    values is about both, and one on the whole column or table (a mean, a count) about history.
+    """
+
+    type: str
+    kwargs: dict[str, Any] = {}
+    mostly: float | None = Field(default=None, gt=0, le=1)
+    severity: Literal["warn", "fail"] = "fail"
+    on: Literal["history", "current", "both"] | None = None
+    why: str = ""
+
+    @field_validator("type")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        known = expectation_types()
+        if known and name not in known:
+            raise ValueError(f"Great Expectations has no expectation of this type.{near(name, known)}")
+        return name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the arguments name."""
+        named = [self.kwargs.get(key) for key in ("column", "column_A", "column_B")]
+        several = [name for key in ("column_list", "column_set") for name in self.kwargs.get(key) or ()]
+        return tuple(str(name) for name in (*named, *several) if name is not None)
+
+
+@cache
+def expectation_types() -> tuple[str, ...]:
+    """Return the types that Great Expectations has, by the names of its files: importing it takes seconds."""
+    found = importlib.util.find_spec("great_expectations")
+    if found is None or found.origin is None:
+        return ()
+    folder = Path(found.origin).parent / "expectations" / "core"
+    return tuple(sorted(path.stem for path in folder.glob("*expect*.py")))
+
+
+class Column(Entity):
+    """One column: its type, its role, what is allowed, and what happens to what is not."""
+
+    type: Literal["number", "integer", "category", "boolean", "datetime", "text"]
+    role: Literal["feature", "target", "key", "timestamp", "ignore"] = "feature"
+    key: bool = False
+    severity: Literal["warn", "fail"] = "fail"
+    why: str = ""
+    source: str | None = None
+    unit: str = ""
+    description: str = ""
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[Value, ...] = ()
+    format: str | None = None
+    add_hours: str | None = None
+    calendar: tuple[
+        Literal["hour", "weekday", "month", "day_of_year", "is_weekend", "hour_of_week", "elapsed_days"], ...
+    ] = ()
+    on_unparsable: Literal["missing", "drop", "fail"] = "missing"
+    on_missing: Literal["keep", "fill", "drop"] = "keep"
+    fill: Value | None = None
+    on_out_of_range: Literal["keep", "clip", "missing", "drop"] = "keep"
+    on_unknown: Literal["keep", "missing", "drop"] = "keep"
+    expectations: tuple[Expectation, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        numeric = self.type in ("number", "integer")
+        if not numeric and (self.minimum is not None or self.maximum is not None):
+            raise ValueError(f"minimum and maximum are for numbers, not for type {self.type!r}.")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"an impossible range: minimum {self.minimum:g} is above maximum {self.maximum:g}.")
+        if self.categories and self.type not in ("category", "boolean"):
+            raise ValueError(f"categories are for type 'category' or 'boolean', not {self.type!r}.")
+        if self.type == "boolean" and self.categories and len(self.categories) != 2:
+            raise ValueError("a boolean column takes two categories: the value for false, then the value for true.")
+        if self.role == "timestamp" and self.type != "datetime":
+            raise ValueError(f"the timestamp must be of type 'datetime', not {self.type!r}.")
+        if (self.format or self.add_hours or self.calendar) and self.type != "datetime":
+            raise ValueError(f"format, add_hours and calendar are for type 'datetime', not {self.type!r}.")
+        if (self.on_missing == "fill") != (self.fill is not None):
+            raise ValueError("on_missing: fill and fill: VALUE go together.")
+        if self.key and self.role not in ("timestamp", "key"):
+            raise ValueError(
+                "key: true is for the timestamp of rows such as one per shop and hour; else use role: key."
+            )
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The categories as the snapshot holds them: text."""
+        return tuple(label(value) for value in self.categories)
+
+
+def label(value: Value) -> str:
+    """Return a category as the snapshot holds it: ``1``, ``1.0`` and ``"1"`` are one; true, false in lower case."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+class Schema(Entity):
+    """What the data is: the task, the columns, and what must hold."""
+
+    task: Literal["regression", "binary", "multiclass"]
+    columns: dict[str, Column] = Field(min_length=1)
+    positive: Value | None = None
+    timezone: str = "UTC"
+    frequency: Duration | None = None
+    on_duplicate: Literal["last", "first", "keep", "fail"] = "last"
+    label_delay: Duration = "0d"
+    segments: tuple[str, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for role in ("target", "timestamp"):
+            names = self._named(role)
+            if len(names) > 1:
+                raise ValueError(f"one column may have the role {role!r}, but {', '.join(names)} have.")
+        if not self._named("target"):
+            raise ValueError("no column has the role 'target'.")
+        if not self.features:
+            raise ValueError("no column has the role 'feature'.")
+        target = self.columns[self.target]
+        if self.task == "regression" and target.type not in ("number", "integer"):
+            raise ValueError(f"a regression needs a numeric target; {self.target} is of type {target.type!r}.")
+        if self.task == "binary" and target.type not in ("boolean", "category"):
+            raise ValueError(f"a binary target is of type 'boolean' or 'category'; {self.target} is {target.type!r}.")
+        if self.task == "multiclass" and target.type != "category":
+            raise ValueError(f"a multiclass target is of type 'category'; {self.target} is {target.type!r}.")
+        if self.task == "binary" and self.positive is None:
+            raise ValueError("a binary task needs positive: the value of the target that is predicted, such as 'Yes'.")
+        if self.positive is not None and target.labels and label(self.positive) not in target.labels:
+            raise ValueError(
+                f"positive is {self.positive!r}, which {self.target} cannot be; it has: {', '.join(target.labels)}."
+                + near(label(self.positive), target.labels)
+            )
+        for name, expectation in self._expectations():
+            for named in expectation.columns:
+                if named not in self.columns:
+                    raise ValueError(
+                        f"{name}: {expectation.type} names {named!r}, which is no column.{near(named, self.columns)}"
+                    )
+        for name in self.segments:
+            if name not in self.columns:
+                raise ValueError(f"segments names {name!r}, which is no column.{near(name, self.columns)}")
+        return self
+
+    def _expectations(self) -> list[tuple[str, Expectation]]:
+        named = [("expectations", one) for one in self.expectations]
+        return named + [
+            (f"columns.{name}.expectations", one)
+            for name, column in self.columns.items()
+            for one in column.expectations
+        ]
+
+    def _named(self, role: str) -> tuple[str, ...]:
+        return tuple(name for name, column in self.columns.items() if column.role == role)
+
+    @cached_property
+    def target(self) -> str:
+        """The column that is predicted."""
+        return self._named("target")[0]
+
+    @cached_property
+    def timestamp(self) -> str | None:
+        """The column that orders the rows in time, or None."""
+        return next(iter(self._named("timestamp")), None)
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row: those of role ``key``, else the timestamp, else none.
+
+        The timestamp is one of several where it says ``key: true``, as in one row per shop and hour.
+        """
+        keys = self._named("key")
+        if self.timestamp and (not keys or self.columns[self.timestamp].key):
+            return (*keys, self.timestamp)
+        return keys
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The columns that a model is given, in the order of the file; a timestamp with ``calendar`` is one of them."""
+        return tuple(
+            name
+            for name, column in self.columns.items()
+            if column.role == "feature" or (column.role == "timestamp" and column.calendar)
+        )

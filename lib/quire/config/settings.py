@@ -1,0 +1,186 @@
+"""Find the project, and read a use case: the four files of params/NAME."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from quire.config.params import ENTITIES, Params
+from quire.config.places import Config
+from quire.config.schema import Schema
+from quire.config.workflow import Workflow
+from quire.config.yaml import Document, read_document
+from quire.errors import ConfigError, near
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A use case: where (config), what (schema), how (params), and in which order (workflow)."""
+
+    name: str
+    root: Path
+    config: Config
+    schema: Schema
+    params: Params
+    workflow: Workflow
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """params/NAME."""
+        return self.root / "params" / self.name
+
+    @property
+    def outputs(self) -> Path:
+        """Where runs, the tracking store and the database are: outputs/, or ``QUIRE_OUTPUTS``."""
+        return outputs_folder(self.root)
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the database: config.yaml, else ``QUIRE_DATABASE_URL``, else SQLite in outputs/.
+
+        It holds a password where the configured one does.
+        """
+        configured = self.config.database.get_secret_value() or os.environ.get("QUIRE_DATABASE_URL", "")
+        return configured or f"sqlite:///{self.outputs / 'quire.db'}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI: config.yaml, else ``MLFLOW_TRACKING_URI``, else SQLite in outputs/."""
+        configured = self.config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        return configured or f"sqlite:///{self.outputs / 'mlflow.db'}"
+
+    @property
+    def model_name(self) -> str:
+        """The model's name in the registry."""
+        return self.config.tracking.model or self.name
+
+    @property
+    def experiment(self) -> str:
+        """The MLflow experiment's name."""
+        return self.config.tracking.experiment or self.name
+
+    @property
+    def api_keys(self) -> dict[str, str]:
+        """Name -> SHA-256 of the keys that the service takes: config.yaml, else ``QUIRE_API_KEYS``; none: no key.
+
+        Written as ``name:hash``, separated by commas or spaces; raises ConfigError for what is not a hash.
+        """
+        text = self.config.serve.api_keys.get_secret_value() or os.environ.get("QUIRE_API_KEYS", "")
+        found = {}
+        for position, entry in enumerate(re.split(r"[,\s]+", text.strip()) if text.strip() else []):
+            name, _, digest = entry.rpartition(":")
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ConfigError(
+                    f"QUIRE_API_KEYS: entry {position + 1} is not NAME:HASH with 64 hexadecimal digits. "
+                    "`quire serve --new-key NAME` makes a key and its hash."
+                )
+            found[name or f"key{position + 1}"] = digest
+        return found
+
+    @property
+    def alias(self) -> str:
+        """The registry alias that this run judges against and may move: ``QUIRE_ALIAS``, else ``champion``."""
+        return os.environ.get("QUIRE_ALIAS") or "champion"
+
+    @property
+    def dashboard_token(self) -> str:
+        """What a viewer of the dashboard must bring: ``QUIRE_DASHBOARD_TOKEN``; empty for none."""
+        return os.environ.get("QUIRE_DASHBOARD_TOKEN", "")
+
+    @property
+    def live(self) -> bool:
+        """Whether a notebook runs under the dashboard (``QUIRE_LIVE``): it then shows what the run kept."""
+        return bool(os.environ.get("QUIRE_LIVE"))
+
+    def digest(self, *files: str) -> str:
+        """Return the SHA-256 of what ``files`` ("config", ...) say, references not expanded, comments aside."""
+        text = json.dumps({name: self.raw[name] for name in files}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Return the project's folder: ``QUIRE_ROOT``, else the nearest above ``start`` that has params/workflow.yaml.
+
+    ``start`` is the working directory by default; failing that, the clone that an editable install points to.
+    """
+    configured = os.environ.get("QUIRE_ROOT")
+    if configured:
+        return Path(configured).resolve()
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (folder / "params" / "workflow.yaml").is_file():
+            return folder
+    raise ConfigError(f"No Quire project at {here} or above it: expected params/workflow.yaml. Change into your clone.")
+
+
+def outputs_folder(root: Path) -> Path:
+    """Return ``QUIRE_OUTPUTS``, else outputs/ below ``root``."""
+    return Path(os.environ.get("QUIRE_OUTPUTS") or root / "outputs").resolve()
+
+
+def use_cases(root: Path) -> list[str]:
+    """Return the names of the folders below params/ that hold a config.yaml, sorted."""
+    return sorted(path.parent.name for path in (root / "params").glob("*/config.yaml"))
+
+
+def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of the use case ``name`` (``demo`` or ``params/demo``).
+
+    Raises ConfigError for the first file with a mistake, naming file, line, key, what was found and what was expected.
+    """
+    root = root or find_root()
+    environment = os.environ if environment is None else environment
+    name = Path(name).name
+    folder = root / "params" / name
+    if not (folder / "config.yaml").is_file():
+        known = use_cases(root)
+        raise ConfigError(
+            f"{folder}/config.yaml is not there; known: {', '.join(known) or 'none'}.{near(name, known)} "
+            f"`quire init {name}` makes a new one."
+        )
+    own = folder / "workflow.yaml"
+    documents = {
+        "config": read_document(folder / "config.yaml"),
+        "schema": read_document(folder / "schema.yaml"),
+        "params": read_document(folder / "params.yaml"),
+        "workflow": read_document(own if own.is_file() else root / "params" / "workflow.yaml"),
+    }
+    return Settings(
+        name=name,
+        root=root,
+        config=documents["config"].read(Config, environment),
+        schema=documents["schema"].read(Schema, {}),
+        params=_read_params(documents["params"]),
+        workflow=documents["workflow"].read(Workflow, {}),
+        raw={key: document.raw for key, document in documents.items()},
+    )
+
+
+def check_value(name: str, value: Any, *, where: str) -> None:
+    """Raise ConfigError if the parameter ``name`` is one of a known form and ``value`` is not of it."""
+    entity = ENTITIES.get(name)
+    if entity is None:
+        return
+    Document(Path(where), json.dumps(value)).read(entity, {})
+
+
+def _read_params(document: Document) -> Params:
+    """Return the sections of params.yaml, those values checked whose form is known."""
+    sections: Params = document.read(Params, {})
+    for section, values in sections.items():
+        for name, value in values.items():
+            entity = ENTITIES.get(name)
+            if entity is None:
+                continue
+            try:
+                entity.model_validate_json(json.dumps(value))
+            except ValidationError as error:
+                raise ConfigError(document.explain(entity, error, below=(section, name))) from None
+    return sections

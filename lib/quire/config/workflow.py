@@ -1,0 +1,88 @@
+"""workflow.yaml: which notebook after which."""
+
+import re
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from quire.config.units import Duration
+from quire.config.yaml import Entity
+from quire.errors import near
+
+
+class Reaction(Entity):
+    """What follows a signal: a workflow to run, at most once per period."""
+
+    workflow: str
+    at_most_every: Duration = "7d"
+
+
+class Stage(Entity):
+    """One notebook of a workflow."""
+
+    notebook: str
+    needs: tuple[str, ...] = ()
+    reads: tuple[Literal["champion", "feedback", "predictions"], ...] = ()
+    for_each: dict[str, tuple[Any, ...]] = {}
+    retries: int = Field(default=0, ge=0)
+    timeout_s: float | None = Field(default=None, gt=0)
+    cell_timeout_s: float | None = Field(default=None, gt=0)
+    on_signal: dict[str, Reaction] = {}
+
+
+class Workflow(Entity):
+    """Stages, and named selections of them. A need that is not in a selection is met by leaving it out."""
+
+    stages: dict[str, Stage] = Field(min_length=1)
+    workflows: dict[str, tuple[str, ...]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for name, stage in self.stages.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise ValueError(f"{name!r} is no stage name: write lower-case letters, digits and underscores.")
+            for need in stage.needs:
+                if need not in self.stages:
+                    raise ValueError(f"stage {name} needs {need!r}, which is no stage.{near(need, self.stages)}")
+            for signal, reaction in stage.on_signal.items():
+                if reaction.workflow not in self.workflows:
+                    raise ValueError(
+                        f"stage {name}, on_signal.{signal}: {reaction.workflow!r} is no workflow."
+                        + near(reaction.workflow, self.workflows)
+                    )
+        for workflow, names in self.workflows.items():
+            for name in names:
+                if name not in self.stages:
+                    raise ValueError(f"workflow {workflow} names {name!r}, which is no stage.{near(name, self.stages)}")
+        cycle = _cycle({name: stage.needs for name, stage in self.stages.items()})
+        if cycle:
+            raise ValueError(f"the stages need each other in a circle: {' -> '.join(cycle)}.")
+        return self
+
+    def selected(self, workflow: str) -> dict[str, Stage]:
+        """Return the stages of ``workflow``, each with the needs that are part of it; raises KeyError if unknown."""
+        names = self.workflows[workflow]
+        return {
+            name: stage.model_copy(update={"needs": tuple(need for need in stage.needs if need in names)})
+            for name, stage in self.stages.items()
+            if name in names
+        }
+
+
+def _cycle(needs: dict[str, tuple[str, ...]]) -> list[str]:
+    """Return the names of one circle of needs, its first name again at the end, or an empty list."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for need in needs[name]:
+            found = visit(need, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in needs if (found := visit(name, []))), [])

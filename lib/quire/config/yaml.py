@@ -1,0 +1,221 @@
+"""The only reader of YAML: strict, with line numbers, ``${NAME}`` from the environment, and messages that help."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from quire.errors import ConfigError, near
+
+T = TypeVar("T")
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class Entity(BaseModel):
+    """A frozen, strict piece of configuration: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the entity that plain values, as a notebook's parameter holds them, make; lists stand for tuples."""
+        return cls.model_validate_json(json.dumps(values))
+
+
+class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML 1.2's plain values: only true and false are booleans, and dates stay text.
+
+    In YAML 1.1 ``categories: [No, Yes]`` would be two booleans, and 012 would be ten; here it is text, as codes are.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first) + [""] * (_tag == "null")
+    )
+
+
+class Document:
+    """One YAML file: its plain values as written, and the line of every key."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        """Parse ``text``; ``path`` is only for messages."""
+        self.path = path
+        try:
+            self._node = yaml.compose(text, Loader=_Loader)
+            _refuse_repeats(path, self._node)
+            self.raw: dict[str, Any] = yaml.load(text, Loader=_Loader) or {}
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not valid YAML: {error}") from error
+        if not isinstance(self.raw, dict):
+            raise ConfigError(f"{path}: expected keys and values at the top, found {type(self.raw).__name__}.")
+
+    def line(self, keys: tuple[Any, ...]) -> int:
+        """Return the line, counted from 1, of the deepest of ``keys`` that is in the file."""
+        node, line = self._node, 1
+        for key in keys:
+            found = _child(node, key)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+    def read(self, kind: type[T] | Any, environment: Mapping[str, str]) -> T:
+        """Return the file as ``kind`` (an entity or any annotated type), with references expanded.
+
+        Raises ConfigError naming file, line, key, what was found and what was expected.
+        """
+        value = expand(self.raw, environment, where=str(self.path))
+        try:
+            return TypeAdapter(kind).validate_json(json.dumps(value))
+        except ValidationError as error:
+            raise ConfigError(self.explain(kind, error)) from None
+
+    def explain(self, kind: Any, error: ValidationError, *, below: tuple[Any, ...] = ()) -> str:
+        """Return a line for each mistake: file, line, key, what was found, what was expected.
+
+        ``below``: the keys of the part of the file that was read as ``kind``.
+        """
+        lines = [self._explain(kind, item, below) for item in error.errors(include_url=False)]
+        return "\n".join(dict.fromkeys(lines))
+
+    def _explain(self, kind: Any, item: Any, below: tuple[Any, ...]) -> str:
+        keys = _existing(self.raw, (*below, *item["loc"]))
+        where = f"{self.path}:{self.line(keys)}"
+        name = ".".join(str(key) for key in keys) or "the file"
+        if item["type"] == "extra_forbidden":
+            known = _known_keys(kind, item["loc"][:-1])
+            expected = f"; known keys: {', '.join(known)}." if known else "."
+            return f"{where}: {name} is not a known key{expected}{near(str(item['loc'][-1]), known)}"
+        if item["type"] == "missing":
+            parent = ".".join(str(key) for key in keys)
+            missing = str(item["loc"][-1])
+            return f"{where}: {parent + ': ' if parent else ''}the key {missing!r} is missing."
+        if item["type"] == "union_tag_invalid":
+            tag, options = item["ctx"]["tag"], re.findall(r"'([^']+)'", item["ctx"]["expected_tags"])
+            return f"{where}: {name}.kind is {tag!r}; expected one of {', '.join(options)}.{near(tag, options)}"
+        found = self._at(keys)  # as written: what a reference stands for can be a secret
+        message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        if isinstance(found, str) and _REFERENCE.search(found):
+            message = message.replace(str(item["input"]), found)
+        expected = message if item["type"] == "value_error" else f"expected {message}"
+        options = re.findall(r"'([^']+)'", item["msg"]) if item["type"] == "literal_error" else []
+        return f"{where}: {name} is {_short(found)}; {expected.rstrip('.')}.{near(str(found), options)}"
+
+    def _at(self, keys: tuple[Any, ...]) -> Any:
+        value: Any = self.raw
+        for key in keys:
+            value = value[key]
+        return value
+
+
+def read_document(path: Path) -> Document:
+    """Return the parsed file at ``path``; raises ConfigError if it is not there."""
+    if not path.is_file():
+        raise ConfigError(f"{path} is not there. Every use case needs it; `quire init NAME` writes one.")
+    return Document(path, path.read_text(encoding="utf-8"))
+
+
+def expand(value: Any, environment: Mapping[str, str], *, where: str) -> Any:
+    """Return ``value`` with ``${NAME}`` and ``${NAME:-default}`` in every text replaced from ``environment``."""
+    if isinstance(value, dict):
+        return {key: expand(item, environment, where=where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [expand(item, environment, where=where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found = environment.get(name) or default
+        if found is None:
+            raise ConfigError(
+                f"{where}: ${{{name}}} is not set in the environment. "
+                f"Set {name}, or write a default: ${{{name}:-value}}.{near(name, environment)}"
+            )
+        return found
+
+    return _REFERENCE.sub(replace, value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _child(node: Any, key: Any) -> tuple[int, Any] | None:
+    if isinstance(node, yaml.MappingNode):
+        for left, right in node.value:
+            if left.value == str(key):
+                return left.start_mark.line + 1, right
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key].start_mark.line + 1, node.value[key]
+    return None
+
+
+def _existing(raw: Any, loc: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the keys of a pydantic location that are in the file; the tags of unions are not."""
+    keys = []
+    for item in loc:
+        if (isinstance(raw, dict) and item in raw) or (isinstance(raw, list) and isinstance(item, int)):
+            raw = raw[item]
+            keys.append(item)
+    return tuple(keys)
+
+
+def _known_keys(kind: Any, loc: tuple[Any, ...]) -> list[str]:
+    """Return the field names that an entity nested in ``kind`` at ``loc`` takes, via its JSON schema."""
+    schema = TypeAdapter(kind).json_schema()
+    definitions = schema.get("$defs", {})
+
+    def resolve(part: dict[str, Any]) -> list[dict[str, Any]]:
+        if "$ref" in part:
+            return resolve(definitions[part["$ref"].rsplit("/", 1)[1]])
+        options = part.get("anyOf") or part.get("oneOf")
+        return [one for option in options for one in resolve(option)] if options else [part]
+
+    parts = resolve(schema)
+    for key in loc:
+        below: list[dict[str, Any]] = []
+        for part in parts:
+            if isinstance(key, int) and "items" in part:
+                below += resolve(part["items"])
+            elif key in part.get("properties", {}):
+                below += resolve(part["properties"][key])
+            elif isinstance(part.get("additionalProperties"), dict):
+                below += resolve(part["additionalProperties"])
+            elif part.get("properties", {}).get("kind", {}).get("const") == key:
+                below.append(part)  # the tag of a union
+        parts = below or parts
+    return sorted({name for part in parts for name in part.get("properties", {})})
+
+
+def _refuse_repeats(path: Path, node: Any) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConfigError(
+                    f"{path}:{line}: the key {key.value!r} stands twice, first on line {seen[key.value]}."
+                )
+            seen[key.value] = line
+            _refuse_repeats(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeats(path, item)

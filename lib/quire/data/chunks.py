@@ -1,0 +1,193 @@
+"""Frames that are larger than memory, checked and profiled a chunk at a time."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quire.config import Schema, duration
+from quire.data import expectations, profile
+from quire.data.expectations import EXAMPLES, Outcome
+from quire.data.profile import Profiles
+from quire.data.rules import Rule
+from quire.io.frames import Stored
+
+UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
+"""Expectations that no chunk can answer by itself."""
+
+SAMPLE_ROWS = 500_000
+"""Rows on which expectations are computed that are neither about single rows nor about uniqueness."""
+
+BUCKET_ROWS = 2_000_000
+"""About how many keys are compared at a time."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found for one rule, and a few rows that break it."""
+
+    outcome: Outcome
+    rows: pd.DataFrame
+
+
+def run_suite(parts: Sequence[Stored], rules: Sequence[Rule], schema: Schema) -> list[Judged]:
+    """Return what holds of ``parts`` together: row rules on every chunk, uniqueness by a pass of its own.
+
+    Any other expectation is computed on a sample of `SAMPLE_ROWS` rows, the same ones every time.
+    """
+    found: dict[int, Judged] = {}
+    about_rows = {
+        n: rule for n, rule in enumerate(rules) if rule.type not in UNIQUE and expectations.is_about_rows(rule.type)
+    }
+    whole = {n: rule for n, rule in enumerate(rules) if rule.type not in UNIQUE and n not in about_rows}
+    for chunk in (chunk for part in parts for chunk in part.chunks()) if about_rows else ():
+        outcomes = expectations.run_suite(chunk, list(about_rows.values()))
+        for (number, rule), outcome in zip(about_rows.items(), outcomes, strict=True):
+            found[number] = _added(found.get(number), outcome, chunk, rule, schema)
+    if whole:
+        sample = _sample(parts, schema)
+        outcomes = expectations.run_suite(sample, list(whole.values()))
+        for (number, rule), outcome in zip(whole.items(), outcomes, strict=True):
+            found[number] = _added(None, outcome, sample, rule, schema)
+    for number, rule in enumerate(rules):
+        if rule.type in UNIQUE:
+            found[number] = _unique(parts, list(rule.kwargs.get("column_list", [rule.column])), schema)
+    return [_settled(found[number], rule) for number, rule in enumerate(rules)]
+
+
+def count_periods(part: Stored, timestamp: str, step: pd.Timedelta) -> int:
+    """Return how many periods of length ``step`` have a row."""
+    seen: set[int] = set()
+    for chunk in part.chunks([timestamp]):
+        seen.update(chunk[timestamp].dt.floor(step).astype("int64").unique().tolist())
+    return len(seen)
+
+
+def profile_stored(stored: Stored, schema: Schema, period: str = "7d", *, end: datetime | None = None) -> Profiles:
+    """Return what `quire.data.profile_periods` returns for all rows, from the profiles of chunks merged."""
+    if schema.timestamp and end is None:
+        last = max(chunk[schema.timestamp].max() for chunk in stored.chunks([schema.timestamp]))
+        end = profile.end_of_day(last.to_pydatetime(), duration(period))
+    return profile.merge_all(profile.profile_periods(chunk, schema, period, end=end) for chunk in stored.chunks())
+
+
+def profile_training(stored: Stored, predicted: pd.DataFrame, schema: Schema, period: str = "7d") -> Profiles:
+    """Return the profiles of the training rows with their predictions.
+
+    predicted: the rows that the model was trained on, with ``prediction``. Where they are a sample of ``stored``, the
+    columns of the schema are profiled on all rows, and the predictions on the sample.
+    """
+    if len(predicted) == stored.rows:
+        return profile.profile_periods(predicted, schema, period)
+    whole = profile_stored(stored, schema, period)
+    told = [name for name in predicted.columns if name not in schema.columns]
+    times = [schema.timestamp] if schema.timestamp else []
+    end = whole.periods[-1].end if whole.periods else None
+    sampled = profile.profile_periods(predicted[[*times, *told]], schema, period, end=end)
+    more = {(one.start, one.end): {name: one.columns[name] for name in told} for one in sampled}
+    return replace(
+        whole,
+        periods=tuple(
+            replace(one, columns={**one.columns, **more.get((one.start, one.end), {})}) for one in whole.periods
+        ),
+    )
+
+
+def _sample(parts: Sequence[Stored], schema: Schema) -> pd.DataFrame:
+    total = max(sum(part.rows for part in parts), 1)
+    return pd.concat(
+        [part.sample(max(1, SAMPLE_ROWS * part.rows // total), schema.key) for part in parts], ignore_index=True
+    )
+
+
+def _added(before: Judged | None, outcome: Outcome, chunk: pd.DataFrame, rule: Rule, schema: Schema) -> Judged:
+    """Return what is known after one more chunk; of the first that breaks the rule some rows are kept."""
+    rows = before.rows if before else chunk.iloc[:0]
+    if not outcome.success or outcome.rows:
+        rows = rows if len(rows) else _broken(outcome, chunk, rule, schema)
+    if before is None:
+        return Judged(outcome, rows)
+    old = before.outcome
+    values = old.values or outcome.values
+    return Judged(
+        Outcome(
+            success=old.success and outcome.success,
+            share=outcome.share if old.share is None else old.share,
+            rows=old.rows + outcome.rows,
+            of=old.of + outcome.of,
+            observed=old.observed if old.observed is not None else outcome.observed,
+            values=values,
+        ),
+        rows,
+    )
+
+
+def _broken(outcome: Outcome, chunk: pd.DataFrame, rule: Rule, schema: Schema) -> pd.DataFrame:
+    """Return the few rows in which the values are that broke the rule."""
+    if not rule.column or not outcome.values:
+        return chunk.iloc[:0]
+    column = chunk[rule.column]
+    hit = column.isin([value for value in outcome.values if not pd.isna(value)])
+    if any(pd.isna(value) for value in outcome.values):
+        hit |= column.isna()
+    return chunk[hit].head(10 * EXAMPLES)
+
+
+def _settled(judged: Judged, rule: Rule) -> Judged:
+    """Return the outcome with share and success of all chunks together."""
+    one = judged.outcome
+    if one.share is None or not one.of:
+        return judged
+    share = one.rows / one.of
+    allowed = 1 - float(rule.kwargs.get("mostly", 1.0))
+    return replace(judged, outcome=replace(one, share=share, success=share <= allowed + 1e-12))
+
+
+def _unique(parts: Sequence[Stored], names: list[str], schema: Schema) -> Judged:
+    """Return whether keys repeat: their hashes are sorted into files, and those of a file compared."""
+    total = sum(part.rows for part in parts)
+    repeated = 0
+    hashes: list[np.ndarray] = []
+    with tempfile.TemporaryDirectory(dir=parts[0].path.parent, prefix=".keys-") as folder:
+        for keys in _buckets(parts, names, Path(folder), -(-total // BUCKET_ROWS)):
+            values, counts = np.unique(keys, return_counts=True)
+            repeated += int(counts[counts > 1].sum())
+            hashes.append(values[counts > 1][:EXAMPLES])
+    some = np.concatenate(hashes) if hashes else np.empty(0, "uint64")
+    rows = _with_hashes(parts, names, some[:EXAMPLES], schema) if repeated else pd.DataFrame(columns=names)
+    shown = tuple(rows[names[0]].head(EXAMPLES)) if len(names) == 1 else ()
+    return Judged(Outcome(not repeated, repeated / max(total, 1), repeated, total, None, shown), rows)
+
+
+def _hashes(chunk: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """Return 64 bits of each row's key: by chance two of 50 million differing keys are equal once in 15,000 runs."""
+    return pd.util.hash_pandas_object(chunk[names], index=False).to_numpy()
+
+
+def _buckets(parts: Sequence[Stored], names: list[str], folder: Path, many: int) -> Iterator[np.ndarray]:
+    """Yield the hashes of all keys, those that are equal in one array."""
+    with ExitStack() as stack:
+        files = [stack.enter_context((folder / str(number)).open("wb")) for number in range(many)]
+        for part in parts:
+            for chunk in part.chunks(names):
+                hashes = np.sort(_hashes(chunk, names))
+                edges = np.searchsorted(hashes, [int(n * 2**64 / many) for n in range(1, many)])
+                for file, some in zip(files, np.split(hashes, edges), strict=True):
+                    file.write(some.tobytes())
+    for number in range(many):
+        yield np.fromfile(folder / str(number), "uint64")
+
+
+def _with_hashes(parts: Sequence[Stored], names: list[str], wanted: np.ndarray, schema: Schema) -> pd.DataFrame:
+    columns = list(dict.fromkeys([*names, *schema.key]))
+    found = [
+        chunk[np.isin(_hashes(chunk, names), wanted)]
+        for part in parts
+        for chunk in part.chunks([name for name in columns if name in part.columns])
+    ]
+    return pd.concat(found, ignore_index=True).sort_values(names, ignore_index=True)

@@ -1,0 +1,241 @@
+"""One column, from whatever the source gives to the type that the schema asks for; nothing is coerced silently.
+
+Each function takes a raw column (text, numbers, times, objects) and returns a `Reading`: the values typed, and for each
+kind of irregularity the rows where it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quire.config import Column, label
+
+MARKERS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "."})
+"""Texts, in lower case, that stand for a missing value in a column that is not text or category."""
+
+TRUE = frozenset({"true", "t", "yes", "y", "1"})
+FALSE = frozenset({"false", "f", "no", "n", "0"})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A typed column, and where it was irregular: {"blank" | "marker" | "unparsable" | ...: boolean rows}."""
+
+    values: pd.Series
+    found: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = "UTC") -> Reading:
+    """Return ``raw`` as ``column.type``: see the frame contract in `quire.data.snapshot`."""
+    if column.type == "number":
+        return read_number(raw, decimal=decimal)
+    if column.type == "integer":
+        return read_integer(raw, decimal=decimal)
+    if column.type == "boolean":
+        return read_boolean(raw, column.labels)
+    if column.type == "category":
+        return read_category(raw, column.labels)
+    if column.type == "datetime":
+        return read_datetime(raw, column.format, timezone=timezone)
+    return read_text(raw)
+
+
+def read_number(raw: pd.Series, *, decimal: str = ".") -> Reading:
+    """Return float64; infinities and what is no number are unparsable."""
+    found: dict[str, np.ndarray] = {}
+    if _is_number(raw):
+        values = raw.astype("Float64").to_numpy("float64", na_value=np.nan)
+    else:
+        text, found = _clean(raw)
+        if decimal != ".":
+            text = text.str.replace(decimal, ".", regex=False)
+        values = pd.to_numeric(text, errors="coerce").to_numpy("float64", na_value=np.nan)
+        found["unparsable"] = text.notna().to_numpy() & np.isnan(values)
+    infinite = np.isinf(values)
+    if infinite.any():
+        found["unparsable"] = found.get("unparsable", np.zeros(len(raw), bool)) | infinite
+        values = np.where(infinite, np.nan, values)
+    return Reading(pd.Series(values, raw.index, name=raw.name), found)
+
+
+def read_integer(raw: pd.Series, *, decimal: str = ".") -> Reading:
+    """Return Int64; ``3.0`` is 3, and 3.5 is unparsable."""
+    if pd.api.types.is_integer_dtype(raw.dtype):
+        return Reading(raw.astype("Int64"))
+    reading = read_number(raw, decimal=decimal)
+    numbers = reading.values.to_numpy()
+    whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)
+    values = pd.Series(pd.NA, raw.index, dtype="Int64", name=raw.name)
+    values[whole] = numbers[whole].astype("int64")
+    exact = {} if _is_number(raw) else _large_integers(raw, numbers)
+    for row, value in exact.items():
+        values[row] = value
+    broken = np.isfinite(numbers) & values.isna().to_numpy()
+    return Reading(values, {**reading.found, "unparsable": reading.found.get("unparsable", False) | broken})
+
+
+def read_boolean(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:
+    """Return boolean. ``labels``: the texts for false and for true; without, the usual ones in any case."""
+    if pd.api.types.is_bool_dtype(raw.dtype) and not labels:
+        return Reading(raw.astype("boolean"))
+    text, found = _labelled(raw, labels, markers=True)
+    low = text.str.lower() if not labels else text
+    true, false = ({labels[1]}, {labels[0]}) if labels else (TRUE, FALSE)
+    values = pd.Series(pd.NA, raw.index, dtype="boolean", name=raw.name)
+    values[low.isin(true)] = True
+    values[low.isin(false)] = False
+    found["unparsable"] = text.notna().to_numpy() & values.isna().to_numpy()
+    return Reading(values, found)
+
+
+def read_category(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:
+    """Return text as `quire.config.label` writes it; what is none of ``labels`` is unknown, and kept here."""
+    text, found = _labelled(raw, labels, markers=False)
+    if labels:
+        found["unknown"] = (text.notna() & ~text.isin(labels)).to_numpy()
+    return Reading(text, found)
+
+
+def read_text(raw: pd.Series) -> Reading:
+    """Return text as it is; an empty one is missing."""
+    text = raw.astype("str") if _is_text(raw) else _as_labels(raw)
+    return Reading(text.mask(text == ""))
+
+
+def read_datetime(raw: pd.Series, form: str | None, *, timezone: str, first: np.ndarray | None = None) -> Reading:
+    """Return datetime64[us, UTC].
+
+    form: as in strptime, or ``unix`` or ``unix_ms`` for seconds or milliseconds since 1970; without, ISO 8601.
+    Times without a zone are those of ``timezone``; see `to_utc` for the hours that the clock repeats or leaves out.
+    """
+    found: dict[str, np.ndarray] = {}
+    if pd.api.types.is_datetime64_any_dtype(raw.dtype):
+        times = raw
+    elif form in ("unix", "unix_ms"):
+        reading = read_number(raw)
+        times = pd.to_datetime(reading.values, unit="s" if form == "unix" else "ms", errors="coerce", utc=True)
+        found = dict(reading.found)
+        found["unparsable"] = found.get("unparsable", False) | (reading.values.notna() & times.isna()).to_numpy()
+    else:
+        text, found = _clean(raw if not _is_number(raw) else _as_labels(raw))
+        times = _parse(text, form, numeric=_is_number(raw))
+        found["unparsable"] = (text.notna() & times.isna()).to_numpy()
+        zoned = _has_zone(text, form)
+        if zoned.any():
+            aware = _parse(text.where(zoned), form, numeric=False, utc=True).dt.as_unit("us")
+            found["unparsable"] = (text.notna() & times.isna() & aware.isna()).to_numpy()
+            plain, irregular = to_utc(times.mask(zoned), timezone, first=first)
+            return Reading(plain.where(~zoned, aware), {**found, **irregular})
+    utc, irregular = to_utc(times, timezone, first=first)
+    return Reading(utc, {**found, **irregular})
+
+
+def to_utc(
+    times: pd.Series, timezone: str, *, first: np.ndarray | None = None
+) -> tuple[pd.Series, dict[str, np.ndarray]]:
+    """Return ``times`` as datetime64[us, UTC], and the rows whose wall-clock time is ambiguous or does not exist.
+
+    An hour that the clock repeats in autumn is taken for summer time where ``first`` is true (by default: at its first
+    appearance), then for winter time. A time that the clock leaves out in spring is read with the offset before the
+    change, as Python's zoneinfo does, which moves it forward by the gap.
+    """
+    if isinstance(times.dtype, pd.DatetimeTZDtype):
+        return times.dt.tz_convert("UTC").dt.as_unit("us"), {}
+    wall = times.dt.as_unit("us")
+    if timezone == "UTC":
+        return wall.dt.tz_localize("UTC"), {}
+    summer = (~wall.duplicated()).to_numpy() if first is None else first
+    missing = wall.isna()
+    early = wall.dt.tz_localize(timezone, ambiguous=np.ones(len(wall), bool), nonexistent="NaT")
+    late = wall.dt.tz_localize(timezone, ambiguous=np.zeros(len(wall), bool), nonexistent="NaT")
+    ambiguous = ((early != late) & early.notna()).to_numpy()
+    absent = (early.isna() & ~missing).to_numpy()
+    before = (wall - pd.Timedelta(hours=3)).dt.tz_localize(timezone, ambiguous=True, nonexistent="shift_backward")
+    utc = early.where(summer, late).dt.tz_convert("UTC")
+    utc = utc.mask(absent, before.dt.tz_convert("UTC") + pd.Timedelta(hours=3)).dt.as_unit("us")
+    return utc, {"ambiguous": ambiguous, "nonexistent": absent}
+
+
+def _parse(text: pd.Series, form: str | None, *, numeric: bool, utc: bool = False) -> pd.Series:
+    """Return times, missing where the text is none of the form; without ``utc`` those with a zone are missing too."""
+    if numeric and not form:  # a bare number is no date; pandas would read nanoseconds since 1970
+        return pd.Series(pd.NaT, text.index, dtype="datetime64[us]", name=text.name)
+    if not utc:
+        text = text.mask(_has_zone(text, form))
+    return pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=utc)
+
+
+def _has_zone(text: pd.Series, form: str | None) -> pd.Series:
+    """Return which texts name a zone: all where the form does, those that end like one without a form."""
+    if form:
+        return pd.Series("%z" in form, text.index)
+    return text.str.contains(r"\d[Tt ]\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$", regex=True, na=False)
+
+
+def _clean(raw: pd.Series, *, markers: bool = True) -> tuple[pd.Series, dict[str, np.ndarray]]:
+    """Return text without spaces around it; blanks and missing markers are missing, and counted."""
+    text = raw.astype("str")
+    stripped = text.str.strip()
+    empty = (stripped == "").to_numpy(bool, na_value=False)
+    found = {"blank": empty & (text != "").to_numpy(bool, na_value=False)}
+    if markers:
+        found["marker"] = stripped.str.lower().isin(MARKERS).to_numpy()
+        empty = empty | found["marker"]
+    return stripped.mask(empty), found
+
+
+def _labelled(raw: pd.Series, labels: tuple[str, ...], *, markers: bool) -> tuple[pd.Series, dict[str, np.ndarray]]:
+    """Return text as `label` writes it; a text that is a known label once spaces or ``.0`` are gone becomes that."""
+    if not _is_text(raw):
+        return _as_labels(raw), {}
+    text = raw.astype("str")
+    spelled = {value: _spelling(value, labels) for value in text.dropna().unique()}
+    clean, found = _clean(
+        text.map(spelled).astype("str"), markers=markers and not MARKERS & {x.lower() for x in labels}
+    )
+    found["blank"] = (text.str.strip() == "").to_numpy(bool, na_value=False) & (text != "").to_numpy(
+        bool, na_value=False
+    )
+    found["respelled"] = (clean.notna() & (clean != text)).to_numpy(bool, na_value=False)
+    return clean, found
+
+
+def _spelling(text: str, labels: tuple[str, ...]) -> str:
+    stripped = text.strip()
+    if stripped in labels or not labels:
+        return stripped
+    try:
+        number = label(float(stripped))
+    except (ValueError, OverflowError):
+        return stripped
+    return number if number in labels else stripped
+
+
+def _as_labels(raw: pd.Series) -> pd.Series:
+    """Return numbers, booleans and other values as text, missing ones missing."""
+    spelled = {value: label(_plain(value)) for value in raw.dropna().unique()}
+    return raw.map(spelled).astype("str")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _large_integers(raw: pd.Series, numbers: np.ndarray) -> dict[Any, int]:
+    """Return, by row, the integers that a float cannot hold, as the text says them."""
+    texts = raw[np.abs(numbers) >= 2**53].astype("str").str.strip()
+    whole = texts[texts.str.fullmatch(r"[+-]?\d+")]
+    return {row: int(text) for row, text in whole.items() if -(2**63) <= int(text) < 2**63}
+
+
+def _is_number(raw: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(raw.dtype)
+
+
+def _is_text(raw: pd.Series) -> bool:
+    return isinstance(raw.dtype, pd.StringDtype) or (
+        raw.dtype == object and pd.api.types.infer_dtype(raw, skipna=True) in ("string", "empty")
+    )

@@ -1,0 +1,3 @@
+from .context import Request as Request
+from .run import Result as Result
+from .run import run as run

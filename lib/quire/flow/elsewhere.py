@@ -1,0 +1,94 @@
+"""Other machines that share the archive: what they made is gone on from here, and no two run the same params at once.
+
+A machine that starts with nothing finds the stages of a run that died elsewhere by their keys, brings it back and
+reuses what is whole of it. An archive that does not answer holds nothing up: it is said, and the run goes on alone.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from quire.config import Settings
+from quire.errors import ArchiveError, ArtifactError
+from quire.flow.cache import Cache, Trace
+from quire.flow.graph import Task
+from quire.flow.key import Key
+from quire.flow.record import Record, read_record
+
+if TYPE_CHECKING:
+    from quire.io.archive import Archive
+
+Warn = Callable[[str], None]
+
+
+class Elsewhere:
+    """The archive as the runner sees it; without one in config.yaml, and after it failed once, there is nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is opened before something is asked."""
+        self._settings = settings
+        self._archive: Archive | None = None
+        self._silent = not settings.config.archive.url
+        self.trouble = ""
+        """Why nothing is seen of other machines, where there is something to see."""
+
+    @contextmanager
+    def held(self, run_id: str) -> Iterator[None]:
+        """Hold the lease on the params while the block runs; raises Busy while another machine has it."""
+        with ExitStack() as stack:
+            if not self._silent:
+                from quire.io import lease
+
+                owner = f"run {run_id} (process {os.getpid()} on {socket.gethostname()})"
+                try:
+                    stack.enter_context(lease.hold(self._open().store, self._settings.name, owner))
+                except ArchiveError as error:
+                    self._give_up(error)
+            yield
+
+    def bring(self, cache: Cache, task: Task, key: Key, matches: Callable[[Trace], bool], warn: Warn) -> bool:
+        """Bring back the run that holds the stage's result, and enter it in the cache; return whether there was one."""
+        if self._silent:
+            return False
+        try:
+            traces = self._open().find_stage(stage_key(self._settings, task.name, key.digest)) or []
+            trace = next((trace for trace in traces if matches(trace)), None)
+            if trace is None:
+                return False
+            folder = self._open().fetch_run(trace["run_id"])
+        except ArtifactError:
+            return False  # the run is no longer in the archive
+        except ArchiveError as error:
+            self._give_up(error)
+            warn(self.trouble)
+            return False
+        self._end(folder.name)
+        cache.hold(task, key, trace, folder.name)
+        return True
+
+    def _open(self) -> "Archive":
+        from quire.io import archive
+
+        self._archive = self._archive or archive.open(self._settings)
+        assert self._archive is not None
+        return self._archive
+
+    def _give_up(self, error: ArchiveError) -> None:
+        self._silent = True
+        self.trouble = f"Runs of other machines are not seen: {error}"
+
+    def _end(self, run_id: str) -> None:
+        """Say that a run which died elsewhere was interrupted."""
+        record = Record(self._settings.outputs / "runs" / run_id, read_record(self._settings.outputs / "runs" / run_id))
+        if record.content["status"] == "running":
+            for stage in record.stages.values():
+                if stage["status"] in ("waiting", "running"):
+                    stage["status"] = "interrupted"
+            record.update(status="interrupted")
+
+
+def stage_key(settings: Settings, stage: str, digest: str) -> str:
+    """Return the name that a stage's result has in the archive."""
+    return f"{settings.name}/{stage}/{digest}"

@@ -1,0 +1,145 @@
+"""The graph of a run: which stage runs after which, fan-out made explicit."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quire.config import Settings, Stage
+from quire.errors import ConfigError, near
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of one notebook: a stage, or one part of a stage that fans out."""
+
+    name: str
+    stage: str
+    notebook: Path
+    needs: tuple[str, ...]
+    options: Stage
+    part: Mapping[str, Any] = field(default_factory=dict)
+
+
+Graph = dict[str, Task]
+"""Tasks by name, each after those that it needs."""
+
+
+def build(settings: Settings, workflow: str, only: Iterable[str] = ()) -> Graph:
+    """Return the tasks of ``workflow`` in an order in which they can run.
+
+    only: stages, or single parts of a fan-out, to bring up to date, with all that they need; all stages of the workflow
+    if empty.
+    Raises ConfigError for an unknown workflow or stage, for an empty workflow and for a notebook that is not there.
+    """
+    known = settings.workflow.workflows
+    if workflow not in known:
+        raise ConfigError(f"There is no workflow {workflow!r}; known: {', '.join(known)}.{near(workflow, known)}")
+    stages = settings.workflow.selected(workflow)
+    if not stages:
+        raise ConfigError(f"The workflow {workflow!r} has no stages; write their names in workflow.yaml.")
+    only = tuple(only)
+    for name in (one.partition(".")[0] for one in only):
+        if name not in stages:
+            raise ConfigError(
+                f"--stages names {name!r}, which is no stage of the workflow {workflow!r}; "
+                f"it has: {', '.join(stages)}.{near(name, stages)}"
+            )
+    wanted = _with_needs(stages, [name.partition(".")[0] for name in only]) if only else set(stages)
+    graph: Graph = {}
+    for name in ordered(stages):
+        if name in wanted:
+            graph |= _tasks(settings, name, stages[name], graph)
+    return _with_parts(graph, only)
+
+
+def ordered(stages: Mapping[str, Stage]) -> list[str]:
+    """Return the names so that each comes after its needs, otherwise in the order of the file."""
+    done: list[str] = []
+    while len(done) < len(stages):
+        done.append(next(n for n, stage in stages.items() if n not in done and set(stage.needs) <= set(done)))
+    return done
+
+
+def above(graph: Graph, name: str) -> set[str]:
+    """Return the names of all tasks that ``name`` needs, directly or through others."""
+    found: set[str] = set()
+    todo = list(graph[name].needs)
+    while todo:
+        need = todo.pop()
+        if need not in found:
+            found.add(need)
+            todo += graph[need].needs
+    return found
+
+
+def below(graph: Graph, name: str) -> set[str]:
+    """Return the names of all tasks that need ``name``, directly or through others."""
+    return {other for other in graph if name in above(graph, other)}
+
+
+def _with_parts(graph: Graph, only: Iterable[str]) -> Graph:
+    """Return the graph without the parts of a fan-out that were not asked for, where some were."""
+    parts = [name for name in only if "." in name]
+    for name in parts:
+        if name not in graph:
+            raise ConfigError(f"--stages names {name!r}, which is no part of a stage.{near(name, graph)}")
+    if not parts:
+        return graph
+    asked = {name for name, task in graph.items() if name in only or task.stage in only}
+    kept = asked.union(*(above(graph, name) for name in asked))
+    return {name: task for name, task in graph.items() if name in kept}
+
+
+def _with_needs(stages: Mapping[str, Stage], only: Iterable[str]) -> set[str]:
+    wanted: set[str] = set()
+    todo = list(only)
+    while todo:
+        name = todo.pop()
+        if name not in wanted:
+            wanted.add(name)
+            todo += stages[name].needs
+    return wanted
+
+
+def _tasks(settings: Settings, name: str, stage: Stage, graph: Graph) -> Graph:
+    notebook = _notebook(settings, name, stage)
+    needs = tuple(task.name for task in graph.values() if task.stage in stage.needs)
+    return {
+        task: Task(task, name, notebook, needs, stage, part)
+        for task, part in ((_part_name(name, part), part) for part in _parts(stage))
+    }
+
+
+def _notebook(settings: Settings, name: str, stage: Stage) -> Path:
+    folder = settings.root / "notebooks"
+    path = folder / f"{stage.notebook}.ipynb"
+    if not path.is_file():
+        known = sorted(path.stem for path in folder.glob("*.ipynb"))
+        raise ConfigError(
+            f"workflow.yaml: stage {name} runs {stage.notebook!r}, but {path} is not there; "
+            f"notebooks/ holds: {', '.join(known) or 'none'}.{near(stage.notebook, known)}"
+        )
+    return path
+
+
+def _parts(stage: Stage) -> list[dict[str, Any]]:
+    """Return the parameters of each part of a fan-out: every combination of the values; one empty part without."""
+    parts: list[dict[str, Any]] = [{}]
+    for name, values in stage.for_each.items():
+        parts = [{**part, name: value} for part in parts for value in values]
+    return parts
+
+
+def _part_name(stage: str, part: Mapping[str, Any]) -> str:
+    """Return such as ``train.region-north``: fit for a folder's name."""
+    text = [f"{name}-{value}" for name, value in part.items()]
+    return ".".join([stage, *("".join(c if c.isalnum() or c in "-_" else "_" for c in one) for one in text)])
+
+
+def as_text(graph: Graph) -> str:
+    """Return the graph as lines: each task, after an arrow what it needs."""
+    width = max(len(name) for name in graph)
+    return "\n".join(
+        f"{task.name:<{width}}" + (f"  <- {', '.join(task.needs)}" if task.needs else "") for task in graph.values()
+    )

@@ -1,0 +1,216 @@
+"""The door to papermill: notebooks executed in Jupyter kernels, one kernel for each.
+
+Kernels talk over IPC sockets in a short private folder each, so that parallel runs never race for a TCP port. A kernel
+can be started before its notebook is due and shut down after its notebook has been handed on.
+"""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import papermill
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+from quire.flow.failure import KernelDied, OutOfMemory, TimedOut
+from quire.flow.record import write_whole
+from quire.io.artifacts import Stopped
+
+ENGINE = "quire"
+_START_TIMEOUT_S = 60
+_SHORT_PATH = 80
+"""A socket's path may have 107 characters; its folder must leave room for the name."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What it takes to execute a notebook."""
+
+    notebook: Path
+    output: Path
+    parameters: Mapping[str, Any]
+    cell_timeout_s: float | None = None
+    on_cell: Callable[[int, int], None] | None = None
+
+
+class Kernel:
+    """One kernel process. All but `kill` is to be called from the thread that started it."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        """root: the kernel's working directory; environment: what is added to that of this process."""
+        self._root = root
+        self._environment = {**os.environ, **environment}
+        self._folder = _short_folder()
+        self._killed = False
+        self._manager: Any = None
+        self._client: Any = None
+
+    def start(self) -> "Kernel":
+        """Start the process and wait until it answers."""
+        out_of_memory = _oom_kills()
+        self._manager = AsyncKernelManager(
+            kernel_name="python3", transport="ipc", connection_file=str(self._folder / "kernel.json")
+        )
+        run_sync(self._manager.start_kernel)(
+            extra_arguments=["--HistoryManager.hist_file=:memory:"], cwd=str(self._root), env=self._environment
+        )
+        if self._killed:
+            self.kill()
+        self._client = self._manager.client()
+        self._client.start_channels()
+        try:
+            run_sync(self._client.wait_for_ready)(timeout=_START_TIMEOUT_S)
+        except RuntimeError as error:
+            raise self._death(out_of_memory, f"while it started: {error}") from error
+        self._client.allow_stdin = False
+        return self
+
+    def execute(self, execution: Execution) -> None:
+        """Execute a notebook under papermill; the output is written whether it ends well or not.
+
+        Raises what papermill raises for a failed cell, Stopped if the notebook ended early, TimedOut, and KernelDied
+        or OutOfMemory if the process is gone.
+        """
+        papermill_engines.register(ENGINE, Engine)
+        out_of_memory = _oom_kills()
+        progress = _Progress(execution.on_cell)
+        try:
+            papermill.execute_notebook(
+                str(execution.notebook),
+                str(execution.output),
+                parameters=dict(execution.parameters),
+                engine_name=ENGINE,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                execution_timeout=execution.cell_timeout_s,
+                manager=self._manager,
+                client=self._client,
+                progress=progress,
+            )
+        except PapermillExecutionError as error:
+            if error.ename == Stopped.__name__:
+                _drop_error_markers(execution.output)
+                raise Stopped(error.evalue) from None
+            raise
+        except CellTimeoutError:
+            limit = f"{execution.cell_timeout_s:g} s (cell_timeout_s in workflow.yaml)"
+            raise TimedOut(f"The cell took longer than {limit}.", progress.number, progress.source) from None
+        except (DeadKernelError, RuntimeError) as error:
+            raise self._death(out_of_memory, str(error), progress) from error
+
+    def close(self) -> None:
+        """Shut the kernel down, gracefully where it still answers, and remove its folder."""
+        with suppress(Exception):
+            run_sync(self._manager.shutdown_kernel)(now=self._killed)
+        if self._client is not None:
+            self._client.stop_channels()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End the process and all it started, at once; may be called from any thread, also before it has started."""
+        self._killed = True
+        provisioner = getattr(self._manager, "provisioner", None)
+        group = getattr(provisioner, "pgid", None)
+        if group:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+
+    def _death(self, out_of_memory: int, text: str, progress: "_Progress | None" = None) -> Exception:
+        number, source = (progress.number, progress.source) if progress else (None, "")
+        if run_sync(self._manager.is_alive)():
+            return KernelDied(f"The kernel does not answer: {text}", number, source)
+        if _oom_kills() > out_of_memory:
+            return OutOfMemory(
+                "The operating system ended the kernel because memory ran out. Use fewer rows or a smaller search, "
+                "run fewer stages side by side (--jobs 1), or a machine with more memory.",
+                number,
+                source,
+            )
+        code = getattr(getattr(self._manager.provisioner, "process", None), "returncode", None)
+        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        return KernelDied(f"The kernel died ({how}).", number, source)
+
+
+class _Progress:
+    """Which code cell is being executed, counted from 1 among code cells."""
+
+    def __init__(self, tell: Callable[[int, int], None] | None) -> None:
+        self._tell = tell
+        self.number: int | None = None
+        self.source = ""
+
+    def start(self, cells: list[Any], index: int) -> None:
+        if cells[index].cell_type != "code":
+            return
+        self.number = sum(cell.cell_type == "code" for cell in cells[: index + 1])
+        self.source = cells[index].source
+        if self._tell:
+            self._tell(self.number, sum(cell.cell_type == "code" for cell in cells))
+
+
+class Engine(NBClientEngine):
+    """Papermill's engine on a kernel that is already running."""
+
+    @classmethod
+    def execute_managed_notebook(  # noqa: D102
+        cls,
+        nb_man: Any,
+        kernel_name: str,
+        *,
+        manager: Any,
+        client: Any,
+        progress: _Progress,
+        execution_timeout: float | None = None,
+        **_: Any,
+    ) -> Any:
+        start = nb_man.cell_start
+
+        def cell_start(cell: Any, cell_index: int, **more: Any) -> None:
+            progress.start(nb_man.nb.cells, cell_index)
+            start(cell, cell_index, **more)
+
+        nb_man.cell_start = cell_start
+        executor = PapermillNotebookClient(nb_man, km=manager, kernel_name=kernel_name, timeout=execution_timeout)
+        executor.kc = client
+        return executor.execute()
+
+
+def _short_folder() -> Path:
+    """Return a new folder that only this user can enter, its path short enough for sockets."""
+    base = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="quire-", dir=base if len(base) < _SHORT_PATH else "/tmp"))
+
+
+def _drop_error_markers(path: Path) -> None:
+    """Take papermill's error banners and the traceback out of a notebook that ended early on purpose."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    tag = "papermill-error-cell-tag"
+    content["cells"] = [cell for cell in content["cells"] if tag not in cell["metadata"].get("tags", [])]
+    for cell in content["cells"]:
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "error":
+                text = f"Stopped: {output['evalue']}\n"
+                output.clear()
+                output.update(output_type="stream", name="stdout", text=text)
+    write_whole(path, json.dumps(content, indent=1))
+
+
+def _oom_kills() -> int:
+    """Return how many processes this machine's kernel has ended for lack of memory since it started; 0 if unknown."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text("ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,219 @@
+"""Parameters: a notebook's ``parameters`` cell is its signature, checked before any kernel starts.
+
+The cell is read as JSON and Python's syntax tree; nothing is imported or executed.
+"""
+
+import ast
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quire.config import Settings, check_value
+from quire.errors import ConfigError, near
+from quire.flow.graph import Graph, Task
+
+SUPPLIED = ("params", "run_dir", "as_of")
+"""Parameters that the runner gives; ``params`` and ``run_dir`` are required, ``as_of`` where the cell has it."""
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "list": (list,),
+    "tuple": (list, tuple),
+    "dict": (dict,),
+    "None": (type(None),),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A name of the ``parameters`` cell: its default and the plain types that it takes; no types means any."""
+
+    name: str
+    default: Any
+    types: tuple[str, ...]
+
+    def accepts(self, value: Any) -> bool:
+        """Whether ``value`` is of a type of the parameter; an int fits a float, None fits anything."""
+        if value is None or not self.types:
+            return True
+        if isinstance(value, bool):
+            return "bool" in self.types
+        return isinstance(value, tuple(kind for name in self.types for kind in _TYPES[name]))
+
+
+Signature = dict[str, Parameter]
+
+
+def read_signature(notebook: Path) -> Signature:
+    """Return the parameters of ``notebook``; raises ConfigError if the tag is missing or the cell is no signature."""
+    cells = read_cells(notebook)
+    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1:
+        found = "no cell" if not tagged else f"{len(tagged)} cells"
+        raise ConfigError(
+            f"{notebook}: {found} with the tag 'parameters'; expected one. Open the notebook in JupyterLab, "
+            "select the cell with the parameters, and add the tag under Property Inspector > Cell tags."
+        )
+    source = source_of(tagged[0])
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise ConfigError(f"{notebook}: the parameters cell is not valid Python: {error}") from None
+    parameters = [_read_parameter(notebook, node) for node in tree.body if not _is_text(node)]
+    return {parameter.name: parameter for parameter in parameters}
+
+
+def read_cells(notebook: Path) -> list[dict[str, Any]]:
+    """Return the cells of a notebook file; raises ConfigError if it is not one."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{notebook} is not a notebook (nbformat 4): {type(error).__name__}: {error}") from None
+    return list(cells)
+
+
+def source_of(cell: Mapping[str, Any]) -> str:
+    """Return a cell's text, which the file holds as one text or as a list of lines."""
+    source = cell.get("source", "")
+    return source if isinstance(source, str) else "".join(source)
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return ``{stage: {name: value}}`` of texts such as ``train.estimator=linear``; values are read as YAML.
+
+    Raises ConfigError for a text of another form.
+    """
+    from quire.config.yaml import Document
+
+    overrides: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        stage, dot, parameter = name.strip().partition(".")
+        if not (equals and dot and stage and parameter):
+            raise ConfigError(f"-p {text!r}: write stage.name=value, such as -p train.estimator=linear.")
+        raw = Document(Path(f"-p {name}"), f"value: {value.strip() or '~'}" if value.strip() else 'value: ""').raw
+        overrides.setdefault(stage, {})[parameter] = raw["value"]
+    return overrides
+
+
+def resolve(
+    settings: Settings, graph: Graph, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the parameters of every task, without those that the runner supplies: default < params.yaml < override.
+
+    Raises ConfigError with every mistake found: unknown stage, unknown name, wrong type, missing tag.
+    """
+    overrides = overrides or {}
+    mistakes = _unknown_stages(settings, graph, overrides)
+    resolved: dict[str, dict[str, Any]] = {}
+    for task in graph.values():
+        try:
+            resolved[task.name] = _resolve_task(settings, task, overrides.get(task.stage, {}), mistakes)
+        except ConfigError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
+    return resolved
+
+
+def _unknown_stages(settings: Settings, graph: Graph, overrides: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    stages = list(settings.workflow.stages)
+    where = settings.folder / "params.yaml"
+    mistakes = [
+        f"{where}: there is no stage {name!r}; known: {', '.join(stages)}.{near(name, stages)}"
+        for name in settings.params
+        if name not in stages
+    ]
+    part = list(dict.fromkeys(task.stage for task in graph.values()))
+    mistakes += [
+        f"-p {name}.{next(iter(values))}: {name!r} is no stage of this run; "
+        f"it has: {', '.join(part)}.{near(name, part)}"
+        for name, values in overrides.items()
+        if name not in part
+    ]
+    return mistakes
+
+
+def _resolve_task(settings: Settings, task: Task, overrides: Mapping[str, Any], mistakes: list[str]) -> dict[str, Any]:
+    signature = read_signature(task.notebook)
+    for name in ("params", "run_dir"):
+        if name not in signature:
+            raise ConfigError(f'{task.notebook}: the parameters cell lacks {name!r}; write {name} = "" in it.')
+    values = {name: parameter.default for name, parameter in signature.items() if name not in SUPPLIED}
+    layers = (
+        (str(settings.folder / "params.yaml"), settings.params.get(task.stage, {})),
+        ("workflow.yaml, for_each", task.part),
+        ("-p", overrides),
+    )
+    for where, layer in layers:
+        for name, value in layer.items():
+            mistake = _mistake(task, signature, where, name, value)
+            if mistake:
+                mistakes.append(mistake)
+            values[name] = value
+    return values
+
+
+def _mistake(task: Task, signature: Signature, where: str, name: str, value: Any) -> str:
+    if name in SUPPLIED:
+        return f"{where}: {task.stage}.{name} is given by the runner; leave it out."
+    if name not in signature:
+        known = [known for known in signature if known not in SUPPLIED]
+        return (
+            f"{where}: {task.stage}.{name} is not a parameter of {task.notebook.name}; "
+            f"it has: {', '.join(known) or 'none'}.{near(name, known)}"
+        )
+    if not signature[name].accepts(value):
+        expected = " or ".join(signature[name].types)
+        return f"{where}: {task.stage}.{name} is {value!r}, of type {type(value).__name__}; expected {expected}."
+    try:
+        check_value(name, value, where=f"{where}: {task.stage}.{name}")
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _read_parameter(notebook: Path, node: ast.stmt) -> Parameter:
+    where = f"{notebook}: the parameters cell, line {node.lineno}"
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        name, value, annotation = node.targets[0].id, node.value, None
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+        name, value, annotation = node.target.id, node.value, node.annotation
+    else:
+        raise ConfigError(f"{where}: {ast.unparse(node)!r} is no parameter; write name = value  # unit, choices.")
+    try:
+        default = ast.literal_eval(value)
+    except ValueError:
+        raise ConfigError(f"{where}: {name} = {ast.unparse(value)} is no plain value; write a literal.") from None
+    return Parameter(name, default, _types(annotation, default))
+
+
+def _types(annotation: ast.expr | None, default: Any) -> tuple[str, ...]:
+    """Return the plain types that the annotation names, else that of the default; unknown annotations take anything."""
+    if annotation is None:
+        return () if default is None else (type(default).__name__,)
+    names = [name for part in _options(annotation) if (name := _plain_name(part))]
+    return tuple(names) if all(name in _TYPES for name in names) else ()
+
+
+def _options(annotation: ast.expr) -> list[ast.expr]:
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return [*_options(annotation.left), *_options(annotation.right)]
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Optional"):
+        return [*_options(annotation.slice), ast.Constant(None)]
+    return [annotation]
+
+
+def _plain_name(annotation: ast.expr) -> str:
+    if isinstance(annotation, ast.Subscript):
+        return _plain_name(annotation.value)
+    return ast.unparse(annotation).removeprefix("typing.").replace("List", "list").replace("Dict", "dict")

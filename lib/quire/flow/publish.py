@@ -1,0 +1,210 @@
+"""What leaves the run's folder: MLflow, the archive, alerts and figures; by a process of its own.
+
+The process starts with the first notebook and imports its heavy libraries while notebooks compute, so that little is
+left to do, and to wait for, at the end. It ends when the runner does.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from quire import config
+from quire.config import Settings
+from quire.errors import ArchiveError, QuireError, ServiceError
+from quire.flow.cache import Cache
+from quire.flow.context import FOR_ANOTHER, Context
+from quire.flow.elsewhere import stage_key
+from quire.flow.forked import Forked, Refused
+from quire.flow.imports import skip_iri_grammar
+from quire.flow.record import read_record
+from quire.flow.warm import PUBLISH, Warmth
+
+if TYPE_CHECKING:
+    from quire.io.archive import Archive
+
+Told = dict[str, Any]
+
+
+class Publisher:
+    """The runner's end: hears the events of a run and hands them to the process, all from a thread of its own."""
+
+    def __init__(self, context: Context, warmth: Warmth) -> None:
+        """Nothing starts before there is something to publish."""
+        self._context, self._warmth = context, warmth
+        self._orders: SimpleQueue[Told | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._told: list[Told] = []
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """Start with the first notebook, and pass on each stage that ended."""
+        if event["event"] == "stage_started":
+            self._start()
+        elif event["event"] == "stage_ended" and self._context.settings.config.archive.url:
+            self._start()
+            self._orders.put({"do": "stage", "stage": event["stage"]})
+
+    def finish(self) -> list[Told]:
+        """Publish the ended run and return what went wrong, each as kind and message."""
+        if self._context.record.content["status"] != "succeeded":
+            self._start()
+        if self._thread is None:
+            return []
+        self._orders.put({"do": "end"})
+        self._orders.put(None)
+        self._thread.join()
+        return self._told
+
+    def _start(self) -> None:
+        if self._thread is None and self._context.request.publish:
+            self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        orders, theirs = os.pipe()[::-1]
+        ours, answers = os.pipe()
+        log = self._context.folder / ".publish.log"
+        with log.open("w") as errors:
+            process = self._process([theirs, answers, errors.fileno()])
+        os.close(theirs)
+        os.close(answers)
+        with suppress(BrokenPipeError), os.fdopen(orders, "w") as out:
+            while (order := self._orders.get()) is not None:
+                out.write(json.dumps(order) + "\n")
+                out.flush()
+        with os.fdopen(ours) as answers_in:
+            self._told = [json.loads(line) for line in answers_in if line.startswith("{")]
+        code = process.wait()
+        if code:
+            last = (log.read_text("utf-8").strip().splitlines() or [f"exit code {code}"])[-1]
+            self._told.append({"kind": "PublishFailed", "message": f"The run could not be published: {last}"})
+        log.unlink()
+
+    def _process(self, descriptors: list[int]) -> Forked | subprocess.Popen[bytes]:
+        context = self._context
+        arguments = ["quire.flow.publish", context.settings.name, str(context.folder)]
+        server = self._warmth.started()
+        if server is not None:
+            with suppress(Refused, OSError):
+                return server.fork(PUBLISH, arguments, context.settings.root, descriptors)
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            stdin=descriptors[0],
+            stdout=descriptors[1],
+            stderr=descriptors[2],
+            cwd=context.settings.root,
+            env={**os.environ, **context.environment},
+            start_new_session=True,  # Ctrl-C at the terminal is for the runner
+        )
+
+
+def main(name: str, folder: Path) -> None:
+    """Publish the run in ``folder`` as the runner, at the other end of stdin, says; print what went wrong as JSON."""
+    settings = config.load(name)
+    if read_record(folder)["cause"] != FOR_ANOTHER:
+        _warm_up(settings)
+    there = _archive_of(settings)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["do"] == "end":
+            for told in _publish(settings, folder, there):
+                print(json.dumps(told), flush=True)
+        elif there is not None:
+            _archive_stage(settings, folder, order["stage"], there)
+
+
+def _warm_up(settings: Settings) -> None:
+    skip_iri_grammar()
+    from quire.io import tracking
+
+    with suppress(QuireError):
+        tracking.open(settings).champion()
+
+
+def _archive_of(settings: Settings) -> "Archive | None":
+    from quire.io import archive
+
+    return archive.open(settings)
+
+
+def _archive_stage(settings: Settings, folder: Path, stage: str, there: "Archive") -> None:
+    key = read_record(folder)["stages"][stage].get("key", "")
+    traces = Cache(settings.outputs, settings.name).traces(stage, key) if key else []
+    name = stage_key(settings, stage, key) if traces else ""
+    # What does not arrive now is sent, or reported, when the run ends.
+    with suppress(ArchiveError):
+        there.save_stage(folder, name, traces)
+
+
+def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Iterator[Told]:
+    """Do each part even if another fails."""
+    from quire.io import tracking
+
+    record = read_record(folder)
+    if record["cause"] == FOR_ANOTHER:
+        if there is not None:
+            yield from _tried(lambda: there.save_run(folder))
+        return
+    yield from _tried(lambda: tracking.open(settings).log_run(record, folder))
+    yield from _tried(lambda: _delivered(_send_figures(settings, record)))
+    if record["status"] == "failed":
+        yield from _tried(lambda: _delivered(_alert(settings, record, folder)))
+    if there is not None:
+        yield from _tried(lambda: there.save_run(folder))
+        yield from _tried(lambda: there.save_owed(but=folder.name))
+        yield from _tried(lambda: there.prune(datetime.now(UTC)))
+
+
+def _tried(action: Callable[[], Any]) -> Iterator[Told]:
+    try:
+        action()
+    except QuireError as error:
+        kind = ArchiveError if isinstance(error, ArchiveError) else type(error)
+        yield {"kind": kind.__name__, "message": str(error)}
+    except Exception as error:
+        yield {"kind": type(error).__name__, "message": f"{type(error).__name__}: {error}"}
+
+
+def _delivered(deliveries: list[Any]) -> None:
+    """Raise ServiceError if a channel did not take an alert or a figure."""
+    failed = [f"{one.channel}: {one.detail}" for one in deliveries if one.status == "failed"]
+    if failed:
+        raise ServiceError(f"Not delivered by {'; '.join(failed)}")
+
+
+def _alert(settings: Settings, record: dict[str, Any], folder: Path) -> list[Any]:
+    from quire.flow.failure import explain
+    from quire.io import database, notify
+
+    failed = {name: stage for name, stage in record["stages"].items() if stage["status"] == "failed"}
+    texts = [
+        explain(name, stage, params=settings.name, workflow=record["workflow"], folder=folder)
+        for name, stage in failed.items()
+    ]
+    alert = notify.Alert(
+        kind="run_failed",
+        title=f"{settings.name}: {record['workflow']} failed in {', '.join(failed)}",
+        body="\n\n".join(texts),
+        severity="critical",
+        cause=f"run_failed {settings.name} {' '.join(failed)}",
+        link=str(folder / "index.html"),
+    )
+    return notify.send(alert, settings, database.open(settings.database_url), run_id=record["run_id"])
+
+
+def _send_figures(settings: Settings, record: dict[str, Any]) -> list[Any]:
+    from quire.io import notify
+
+    figures = {"RunSucceeded": float(record["status"] == "succeeded"), "RunSeconds": float(record["seconds"] or 0)}
+    return notify.measure(figures, settings, workflow=record["workflow"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,75 @@
+"""run.json: what a run did, written whole after every change."""
+
+import json
+import os
+import secrets
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from quire.errors import ArtifactError
+
+FINAL = ("succeeded", "reused", "skipped", "failed", "interrupted")
+"""Statuses of a stage that has ended."""
+
+
+def new_run_id(now: datetime) -> str:
+    """Return a name for a run that sorts by time: UTC to the millisecond, then four random hex digits."""
+    at = now.astimezone(UTC)
+    return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}-{secrets.token_hex(2)}"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path`` and rename, so that a reader sees the old file or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class Record:
+    """run.json of one run, safe to change from several threads."""
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        """Hold ``content`` as the run.json of ``folder``; it is written by the first change."""
+        self.folder = folder
+        self.content = content
+        self._lock = threading.RLock()
+
+    @property
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """What is known of each stage."""
+        return self.content["stages"]
+
+    def update(self, **values: Any) -> None:
+        """Set values of the run and write."""
+        with self._lock:
+            self.content.update(values)
+            self._write()
+
+    def update_stage(self, name: str, **values: Any) -> None:
+        """Set values of a stage and write."""
+        with self._lock:
+            self.stages.setdefault(name, {}).update(values)
+            self._write()
+
+    def _write(self) -> None:
+        write_whole(self.folder / "run.json", json.dumps(self.content, indent=2) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the content of run.json in ``folder``; raises ArtifactError if there is none or it is not whole."""
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{folder} holds no run.json: it is not a run. `quire runs` lists those there are."
+        ) from None
+    except ValueError as error:
+        raise ArtifactError(f"{folder}/run.json is not whole: {error}. Remove the folder.") from None

@@ -1,0 +1,104 @@
+"""Reports: each executed notebook as a page without code, and the run's index. They open offline, from anywhere."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quire.flow.context import Context
+from quire.flow.drawing import draw
+from quire.flow.graph import Task
+from quire.flow.history import previous
+from quire.flow.imports import skip_iri_grammar
+from quire.flow.record import write_whole
+
+NO_CELL = ("parameters", "injected-parameters", "setup", "load", "save", "papermill-error-cell-tag")
+"""Cells with these tags are not in the report."""
+
+NO_INPUT = ("work", "result", "chart", "check")
+"""Of cells with these tags the report has only the outputs."""
+
+
+def body_of(notebook: Path) -> str:
+    """Return an executed notebook as HTML without a page around it; code is shown only of cells that failed."""
+    skip_iri_grammar()
+    import nbformat
+    from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
+
+    content = nbformat.read(notebook, as_version=4)
+    failed = [cell for cell in content.cells if _has_error(cell)]
+    for cell in failed:
+        cell.metadata["tags"] = ["failed"]
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.register_preprocessor(
+        TagRemovePreprocessor(remove_cell_tags=set(NO_CELL), remove_input_tags=set(NO_INPUT)), enabled=True
+    )
+    body, _ = exporter.from_notebook_node(content)
+    return body
+
+
+def write_report(context: Context, task: Task) -> None:
+    """Write ``reports/<task>.html`` from the executed notebook, and note it in run.json."""
+    from quire import page
+
+    stage = context.record.stages[task.name]
+    html = page.report(body_of(context.folder / stage["notebook"]), provenance=_provenance(context, task))
+    path = f"reports/{task.name}.html"
+    write_whole(context.folder / path, html)
+    context.record.update_stage(task.name, report=path)
+
+
+def write_index(context: Context) -> Path:
+    """Write the run's ``index.html`` and return where."""
+    from quire import page
+
+    before = previous(context.settings.outputs, context.record.content)
+    html = page.run_index(
+        context.record.content,
+        answers=answers(context.folder),
+        charts=_charts(context.folder),
+        graph=draw(context.graph),
+        title=context.settings.config.title,
+        last={"run_id": before.name, "answers": answers(before)} if before else None,
+    )
+    write_whole(context.folder / "index.html", html)
+    return context.folder / "index.html"
+
+
+def answers(folder: Path) -> dict[str, Any]:
+    """Return what each stage of the run in ``folder`` answered, by stage."""
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("artifacts/*/_answer.json"))
+    }
+
+
+def _charts(folder: Path) -> dict[str, str]:
+    return {path.parent.name: path.read_text("utf-8") for path in sorted(folder.glob("artifacts/*/_chart.svg"))}
+
+
+def _provenance(context: Context, task: Task) -> dict[str, str]:
+    record = context.record.content
+    found: Mapping[str, str] = {
+        "Run": context.run_id,
+        "Stage": task.name,
+        "Use case": f"params/{context.settings.name}",
+        "Workflow": record["workflow"],
+        "As of": record["as_of"] or "the end of the source",
+        "Snapshot": _snapshot(context.folder),
+        "Commit": record["commit"][:12] + ("-dirty" if record["commit"].endswith("-dirty") else ""),
+        "Executed": context.record.stages[task.name].get("started_at", "")[:19].replace("T", " ") + " UTC",
+    }
+    return {label: value for label, value in found.items() if value}
+
+
+def _snapshot(folder: Path) -> str:
+    """Return the start of the fingerprint that a stage's manifest names, or an empty text."""
+    for path in folder.glob("artifacts/*/manifest.json"):
+        return str(json.loads(path.read_text(encoding="utf-8")).get("fingerprint", ""))[:12]
+    return ""
+
+
+def _has_error(cell: Any) -> bool:
+    return any(output.output_type == "error" for output in cell.get("outputs", []))

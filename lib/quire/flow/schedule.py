@@ -1,0 +1,159 @@
+"""Which stage runs when: as soon as its needs have ended, as many side by side as there are jobs."""
+
+import time
+from queue import SimpleQueue
+from typing import Any
+
+from quire.errors import QuireError
+from quire.flow import failure
+from quire.flow.context import Context
+from quire.flow.graph import Task
+from quire.flow.imports import skip_iri_grammar
+from quire.flow.seat import Seat
+from quire.flow.stage import StageRun
+from quire.flow.warm import Warmth
+
+_GOOD = ("succeeded", "reused")
+
+
+class Schedule:
+    """Runs the tasks of one run in this thread; each notebook is executed in the thread of its seat."""
+
+    def __init__(self, context: Context, warmth: Warmth, *, jobs: int) -> None:
+        """warmth: where kernels are forked from; jobs: how many notebooks are executed side by side."""
+        self.context, self.jobs = context, jobs
+        self._warmth = warmth
+        self._ended: SimpleQueue[str] = SimpleQueue()
+        self._seats: dict[str, Seat] = {}
+        self._running: set[str] = set()
+
+    def run(self) -> None:
+        """Return when every task has ended; a failed one does not stop those that do not need it."""
+        try:
+            while True:
+                self._skip()
+                self._start()
+                if not self._running:
+                    break
+                self._end(self._ended.get())
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """End all kernels now; called by a signal, or from another thread."""
+        self.context.stopping.set()
+        for seat in list(self._seats.values()):
+            seat.kill()
+
+    def _status(self, name: str) -> str:
+        return self.context.record.stages[name]["status"]
+
+    def _waiting(self) -> list[Task]:
+        return [task for name, task in self.context.graph.items() if self._status(name) == "waiting"]
+
+    def _skip(self) -> None:
+        """Mark the waiting tasks that cannot run: a need failed, was skipped or ended early."""
+        for task in self._waiting():
+            why = next((why for need in task.needs if (why := self._hindrance(need))), None)
+            if self.context.stopping.is_set():
+                self._note(task, status="interrupted", why="the run was interrupted")
+            elif why:
+                self._note(task, status="skipped", why=why)
+
+    def _hindrance(self, need: str) -> str:
+        stage = self.context.record.stages[need]
+        if stage.get("stopped"):
+            return f"{need} ended early: {stage['stopped']}"
+        if stage["status"] == "skipped":
+            return stage["why"]
+        return f"{need} {stage['status']}" if stage["status"] in ("failed", "interrupted") else ""
+
+    def _start(self) -> None:
+        """Reuse or start every task that is ready, until all jobs are taken."""
+        progress = True
+        while progress and not self.context.stopping.is_set():
+            progress = False
+            for task in self._waiting():
+                if len(self._running) >= self.jobs:
+                    return
+                if all(self._status(need) in _GOOD for need in task.needs) and not self._any_stopped(task):
+                    progress |= self._begin(task)
+            self._skip()
+        self._prepare()
+
+    def _any_stopped(self, task: Task) -> bool:
+        return any(self.context.record.stages[need].get("stopped") for need in task.needs)
+
+    def _begin(self, task: Task) -> bool:
+        """Reuse the result of a task, or start it; returns whether it has ended already."""
+        started = time.monotonic()
+        try:
+            stage = StageRun(self.context, task)
+            reused = stage.reuse()
+        except QuireError as error:
+            seconds = round(time.monotonic() - started, 3)
+            self._note(task, status="failed", seconds=seconds, error=failure.describe(task, error))
+            return True
+        if reused:
+            self._tell(task)
+            return True
+        seat = self._seats.get(task.name) or self._take_seat(task)
+        self._running.add(task.name)
+        self.context.record.update_stage(task.name, status="running")
+        seat.give(lambda seat: self._work(stage, seat))
+        return False
+
+    def _work(self, stage: StageRun, seat: Seat) -> None:
+        try:
+            stage.execute(seat)
+        finally:
+            self._ended.put(stage.task.name)
+        stage.write_report()
+
+    def _end(self, name: str) -> None:
+        self._running.discard(name)
+        self._tell(self.context.graph[name])
+
+    def _prepare(self) -> None:
+        """Start the kernels of the tasks that come next, while others compute."""
+        spare = self.jobs - sum(1 for name in self._seats if self._status(name) == "waiting")
+        for task in self._waiting():
+            if spare <= 0 or self.context.stopping.is_set():
+                return
+            statuses = [self._status(need) for need in task.needs]
+            if task.name not in self._seats and all(status in (*_GOOD, "running") for status in statuses):
+                self._take_seat(task)
+                spare -= 1
+
+    def _take_seat(self, task: Task) -> Seat:
+        seat = Seat(task.name, lambda: self._make_kernel(task.name))
+        self._seats[task.name] = seat
+        seat.start()
+        return seat
+
+    def _make_kernel(self, name: str) -> Any:
+        settings = self.context.settings
+        environment = {**self.context.environment, **self._warmth.variables(name)}
+        if self.context.drivers.kernel:
+            return self.context.drivers.kernel(settings.root, environment)
+        skip_iri_grammar()
+        from quire.flow.kernels import Kernel
+
+        return Kernel(settings.root, environment)
+
+    def _close(self) -> None:
+        """Drop the kernels that nobody needs any more and wait for the others to shut down."""
+        for name, seat in self._seats.items():
+            if self._status(name) in ("waiting", "skipped", "reused", "interrupted"):
+                seat.drop()
+        for seat in self._seats.values():
+            seat.join()
+
+    def _note(self, task: Task, **values: Any) -> None:
+        self.context.record.update_stage(task.name, **{"seconds": 0.0, **values})
+        self._tell(task)
+
+    def _tell(self, task: Task) -> None:
+        stage = self.context.record.stages[task.name]
+        kept = ("status", "seconds", "why", "stopped")
+        self.context.emit("stage_ended", stage=task.name, **{name: stage[name] for name in kept if name in stage})

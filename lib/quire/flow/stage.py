@@ -1,0 +1,257 @@
+"""One stage of a run: reuse what an earlier run holds, or execute the notebook and keep what it left."""
+
+import itertools
+import os
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from quire.errors import StageFailed
+from quire.flow import failure, files
+from quire.flow.cache import Trace
+from quire.flow.context import Context
+from quire.flow.graph import Task, above
+from quire.flow.key import Key, explain_change, key_of, outside
+from quire.flow.seat import Seat
+from quire.io.artifacts import INPUTS, SUFFIXES, Stopped, read_signals, read_stop
+
+_FIRST_WAIT_S = 1
+_LONGEST_WAIT_S = 60
+
+
+class StageRun:
+    """What is needed to run one task of a run, once its needs have ended."""
+
+    def __init__(self, context: Context, task: Task) -> None:
+        """Compute the task's key; raises if the source or another state that it depends on is not there."""
+        self.context, self.task = context, task
+        self.key: Key = key_of(task, context.settings, context.own_values(task), context.library, context.versions)
+        self.reads = self._state()
+        self.why = ""
+
+    def reuse(self) -> bool:
+        """Take the result from an earlier run if nothing changed, and say why or why not."""
+        context, task = self.context, self.task
+        if context.request.fresh:
+            self.why = "--fresh"
+            return False
+        trace = self.find()
+        if trace is None and context.elsewhere.bring(context.cache, task, self.key, self._matches, context.warn):
+            trace = self.find()
+        if trace is None:
+            self.why = self.reason()
+            return False
+        source = context.cache.runs / trace["run_id"]
+        for part in (f"artifacts/{task.name}", f"notebooks/{task.name}.ipynb", f"reports/{task.name}.html"):
+            if (source / part).exists():
+                files.link(source / part, context.folder / part)
+        context.cache.hold(task, self.key, trace, context.run_id)
+        context.record.update_stage(
+            task.name,
+            status="reused",
+            seconds=0.0,
+            why=f"unchanged since run {trace['made_by']}",
+            made_by=trace["made_by"],
+            key=self.key.digest,
+            artifacts=[{k: artifact[k] for k in ("name", "sha256", "bytes")} for artifact in trace["artifacts"]],
+            **self._papers(),
+            **self._stop(),
+        )
+        return True
+
+    def execute(self, seat: Seat) -> None:
+        """Run the notebook in the seat's kernel, again after a failure as often as workflow.yaml allows."""
+        started = time.monotonic()
+        self.context.record.update_stage(self.task.name, status="running", why=self.why, started_at=_now())
+        self.context.emit("stage_started", stage=self.task.name, why=self.why)
+        try:
+            self._attempts(seat)
+            values = self._keep(time.monotonic() - started)
+        except Exception as error:
+            status = "interrupted" if self.context.stopping.is_set() else "failed"
+            values = {"status": status, "error": failure.describe(self.task, error)}
+        seconds = round(time.monotonic() - started, 3)
+        self.context.record.update_stage(self.task.name, seconds=seconds, **values, **self._papers())
+
+    def write_report(self) -> None:
+        """Make the notebook's report, while others compute; a failure leaves a warning, not a failed stage."""
+        from quire.flow.report import write_report
+
+        if not (self.context.folder / "notebooks" / f"{self.task.name}.ipynb").exists():
+            return
+        try:
+            write_report(self.context, self.task)
+        except Exception as error:
+            self.context.warn(f"The report of {self.task.name} could not be made: {type(error).__name__}: {error}")
+
+    def _attempts(self, seat: Seat) -> None:
+        if self.context.drivers.carry is None:
+            self._retry(seat)
+            return
+        attempts = itertools.count()
+
+        def attempt() -> None:
+            if next(attempts):
+                seat.renew()
+            self._attempt(seat)
+
+        self.context.drivers.carry(self.task, attempt)
+
+    def _retry(self, seat: Seat) -> None:
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+        def again(state: Any) -> None:
+            message = str(failure.describe(self.task, state.outcome.exception())["message"])
+            self.context.emit("stage_retried", stage=self.task.name, attempt=state.attempt_number, message=message)
+            seat.renew()
+
+        def pause(seconds: float) -> None:
+            stopping.wait(seconds)
+
+        stopping = self.context.stopping
+        Retrying(
+            stop=stop_after_attempt(self.task.options.retries + 1),
+            wait=wait_exponential(_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+            retry=retry_if_exception(lambda error: failure.is_worth_retrying(error) and not stopping.is_set()),
+            sleep=pause,
+            before_sleep=again,
+            reraise=True,
+        )(self._attempt, seat)
+
+    def _attempt(self, seat: Seat) -> None:
+        from quire.flow.kernels import Execution
+
+        folder = self.context.artifacts(self.task.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        output = self.context.folder / "notebooks" / f"{self.task.name}.ipynb"
+        partial = output.with_name(f".{output.stem}.partial.ipynb")
+        limit = self.task.options.timeout_s
+        alarm = threading.Timer(limit or 0, seat.kill)
+        if limit:
+            alarm.start()
+        try:
+            seat.kernel().execute(
+                Execution(
+                    notebook=self.task.notebook,
+                    output=partial,
+                    parameters=self.context.injected_values(self.task),
+                    cell_timeout_s=self.task.options.cell_timeout_s,
+                    on_cell=lambda cell, of: self.context.emit("cell", stage=self.task.name, cell=cell, of=of),
+                )
+            )
+        except Stopped:
+            pass
+        except failure.CellFailed as error:
+            if limit and alarm.finished.is_set() and not self.context.stopping.is_set():
+                message = f"The stage took longer than {limit:g} s (timeout_s in workflow.yaml)."
+                raise failure.TimedOut(message, error.cell, error.source) from None
+            raise
+        finally:
+            alarm.cancel()
+            if partial.exists():
+                os.replace(partial, output)
+
+    def _keep(self, seconds: float) -> dict[str, Any]:
+        """Check and hash what the stage left, enter it in the cache, and return what run.json says of it."""
+        context, task = self.context, self.task
+        artifacts = files.list_artifacts(context.artifacts(task.name))
+        self._refuse_repeats(artifacts)
+        names = self._names_read()
+        self._refuse_strangers(names)
+        context.cache.add(
+            task,
+            self.key,
+            run_id=context.run_id,
+            artifacts=artifacts,
+            inputs=self._inputs(names),
+            reads=self._state() if task.options.reads else self.reads,
+            seconds=seconds,
+        )
+        values: dict[str, Any] = {"status": "succeeded", "key": self.key.digest, "artifacts": artifacts}
+        signals = read_signals(context.artifacts(task.name))
+        return values | ({"signals": signals} if signals else {}) | self._stop()
+
+    def _refuse_repeats(self, artifacts: list[dict[str, Any]]) -> None:
+        mine = {artifact["name"] for artifact in artifacts if not artifact["name"].startswith("_")}
+        for name, stage in self.context.record.stages.items():
+            if self.context.graph[name].stage == self.task.stage:
+                continue
+            both = sorted(mine & {artifact["name"] for artifact in stage.get("artifacts", [])})
+            if both:
+                raise StageFailed(f"The stages {name} and {self.task.name} both save {both[0]!r}; rename one of them.")
+
+    def _names_read(self) -> list[str]:
+        """Return the names that the notebook loaded or looked for."""
+        path = self.context.artifacts(self.task.name) / INPUTS
+        return sorted(set(path.read_text("utf-8").splitlines())) if path.exists() else []
+
+    def _inputs(self, names: list[str]) -> dict[str, dict[str, str]]:
+        """Return, for each name, the hashes of the artifacts that it stands for now, by their places."""
+        allowed = above(self.context.graph, self.task.name)
+        return {
+            name: {place: sha256 for other, place, sha256 in self._places(name) if other in allowed} for name in names
+        }
+
+    def _refuse_strangers(self, names: list[str]) -> None:
+        """Raise StageFailed if the notebook read what may not be there in the next run."""
+        allowed = {self.task.name, *above(self.context.graph, self.task.name)}
+        for name in names:
+            for other, _, _ in self._places(name):
+                if other not in allowed:
+                    raise StageFailed(
+                        f"The stage {self.task.name} reads {name!r} of the stage {other}, which it does not need, "
+                        f"so it may not be there yet. Add {other} to the needs of {self.task.name} in workflow.yaml."
+                    )
+
+    def _places(self, name: str) -> list[tuple[str, str, str]]:
+        """Return stage, place and hash of each artifact of the run that ``name`` can stand for."""
+        filenames = {f"{name}{suffix}" for suffix in SUFFIXES}
+        return [
+            (other, f"{other}/{artifact['name']}", artifact["sha256"])
+            for other, stage in self.context.record.stages.items()
+            for artifact in stage.get("artifacts", [])
+            if artifact["name"] in filenames
+        ]
+
+    def _matches(self, trace: Trace) -> bool:
+        return trace["reads"] == self.reads and trace["inputs"] == self._inputs(list(trace["inputs"]))
+
+    def _state(self) -> dict[str, str]:
+        """Return the fingerprints of the outside state that the task depends on, as they are now."""
+        return {what: fingerprint(self.context, what) for what in outside(self.task)}
+
+    def find(self) -> Trace | None:
+        """Return where the result is that can be reused, or None."""
+        return self.context.cache.find(self.task, self.key, self._matches)
+
+    def reason(self) -> str:
+        """Return why the stage must run: what changed since its last success."""
+        last = self.context.cache.last(self.task)
+        if last is None:
+            return "it has not run before"
+        change = explain_change(last, self.key, self._inputs(list(last["inputs"])), self.reads)
+        return change or f"what run {last['run_id']} made is gone, or an older result was wanted"
+
+    def _papers(self) -> dict[str, str]:
+        papers = {"notebook": f"notebooks/{self.task.name}.ipynb", "report": f"reports/{self.task.name}.html"}
+        return {name: path for name, path in papers.items() if (self.context.folder / path).exists()}
+
+    def _stop(self) -> dict[str, str]:
+        reason = read_stop(self.context.artifacts(self.task.name))
+        return {"stopped": reason} if reason else {}
+
+
+def fingerprint(context: Context, what: str) -> str:
+    """Return the fingerprint of the source, or of another state outside the run."""
+    from quire.io import fingerprint as of
+
+    if what == "source":
+        return of.source(context.settings)
+    return of.state(context.settings, what)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,364 @@
+"""The database: predictions, feedback, monitoring history and alerts, in SQLite or PostgreSQL.
+
+``database.open(url)`` gives a `Database`. A new or an older database is brought to this version's tables first, under
+a lock; an up-to-date one is opened without loading Alembic. Whatever goes wrong on the way to the database is a
+ServiceError, which names the database without its password.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from quire.config import label
+from quire.io.engine import connect, masked, migrate, speaking
+from quire.io.tables import ALERT, FEEDBACK, METRIC, PREDICTION, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from quire.io.notify import Alert
+
+CHUNK = 5_000
+_NAMESPACE = uuid.UUID("6f1d1a3e-3d49-5d2b-9c8e-1d8a6f7a4b10")
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """How many rows were deleted."""
+
+    predictions: int
+    feedback: int
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database. Its methods may be called from any thread."""
+
+    engine: sa.Engine
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return masked(self.engine)
+
+    def close(self) -> None:
+        """Close all connections; the database opens again when it is next used."""
+        self.engine.dispose()
+
+    def ping(self) -> None:
+        """Return if the database answers; raises ServiceError if not."""
+        with self._connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def insert_predictions(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert rows of the table prediction in one transaction; returns how many of them were new."""
+        with self._begin() as connection:
+            return _insert_new(connection, PREDICTION, rows)
+
+    def save_predictions(
+        self,
+        frame: "pd.DataFrame",
+        *,
+        model_name: str,
+        model_version: str,
+        as_of: datetime,
+        key: Sequence[str] = (),
+        timestamp: str | None = None,
+        run_id: str | None = None,
+        source: str = "batch",
+        now: datetime | None = None,
+    ) -> int:
+        """Insert the predictions of a batch; returns how many were new, so that a retry returns 0.
+
+        frame: a row per prediction with the columns ``prediction`` and, for classes, ``probability`` or
+        ``probability_<class>``; and the columns that ``key`` and ``timestamp`` name. A prediction is the same as
+        another if model name, version, key, as_of and source are.
+        """
+        given = {"model_name": model_name, "model_version": str(model_version), "as_of": as_of, "source": source}
+        constant = given | {"run_id": run_id, "predicted_at": now or datetime.now(UTC)}
+        new = 0
+        for start in range(0, len(frame), CHUNK):
+            part = frame.iloc[start : start + CHUNK]
+            keys = row_keys(part, key, start)
+            rows = [
+                constant | {"row_key": name, "id": _prediction_id(given, name)} | values
+                for name, values in zip(keys, _outcomes(part, timestamp), strict=True)
+            ]
+            new += self.insert_predictions(rows)
+        return new
+
+    def predictions(
+        self,
+        model_name: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        by: str = "predicted_at",
+        source: str | Sequence[str] = ("batch", "service"),
+        version: str | None = None,
+        feedback: bool = True,
+        features: bool = False,
+        limit: int | None = None,
+    ) -> "pd.DataFrame":
+        """Return predictions, newest last, with what really happened where that is known.
+
+        since, until: the time ``by`` (predicted_at, at or as_of) is >= since and < until. limit: only the newest.
+        Columns: id, model_version, row_key, as_of, source, predicted_at, at, prediction (number or class),
+        probability, run_id, latency_ms; with feedback: actual, feedback_at; with features: features (a dictionary per
+        row, or None where they were not kept).
+        """
+        import pandas as pd
+
+        table, time = PREDICTION.c, PREDICTION.c[by]
+        sources = [source] if isinstance(source, str) else list(source)
+        where = [table.model_name == model_name, table.source.in_(sources), *_within(time, since, until)]
+        where += [table.model_version == str(version)] if version is not None else []
+        columns: list[Any] = [column for column in PREDICTION.c if column.name != "features" or features]
+        columns += [FEEDBACK.c.value.label("actual_value"), FEEDBACK.c.label.label("actual_label")] if feedback else []
+        columns += [FEEDBACK.c.received_at.label("feedback_at")] if feedback else []
+        joined = PREDICTION.outerjoin(FEEDBACK, FEEDBACK.c.prediction_id == table.id) if feedback else PREDICTION
+        query = sa.select(*columns).select_from(joined).where(*where).order_by(time.desc(), table.id).limit(limit)
+        with self._connect() as connection:
+            found = connection.execute(query)
+            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys())).iloc[::-1].reset_index(drop=True)
+        for name in ("as_of", "predicted_at", "at", *(["feedback_at"] if feedback else [])):
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        frame["probability"] = frame["probability"].astype("float64")
+        frame = _merged(frame, "prediction", "value", "label")
+        frame = _merged(frame, "actual", "actual_value", "actual_label") if feedback else frame
+        return frame.drop(columns=["model_name"])
+
+    def save_feedback(
+        self, rows: Iterable[Mapping[str, Any]], *, source: str, now: datetime | None = None
+    ) -> list[str]:
+        """Keep what really happened; returns for each row what became of it.
+
+        rows: ``prediction_id`` and ``actual``, a number or a class. ``recorded`` is new, ``repeated`` was known,
+        ``changed`` replaces what was said earlier, ``unknown`` names no prediction and is not kept.
+        """
+        at = now or datetime.now(UTC)
+        with self._begin() as connection:
+            return [_save_one(connection, str(row["prediction_id"]), row["actual"], source, at) for row in rows]
+
+    def prediction(self, prediction_id: str) -> dict[str, Any] | None:
+        """Return one prediction as a row of its table, or None."""
+        with self._connect() as connection:
+            found = connection.execute(sa.select(PREDICTION).where(PREDICTION.c.id == prediction_id)).mappings().first()
+        return dict(found) if found else None
+
+    def prediction_ids(self, model_name: str, keys: Iterable[str]) -> dict[str, str]:
+        """Return the id of the newest prediction (batch or service) of each row key that has one."""
+        table, wanted = PREDICTION.c, list(keys)
+        found: dict[str, str] = {}
+        with self._connect() as connection:
+            for start in range(0, len(wanted), 500):
+                of_model = sa.and_(table.model_name == model_name, table.source != "shadow")
+                query = sa.select(table.row_key, table.id).where(
+                    of_model, table.row_key.in_(wanted[start : start + 500])
+                )
+                newest_last = query.order_by(table.predicted_at, table.id)
+                found.update((row.row_key, row.id) for row in connection.execute(newest_last))
+        return found
+
+    def save_metrics(self, rows: Iterable[Mapping[str, Any]], *, now: datetime | None = None) -> int:
+        """Keep figures of the monitoring history, over those of the same window; returns how many.
+
+        rows: model_name, model_version, as_of, name, value; optionally column, segment, low, high, threshold, status,
+        start, rows, run_id.
+        """
+        at = now or datetime.now(UTC)
+        blank = {column.name: None for column in METRIC.columns} | {"column": "", "segment": "", "saved_at": at}
+        complete = [blank | dict(row) for row in rows]
+        if complete:
+            with self._begin() as connection:
+                statement = _dialect(connection).insert(METRIC)
+                keys = [column.name for column in METRIC.primary_key]
+                changed = {name: statement.excluded[name] for name in blank if name not in keys}
+                connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), complete)
+        return len(complete)
+
+    def metrics(
+        self, model_name: str, since: datetime | None = None, until: datetime | None = None, name: str | None = None
+    ) -> "pd.DataFrame":
+        """Return the monitoring history by as_of, with the columns of the table metric."""
+        where = [METRIC.c.model_name == model_name, *_within(METRIC.c.as_of, since, until)]
+        where += [METRIC.c.name == name] if name else []
+        return self._frame(sa.select(METRIC).where(*where).order_by(METRIC.c.as_of, METRIC.c.name, METRIC.c.column))
+
+    def save_alert(self, alert: "Alert", *, model_name: str, run_id: str | None = None) -> int:
+        """Keep an alert; returns its id."""
+        values = {name: getattr(alert, name) for name in ("kind", "cause", "severity", "title", "body", "link", "at")}
+        with self._begin() as connection:
+            statement = sa.insert(ALERT).values(**values, model_name=model_name, run_id=run_id)
+            return connection.execute(statement.returning(ALERT.c.id)).scalar_one()
+
+    def has_alert(self, model_name: str, cause: str, since: datetime) -> bool:
+        """Whether an alert with this cause was kept at or after ``since``."""
+        where = [ALERT.c.model_name == model_name, ALERT.c.cause == cause, ALERT.c.at >= since]
+        with self._connect() as connection:
+            return connection.execute(sa.select(ALERT.c.id).where(*where).limit(1)).first() is not None
+
+    def alerts(
+        self,
+        model_name: str | None = None,
+        *,
+        only_open: bool = False,
+        cause: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> "pd.DataFrame":
+        """Return alerts, newest first, with the columns of the table alert."""
+        where = _within(ALERT.c.at, since, None)
+        where += [ALERT.c.model_name == model_name] if model_name else []
+        where += [ALERT.c.acknowledged_at.is_(None)] if only_open else []
+        where += [ALERT.c.cause == cause] if cause else []
+        return self._frame(sa.select(ALERT).where(*where).order_by(ALERT.c.at.desc(), ALERT.c.id.desc()).limit(limit))
+
+    def acknowledge(self, alert_id: int, *, by: str, now: datetime | None = None) -> bool:
+        """Close an open alert; returns False if there is no open one with this id."""
+        values = {"acknowledged_at": now or datetime.now(UTC), "acknowledged_by": by}
+        is_open = sa.and_(ALERT.c.id == alert_id, ALERT.c.acknowledged_at.is_(None))
+        with self._begin() as connection:
+            return connection.execute(sa.update(ALERT).where(is_open).values(**values)).rowcount > 0
+
+    def forget(self, key: str, *, model_name: str | None = None) -> Forgotten:
+        """Delete all predictions of the row ``key``, in all sources, and their feedback."""
+        where = [PREDICTION.c.row_key == key]
+        return self._delete([*where, PREDICTION.c.model_name == model_name] if model_name else where)
+
+    def prune(self, before: datetime, *, model_name: str | None = None) -> Forgotten:
+        """Delete predictions made before a time, and their feedback; monitoring history and alerts stay."""
+        where = [PREDICTION.c.predicted_at < before]
+        return self._delete([*where, PREDICTION.c.model_name == model_name] if model_name else where)
+
+    def fingerprint(self, table: str) -> str:
+        """Return a text that changes when rows of the table ``table`` are added, changed or deleted."""
+        times = {"prediction": "predicted_at", "feedback": "received_at", "metric": "saved_at", "alert": "at"}
+        time = TABLES[table].c[times[table]]
+        with self._connect() as connection:
+            count, newest = connection.execute(sa.select(sa.func.count(), sa.func.max(time))).one()
+        return f"{table}:{count}:{newest.isoformat() if newest else ''}"
+
+    def _delete(self, where: list[Any]) -> Forgotten:
+        ids = sa.select(PREDICTION.c.id).where(*where)
+        with self._begin() as connection:
+            feedback = connection.execute(sa.delete(FEEDBACK).where(FEEDBACK.c.prediction_id.in_(ids))).rowcount
+            predictions = connection.execute(sa.delete(PREDICTION).where(*where)).rowcount
+        return Forgotten(predictions=predictions, feedback=feedback)
+
+    def _frame(self, query: Any) -> "pd.DataFrame":
+        import pandas as pd
+
+        with self._connect() as connection:
+            found = connection.execute(query)
+            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+        for column in query.selected_columns:
+            if isinstance(column.type, type(ALERT.c.at.type)):
+                frame[column.name] = pd.to_datetime(frame[column.name], utc=True)
+        return frame
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        with speaking(self.engine), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _connect(self) -> Iterator[sa.Connection]:
+        with speaking(self.engine), self.engine.connect() as connection:
+            yield connection
+
+
+def open(url: str, *, timeout_s: float = 30.0) -> Database:
+    """Return the database at ``url`` with this version's tables, made or brought forward first where need be.
+
+    url: ``sqlite:///path`` or ``postgresql://user:password@host/name``. timeout_s: how long a writer waits for
+    another, and for a connection. Raises ServiceError if the database does not answer or is of a newer Quire.
+    """
+    engine = connect(url, timeout_s)
+    with speaking(engine):
+        migrate(engine)
+    return Database(engine)
+
+
+def row_keys(frame: "pd.DataFrame", key: Sequence[str], start: int = 0) -> list[str]:
+    """Return the text that identifies each row: its key columns' values joined by ``|``, or ``#<position>``."""
+    if not key:
+        return [f"#{start + position}" for position in range(len(frame))]
+    return ["|".join(map(_key_text, values)) for values in frame[list(key)].itertuples(index=False, name=None)]
+
+
+def _key_text(value: Any) -> str:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return label(value.item() if hasattr(value, "item") else value)
+
+
+def _prediction_id(given: Mapping[str, Any], key: str) -> str:
+    text = json.dumps([given["model_name"], given["model_version"], given["as_of"].isoformat(), given["source"], key])
+    return uuid.uuid5(_NAMESPACE, text).hex
+
+
+def _outcomes(frame: "pd.DataFrame", timestamp: str | None) -> Iterator[dict[str, Any]]:
+    """Yield value or label, probability, probabilities and at of each row."""
+    import pandas as pd
+
+    classes = [name for name in frame.columns if str(name).startswith("probability_")]
+    is_number = pd.api.types.is_numeric_dtype(frame["prediction"])
+    for row in frame.to_dict("records"):
+        outcome = row["prediction"]
+        shares = {str(name).removeprefix("probability_"): float(row[name]) for name in classes}
+        probability = row.get("probability", shares.get(str(outcome)))
+        yield {
+            "value": float(outcome) if is_number else None,
+            "label": None if is_number else str(outcome),
+            "probability": None if probability is None else float(probability),
+            "probabilities": shares or None,
+            "at": row[timestamp].to_pydatetime() if timestamp else None,
+        }
+
+
+def _merged(frame: "pd.DataFrame", name: str, number: str, text: str) -> "pd.DataFrame":
+    """Return ``frame`` with one column ``name``: that of texts where it holds any, else that of numbers."""
+    values = frame[text] if frame[text].notna().any() else frame[number].astype("float64")
+    return frame.assign(**{name: values}).drop(columns=[number, text])
+
+
+def _within(time: Any, since: datetime | None, until: datetime | None) -> list[Any]:
+    return ([time >= since] if since else []) + ([time < until] if until else [])
+
+
+def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    if not rows:
+        return 0
+    statement = _dialect(connection).insert(table).on_conflict_do_nothing()
+    if connection.dialect.name == "sqlite":
+        return connection.execute(statement, list(rows)).rowcount
+    # psycopg does not count the rows of many statements; RETURNING does, and makes one statement of them.
+    return len(connection.execute(statement.returning(table.primary_key.columns[0]), list(rows)).all())
+
+
+def _dialect(connection: sa.Connection) -> Any:
+    return sqlite if connection.dialect.name == "sqlite" else postgresql
+
+
+def _save_one(connection: sa.Connection, prediction_id: str, actual: Any, source: str, at: datetime) -> str:
+    is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
+    said = {"value": float(actual), "label": None} if is_number else {"value": None, "label": label(actual)}
+    if connection.execute(sa.select(PREDICTION.c.id).where(PREDICTION.c.id == prediction_id)).first() is None:
+        return "unknown"
+    new = said | {"prediction_id": prediction_id, "first_received_at": at, "received_at": at, "source": source}
+    if _insert_new(connection, FEEDBACK, [new | {"revisions": 0}]):
+        return "recorded"
+    table = FEEDBACK.c
+    same = [table.value.is_not_distinct_from(said["value"]), table.label.is_not_distinct_from(said["label"])]
+    where = sa.and_(table.prediction_id == prediction_id, sa.not_(sa.and_(*same)))
+    values = said | {"received_at": at, "source": source, "revisions": table.revisions + 1}
+    changed = connection.execute(sa.update(FEEDBACK).where(where).values(**values)).rowcount
+    return "changed" if changed else "repeated"

@@ -1,0 +1,67 @@
+"""Files behind http or https, streamed; httpx is imported when one is fetched."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from quire.errors import DataError
+
+TIMEOUT_S = 60.0
+
+
+def shown(url: str) -> str:
+    """Return ``url`` as a message may show it: without user, password and query, which can be secret."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", ""))
+
+
+def describe(url: str) -> dict[str, str]:
+    """Return what the server says of the file's version (etag, last-modified, content-length); empty if nothing."""
+    import httpx
+
+    try:
+        answer = httpx.head(url, follow_redirects=True, timeout=TIMEOUT_S)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DataError(f"{shown(url)} cannot be reached: {error}. Check source.url in config.yaml.") from None
+    if answer.is_error or not (answer.headers.get("etag") or answer.headers.get("last-modified")):
+        return {}
+    names = ("etag", "last-modified", "content-length")
+    return {name: answer.headers[name] for name in names if name in answer.headers}
+
+
+def chunks(url: str) -> Iterator[bytes]:
+    """Yield the file's content; raises DataError if the server does not give it."""
+    import httpx
+
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as answer:
+            if answer.is_error:
+                hint = ", and the credentials in it." if answer.status_code in (401, 403) else "."
+                raise DataError(
+                    f"{shown(url)} answered {answer.status_code} {answer.reason_phrase}. "
+                    f"Check source.url in config.yaml{hint}"
+                )
+            yield from answer.iter_bytes()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DataError(f"{shown(url)} cannot be read: {error}. Check source.url in config.yaml.") from None
+
+
+@contextmanager
+def fetched(url: str, *, sha256: str | None = None) -> Iterator[Path]:
+    """Yield a temporary file with the content; raises DataError if it is not the one that ``sha256`` names."""
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory(prefix="quire-") as folder:
+        path = Path(folder) / (Path(urlsplit(url).path).name or "download")
+        with path.open("wb") as file:
+            for chunk in chunks(url):
+                digest.update(chunk)
+                file.write(chunk)
+        if sha256 and digest.hexdigest() != sha256.lower():
+            raise DataError(
+                f"{shown(url)} has the SHA-256 {digest.hexdigest()}, but config.yaml (source.sha256) expects {sha256}. "
+                "The file changed or was cut short: look at it, then write the new value."
+            )
+        yield path

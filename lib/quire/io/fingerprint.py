@@ -1,0 +1,102 @@
+"""Fingerprints of what a run reads from outside, cheap enough for a run that has nothing to do.
+
+Same fingerprint: the runner may reuse what it computed before. Only the standard library is imported at the top.
+"""
+
+import glob
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from quire.config import CsvSource, DemoSource, HttpSource, ParquetSource, S3Source, Settings, SqlSource
+from quire.errors import DataError
+from quire.io.outside import state
+
+__all__ = ["source", "source_files", "state"]
+
+_README = "README.md, section 'The data sets', says where the public ones come from."
+
+
+def source(settings: Settings) -> str:
+    """Return the SHA-256 of what the use case's source holds now.
+
+    demo: its settings. Files: names, sizes and times of change. SQL: all rows of the query. http: what the server says
+    of the file (ETag or time of change), else its content. s3: names, sizes and times of change.
+    Raises DataError if the source is not there.
+    """
+    place = settings.config.source
+    if isinstance(place, DemoSource):
+        return _digest(place.model_dump(mode="json"))
+    if isinstance(place, CsvSource | ParquetSource):
+        return _digest([(str(path), *_stat(path)) for path in source_files(place, settings.root)])
+    if isinstance(place, SqlSource):
+        return _sql(place, settings)
+    if isinstance(place, HttpSource):
+        return place.sha256 or _http(place)
+    return _s3(place)
+
+
+def source_files(place: CsvSource | ParquetSource, root: Path) -> list[Path]:
+    """Return the files of a source, sorted: a file, all below a folder, or those that a glob matches.
+
+    A relative path is one below ``root``. Raises DataError if there is none.
+    """
+    where = str(root / place.path)
+    suffixes = (".csv", ".csv.gz", ".txt", ".tsv") if isinstance(place, CsvSource) else (".parquet", ".pq")
+    path = Path(where)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = [item for item in path.rglob("*") if item.name.endswith(suffixes) and _is_visible(item, path)]
+        expected = f"The folder is there, but holds no file ending in {' or '.join(suffixes)}."
+    else:
+        found = [Path(item) for item in glob.glob(where, recursive=True) if Path(item).is_file()]
+        expected = "Check source.path in config.yaml, and the environment variable QUIRE_DATA if the path uses it."
+    if not found:
+        raise DataError(f"The source {where} is not there. {expected} {_README}")
+    return sorted(found)
+
+
+def _is_visible(path: Path, below: Path) -> bool:
+    return not any(part.startswith((".", "_")) for part in path.relative_to(below).parts)
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _sql(place: SqlSource, settings: Settings) -> str:
+    """Hash every row; the sum of the rows' hashes does not depend on the order that the database hands them in."""
+    from quire.io import query
+
+    total, rows = 0, 0
+    with query.opened(place, settings.config.as_of, settings.root) as result:
+        names = list(result.keys())
+        for row in result:
+            total += int.from_bytes(hashlib.sha256(repr(tuple(row)).encode()).digest(), "big")
+            rows += 1
+    return _digest([names, rows, total % 2**256])
+
+
+def _http(place: HttpSource) -> str:
+    from quire.io import download
+
+    known = download.describe(place.url.get_secret_value())
+    if known:
+        return _digest(known)
+    digest = hashlib.sha256()
+    for chunk in download.chunks(place.url.get_secret_value()):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _s3(place: S3Source) -> str:
+    from quire.io import objects
+
+    return _digest([(item.path, item.size, item.mtime_ns) for item in objects.listed(place)])

@@ -1,0 +1,1 @@
+"""Versions of the database's schema, applied forward when an older database is opened."""

@@ -1,0 +1,61 @@
+"""Objects of an S3 bucket as a source, through pyarrow's own S3 file system; imported when one is opened."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from quire.config import S3Source
+from quire.errors import DataError
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object: bucket/key, size in bytes, time of change in nanoseconds since 1970."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+def filesystem(place: S3Source) -> Any:
+    """Return pyarrow's S3 file system; credentials and region come from the environment or the machine's role."""
+    from pyarrow.fs import S3FileSystem
+
+    endpoint = urlsplit(place.endpoint_url) if place.endpoint_url else None
+    if endpoint is None:
+        return S3FileSystem()
+    return S3FileSystem(
+        endpoint_override=endpoint.netloc, scheme=endpoint.scheme or "https", allow_bucket_creation=False
+    )
+
+
+def listed(place: S3Source) -> list[Object]:
+    """Return the object, or those below the prefix that end in the format's suffix, sorted.
+
+    Raises DataError if there is none, or the bucket cannot be read.
+    """
+    from pyarrow.fs import FileSelector, FileType
+
+    files = filesystem(place)
+    path = place.url.removeprefix("s3://").rstrip("/")
+    suffixes = (".csv", ".csv.gz") if place.format == "csv" else (".parquet", ".pq")
+    try:
+        here = files.get_file_info(path)
+        if here.type == FileType.File:
+            return [_object(here)]
+        below = files.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
+    except OSError as error:
+        raise DataError(
+            f"{place.url} cannot be read: {error}. Check source.url in config.yaml, and that the environment or the "
+            "machine's role gives credentials and AWS_DEFAULT_REGION."
+        ) from None
+    found = [item for item in below if item.type == FileType.File and item.path.endswith(suffixes)]
+    if not found:
+        raise DataError(
+            f"{place.url} holds no object ending in {' or '.join(suffixes)}. Check source.url in config.yaml."
+        )
+    return [_object(item) for item in sorted(found, key=lambda item: item.path)]
+
+
+def _object(info: Any) -> Object:
+    return Object(info.path, info.size, info.mtime_ns or 0)

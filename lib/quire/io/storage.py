@@ -1,0 +1,301 @@
+"""Objects below an ``s3://`` URL: the only door to boto3.
+
+Content is checked on both ways: S3 is told the SHA-256 of what it is sent, and a file that is brought back takes its
+name only when it hashes to what was expected. Calls are retried by botocore; what still fails is an ArchiveError.
+"""
+
+import base64
+import hashlib
+import mimetypes
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from quire.errors import ArchiveError, ConfigError
+
+ATTEMPTS = 6
+"""Calls before one counts as failed. Where 30% fail, one in 1400 does; a second round then takes those."""
+
+THREADS = 8
+PART_BYTES = 64 * 1024 * 1024
+
+
+class Conflict(ArchiveError):
+    """Somebody else wrote the object first."""
+
+
+class Missing(ArchiveError):
+    """There is no such object."""
+
+
+class Unreachable(ArchiveError):
+    """The server does not answer at all."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object: its key below the store's prefix, its size, when it was written, and S3's tag of this version."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+    tag: str
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def client(service: str, endpoint_url: str | None = None) -> Any:
+    """Return a boto3 client of ``service`` with the usual credential chain; ``endpoint_url`` for another server.
+
+    Raises ConfigError where there is no region and no endpoint.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    # Other servers know MD5 and SHA-256 headers, but often not the trailing CRC that botocore adds by itself.
+    checksums = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+    settings = Config(
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=2 * THREADS,
+        **(checksums if endpoint_url else {}),
+    )
+    session = boto3.session.Session()
+    # With an endpoint of one's own the region only goes into the signature.
+    region = session.region_name or ("us-east-1" if endpoint_url else None)
+    try:
+        return session.client(service, region_name=region, endpoint_url=endpoint_url or None, config=settings)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigError(f"AWS {service}: {error} Set AWS_REGION, or a profile with AWS_PROFILE.") from error
+
+
+def open(url: str, endpoint_url: str | None = None) -> "Store":
+    """Return the objects below ``s3://bucket/prefix``; nothing is asked of the server yet."""
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ConfigError(f"{url!r} is no archive; expected s3://bucket/prefix.")
+    return Store(parts.netloc, parts.path.strip("/"), endpoint_url)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The objects of a bucket below a prefix. Keys are relative to the prefix."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+
+    @cached_property
+    def _s3(self) -> Any:
+        return client("s3", self.endpoint_url)
+
+    def url(self, key: str = "") -> str:
+        """Return ``s3://bucket/prefix/key``."""
+        return f"s3://{self.bucket}/{self._key(key)}"
+
+    def now(self) -> datetime:
+        """Return the server's time, in UTC: machines that share the store need not agree on theirs."""
+        with self._asking(""):
+            answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    def items(self, below: str = "") -> Iterator[Item]:
+        """Yield the objects whose key starts with ``below``, by key."""
+        with self._asking(below):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(below))
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield Item(self._own(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
+
+    def folders(self, below: str = "") -> Iterator[str]:
+        """Yield the names of the folders directly in the folder ``below``, sorted."""
+        start = f"{self._key(below).rstrip('/')}/".lstrip("/")
+        with self._asking(below):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start, Delimiter="/")
+            for page in pages:
+                for found in page.get("CommonPrefixes", ()):
+                    yield found["Prefix"][len(start) :].rstrip("/")
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        return self.sha256(key) is not None
+
+    def sha256(self, key: str) -> str | None:
+        """Return the SHA-256 that the object was put with; "" for one of another origin; None if there is none."""
+        try:
+            with self._asking(key):
+                return self._s3.head_object(Bucket=self.bucket, Key=self._key(key))["Metadata"].get("sha256", "")
+        except Missing:
+            return None
+
+    def read(self, key: str) -> bytes:
+        """Return a small object's content; raises Missing."""
+        return self.read_tagged(key)[0]
+
+    def read_tagged(self, key: str) -> tuple[bytes, Item]:
+        """Return a small object's content and what S3 says of it; raises Missing."""
+        with self._asking(key):
+            answer = self._s3.get_object(Bucket=self.bucket, Key=self._key(key))
+            content = answer["Body"].read()
+        return content, Item(key, len(content), answer["LastModified"], answer["ETag"])
+
+    def write(self, key: str, content: bytes, *, absent: bool = False, tag: str | None = None) -> str:
+        """Write a small object whole and return its tag.
+
+        absent: only if there is none; tag: only over that version. Raises Conflict otherwise.
+        """
+        condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": tag} if tag else {}
+        with self._asking(key):
+            return self._s3.put_object(
+                Bucket=self.bucket, Key=self._key(key), Body=content, **_described(key, _sha256(content)), **condition
+            )["ETag"]
+
+    def put(self, path: Path, key: str, sha256: str = "") -> None:
+        """Send the file at ``path``; S3 refuses it if it does not arrive as it left."""
+        sha256 = sha256 or file_sha256(path)
+        with self._asking(key):
+            if path.stat().st_size <= PART_BYTES:
+                with path.open("rb") as body:
+                    self._s3.put_object(Bucket=self.bucket, Key=self._key(key), Body=body, **_described(key, sha256))
+                return
+            extra = {name: value for name, value in _described(key, sha256).items() if name != "ChecksumSHA256"}
+            self._s3.upload_file(str(path), self.bucket, self._key(key), ExtraArgs=extra)
+
+    def copy(self, source: str, key: str, sha256: str) -> bool:
+        """Copy an object within the bucket if it was put with ``sha256``; return whether it was."""
+        if self.sha256(source) != sha256:
+            return False
+        with self._asking(key):
+            self._s3.copy({"Bucket": self.bucket, "Key": self._key(source)}, self.bucket, self._key(key))
+        return True
+
+    def get(self, key: str, path: Path, sha256: str = "") -> None:
+        """Bring the object to ``path``, which appears whole or not at all.
+
+        sha256: what it must hash to; by default what it was put with. Raises Missing, and ArchiveError if it differs.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with self._asking(key):
+                expected = sha256 or self.sha256(key)
+                self._s3.download_file(self.bucket, self._key(key), str(beside))
+            found = file_sha256(beside)
+            if expected and found != expected:
+                raise ArchiveError(
+                    f"{self.url(key)} hashes to {found[:12]}, expected {expected[:12]}: it is not whole."
+                )
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that are not there do not matter."""
+        left = list(keys)
+        while left:
+            some, left = left[:1000], left[1000:]
+            with self._asking(some[0]):
+                answer = self._s3.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": [{"Key": self._key(key)} for key in some], "Quiet": True}
+                )
+            if answer.get("Errors"):
+                first = answer["Errors"][0]
+                raise ArchiveError(f"s3://{self.bucket}/{first['Key']} was not removed: {first.get('Message')}.")
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    def _own(self, key: str) -> str:
+        return key[len(self.prefix) + 1 :] if self.prefix else key
+
+    def _asking(self, key: str) -> AbstractContextManager[None]:
+        return asking(self.url(key))
+
+
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Turn what boto3 raises in the block into an ArchiveError that says where, what and what to do."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _translated(error, what) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise Unreachable(f"{what}: the server does not answer after {ATTEMPTS} tries: {error}") from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise ArchiveError(f"{what}: {error} Is the network up, and are there credentials?") from error
+
+
+def each(work: Callable[[T], R], items: Iterable[T]) -> list[tuple[T, R | ArchiveError]]:
+    """Return what ``work`` gave for every item, or the ArchiveError it raised, several at a time.
+
+    Those that failed are tried a second time when others succeeded, so that one unlucky call does not spoil the whole.
+    """
+
+    def attempt(item: T) -> R | ArchiveError:
+        try:
+            return work(item)
+        except ArchiveError as error:
+            return error
+
+    items = list(items)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="storage") as threads:
+        results = list(threads.map(attempt, items))
+        failed = [i for i, result in enumerate(results) if isinstance(result, ArchiveError)]
+        if len(failed) < len(items):
+            for i, result in zip(failed, threads.map(attempt, [items[i] for i in failed]), strict=True):
+                results[i] = result
+    return list(zip(items, results, strict=True))
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _described(key: str, sha256: str) -> dict[str, Any]:
+    """Return what is said of an object when it is put: its checksum, and its type, so that a browser shows reports."""
+    kind = "application/x-ipynb+json" if key.endswith(".ipynb") else mimetypes.guess_type(key)[0]
+    if kind in ("text/html", "application/json", "text/plain"):
+        kind += "; charset=utf-8"
+    return {
+        "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+        "Metadata": {"sha256": sha256},
+        "ContentType": kind or "application/octet-stream",
+    }
+
+
+def _translated(error: Any, url: str) -> ArchiveError:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status == 412 or code in ("PreconditionFailed", "ConditionalRequestConflict"):
+        return Conflict(f"{url} was written by somebody else in the meantime.")
+    if code == "NoSuchBucket":
+        return ArchiveError(f"{url}: the bucket is not there. Check archive.url in config.yaml, or make it.")
+    if status == 404:
+        return Missing(f"{url} is not there.")
+    if status == 403:
+        return ArchiveError(f"{url}: access was denied ({code}). Check the role or the profile (AWS_PROFILE).")
+    tries = f" after {error.response.get('ResponseMetadata', {}).get('RetryAttempts', 0) + 1} tries"
+    return ArchiveError(
+        f"{url}: {error.operation_name} failed{tries}: {code} {error.response['Error'].get('Message', '')}".rstrip()
+    )

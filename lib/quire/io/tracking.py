@@ -1,0 +1,320 @@
+"""The model registry: versions, which of them is champion, and what was champion before. MLflow's door, with
+
+`tracking_store` (the connection), `tracking_runs` (what a run logs) and `model_files` (a model as a folder).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import url2pathname
+
+from quire.config import Settings
+from quire.errors import ModelError
+from quire.io import model_files
+from quire.io.tracking_store import answering, connect, store_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+    from quire.io.artifacts import Run
+
+EVENT = "quire.event."
+"""Registry tags of this prefix record who was champion when: one tag per event, so that none is ever overwritten."""
+
+EVENT_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""ISO 8601 in UTC; MLflow takes no plus sign in a tag's name."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version."""
+
+    name: str
+    version: str
+    run_id: str
+    created_at: datetime
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    uri: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """A move of an alias: to which version, when, why, and from which run."""
+
+    at: datetime
+    alias: str
+    version: str
+    kind: str
+    reason: str = ""
+    run_id: str = ""
+    as_of: str = ""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The models of one use case. Nothing is imported or opened before the first question."""
+
+    settings: Settings
+    now: Callable[[], datetime] = field(default=_now, repr=False)
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """MLflow's client; raises ServiceError if the store does not answer."""
+        return connect(self.settings)
+
+    @property
+    def name(self) -> str:
+        """The model's name in the registry."""
+        return self.settings.model_name
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the embedded store was never made; answered without opening anything."""
+        path = store_path(self.settings.tracking_uri)
+        return path is not None and not path.exists()
+
+    def champion(self, alias: str | None = None) -> Version | None:
+        """Return the version that ``alias`` (by default that of the run) points to, or None."""
+        if self.is_empty:
+            return None
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with answering(self.settings.tracking_uri):
+                found = self.client.get_model_version_by_alias(self.name, alias or self.settings.alias)
+                return self._version(found, sorted(found.aliases))
+        except Exception as error:
+            cause = error.__cause__
+            if isinstance(cause, MlflowException) and cause.error_code in (
+                "RESOURCE_DOES_NOT_EXIST",
+                "INVALID_PARAMETER_VALUE",
+            ):
+                return None
+            raise
+
+    def versions(self) -> list[Version]:
+        """Return all registered versions, the newest first."""
+        if self.is_empty:
+            return []
+        with answering(self.settings.tracking_uri):
+            aliases = self._aliases()
+            found = self._all(lambda token: self.client.search_model_versions(f"name='{self.name}'", page_token=token))
+            versions = [self._version(one, aliases.get(str(one.version), ())) for one in found]
+        return sorted(versions, key=lambda version: int(version.version), reverse=True)
+
+    def version(self, number: str | int) -> Version:
+        """Return one version; raises ModelError naming those there are."""
+        versions = self.versions()
+        found = next((version for version in versions if version.version == str(number)), None)
+        if found is None:
+            there = ", ".join(version.version for version in versions) or "none"
+            raise ModelError(f"Model {self.name} has no version {number}; it has: {there}.")
+        return found
+
+    def history(self, alias: str | None = None) -> list[Event]:
+        """Return every move of ``alias``, the oldest first."""
+        if self.is_empty:
+            return []
+        wanted = alias or self.settings.alias
+        with answering(self.settings.tracking_uri):
+            model = self._registered()
+        tags = model.tags if model else {}
+        events = [
+            Event(**{**json.loads(value), "at": datetime.fromisoformat(key.removeprefix(EVENT))})
+            for key, value in tags.items()
+            if key.startswith(EVENT)
+        ]
+        return sorted((event for event in events if event.alias == wanted), key=lambda event: event.at)
+
+    def champion_at(self, at: datetime, alias: str | None = None) -> str | None:
+        """Return the number of the version that was champion at a point in time, or None."""
+        return next((event.version for event in reversed(self.history(alias)) if event.at <= at), None)
+
+    def log_candidate(
+        self,
+        run: "Run",
+        pipeline: Any,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        input_example: "pd.DataFrame",
+        trials: "pd.DataFrame | None" = None,
+        dataset: Mapping[str, Any] | None = None,
+        figures: "Mapping[str, Figure] | None" = None,
+        files: Mapping[str, Path] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dict[str, str | None]:
+        """Save a fitted pipeline as the folder ``model`` of the stage, and log it; by hand, only save it.
+
+        input_example: a few rows as the pipeline takes them; the signature is made from them.
+        trials: a row per trial; columns ``param_*`` are its parameters, other numbers its metrics.
+        dataset: what ingest's manifest says of the training data (``fingerprint``, ``source``, ``rows``).
+        files: what belongs to the model, by name; a ``model_card.md`` among them becomes the version's description.
+        Returns ``run_id`` and ``model_uri``; both None by hand.
+        """
+        from quire.io.tracking_runs import log_candidate
+
+        return log_candidate(
+            self, run, pipeline, params=params, metrics=metrics, trials=trials, input_example=input_example,
+            dataset=dataset or {}, figures=figures or {}, files=files or {}, tags=tags or {},
+        )  # fmt: skip
+
+    def log_run(self, record: Mapping[str, Any], folder: Path) -> str:
+        """Log a workflow run: a parent of what its stages logged, with notebooks and reports; return its MLflow id.
+
+        record: what run.json says. Logging it again, after a resume, brings the same MLflow run up to date.
+        """
+        from quire.io.tracking_runs import log_run
+
+        with answering(self.settings.tracking_uri):
+            return log_run(self, record, folder)
+
+    def load(self, model: "Version | Mapping[str, Any] | str | Path") -> Any:
+        """Return the fitted pipeline of a version, of a candidate, or at a URI or a folder."""
+        return model_files.load_model(self.folder(model))
+
+    def folder(self, model: "Version | Mapping[str, Any] | str | Path") -> Path:
+        """Return a local folder that holds the model; what lies elsewhere is downloaded."""
+        if isinstance(model, Mapping):
+            model = model["model_uri"]
+        uri = model.uri if isinstance(model, Version) else str(model)
+        with answering(self.settings.tracking_uri):
+            if uri.startswith("models:/"):
+                uri = self._location(uri.removeprefix("models:/"))
+            if uri.startswith("file://"):
+                return Path(url2pathname(uri.removeprefix("file://")))
+            if ":/" not in uri:
+                return Path(uri)
+            from mlflow.artifacts import download_artifacts
+
+            return Path(download_artifacts(artifact_uri=uri, tracking_uri=self.client.tracking_uri))
+
+    def _location(self, name: str) -> str:
+        """Return where the artifacts of ``models:/name`` are: a logged model's id, or a version such as demo/3."""
+        model, _, version = name.partition("/")
+        if not version:
+            return self.client.get_logged_model(model).artifact_location
+        return self.client.get_model_version_download_uri(model, version)
+
+    def files(self, model: "Version | Mapping[str, Any] | str | Path") -> Path:
+        """Return the folder of what was logged beside the model: profiles, schema, evaluation, model card."""
+        return self.folder(model) / model_files.FILES
+
+    def promote(
+        self,
+        candidate: Mapping[str, Any] | Version,
+        *,
+        reason: str,
+        run: "Run | None" = None,
+        alias: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> Version:
+        """Register the candidate if need be, and move the alias to it; again with the same candidate changes nothing.
+
+        candidate: what `log_candidate` returned, with its params and metrics; or a version there is.
+        run: the run that promotes; its folder ``model`` is logged anew where the store does not know the candidate.
+        metrics, files: what the evaluation found, kept with the version. Raises ModelError by hand.
+        """
+        if run is not None and run.by_hand:
+            raise ModelError("By hand no alias moves. Use `quire run`, or `quire promote` to approve a candidate.")
+        from quire.io.tracking_runs import add_evaluation, register
+
+        wanted = alias or self.settings.alias
+        with answering(self.settings.tracking_uri):
+            number = candidate.version if isinstance(candidate, Version) else register(self, candidate, run)
+            add_evaluation(self, number, metrics or {}, files or {})
+            self._move(wanted, number, "promote", reason=reason, run=run)
+        return self.version(number)
+
+    def rollback(self, alias: str | None = None, *, reason: str = "") -> Version:
+        """Move the alias back to the version that was champion before; raises ModelError if there was none."""
+        wanted = alias or self.settings.alias
+        stack: list[str] = []
+        for event in self.history(wanted):
+            if event.kind == "rollback":
+                stack = stack[:-1]
+            else:
+                stack.append(event.version)
+        if len(stack) < 2:
+            raise ModelError(
+                f"Model {self.name} has no earlier {wanted} to go back to; `quire champion` shows its history."
+            )
+        with answering(self.settings.tracking_uri):
+            self._move(wanted, stack[-2], "rollback", reason=reason or f"back from version {stack[-1]}", run=None)
+        return self.version(stack[-2])
+
+    def _move(self, alias: str, number: str, kind: str, *, reason: str, run: "Run | None") -> None:
+        current = self.champion(alias)
+        if current is not None and current.version == number:
+            return
+        event = {
+            "alias": alias,
+            "version": number,
+            "kind": kind,
+            "reason": reason,
+            "run_id": run.run_id if run else "",
+            "as_of": run.as_of.isoformat() if run and run.as_of else "",
+        }
+        # The record first: a crash between the two leaves a record too many, which promoting again mends.
+        self.client.set_registered_model_tag(self.name, EVENT + self.now().strftime(EVENT_TIME), json.dumps(event))
+        self.client.set_registered_model_alias(self.name, alias, number)
+
+    def _registered(self) -> Any:
+        """Return MLflow's registered model, or None if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    def _aliases(self) -> dict[str, list[str]]:
+        """Return the aliases of each version: what a search for versions hands back does not have them."""
+        model = self._registered()
+        found: dict[str, list[str]] = {}
+        for alias, version in sorted((model.aliases if model else {}).items()):
+            found.setdefault(str(version), []).append(alias)
+        return found
+
+    def _version(self, found: Any, aliases: Iterable[str]) -> Version:
+        logged = self.client.get_run(found.run_id).data.metrics if found.run_id else {}
+        return Version(
+            name=found.name,
+            version=str(found.version),
+            run_id=found.run_id or "",
+            created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+            metrics=dict(logged),
+            tags=dict(found.tags),
+            uri=self.client.get_model_version_download_uri(found.name, found.version),
+            aliases=tuple(aliases),
+        )
+
+    @staticmethod
+    def _all(page: Callable[[Any], Any]) -> list[Any]:
+        found, token = [], None
+        while True:
+            answer = page(token)
+            found.extend(answer)
+            token = answer.token
+            if not token:
+                return found
+
+
+def open(settings: Settings, *, now: Callable[[], datetime] = _now) -> Registry:
+    """Return the registry of a use case; nothing is imported or opened before it is asked something."""
+    return Registry(settings, now)

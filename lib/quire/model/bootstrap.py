@@ -1,0 +1,103 @@
+"""Intervals by the bootstrap: rows drawn again, in blocks of time where neighbours resemble each other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from quire.model.metrics import HIGHER_IS_BETTER, METRICS, Outcomes, measure
+
+LEVEL = 0.95
+FEWEST_BLOCKS = 20
+CELLS = 4_000_000
+"""Weights in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, and the ends of its 95 % interval; NaN where it cannot be computed."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the three numbers, null for NaN."""
+        return {name: None if np.isnan(number) else number for name, number in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How the rows are drawn again: the block of each row, how often, and the seed.
+
+    The same resampling gives the same draws every time, so that two models are compared on the same rows.
+    """
+
+    blocks: np.ndarray
+    resamples: int
+    seed: int
+    unit: str
+
+    def weights(self) -> Iterator[np.ndarray]:
+        """Yield how often each row is drawn, shape (some resamples, rows), until all resamples are done."""
+        rng = np.random.default_rng(self.seed)
+        count = int(self.blocks.max()) + 1
+        at_once = max(1, CELLS // len(self.blocks))
+        for start in range(0, self.resamples, at_once):
+            size = min(at_once, self.resamples - start)
+            drawn = rng.multinomial(count, np.full(count, 1 / count), size=size)
+            yield drawn[:, self.blocks].astype(np.float64)
+
+
+def resampling(times: pd.Series | None, rows: int, *, resamples: int, seed: int) -> Resampling:
+    """Return how to draw ``rows`` rows again: single rows, or with ``times`` blocks of weeks, days or hours.
+
+    The longest of them of which there are at least 20; with fewer hours, 20 blocks of rows in the order of time.
+    Source: Künsch (1989), The jackknife and the bootstrap for general stationary observations.
+    """
+    if times is None:
+        return Resampling(np.arange(rows), resamples, seed, "row")
+    since = times - times.min()
+    for unit, length in (("week", "7D"), ("day", "1D"), ("hour", "1h")):
+        blocks = pd.factorize(since // pd.Timedelta(length))[0]
+        if blocks.max() + 1 >= FEWEST_BLOCKS:
+            return Resampling(blocks, resamples, seed, unit)
+    rank = times.rank(method="first").to_numpy() - 1
+    blocks = pd.factorize((rank * FEWEST_BLOCKS // rows).astype(np.int64))[0]
+    return Resampling(blocks, resamples, seed, "block of rows")
+
+
+def metric_draws(found: Outcomes, how: Resampling, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Return each metric on every resample, shape (resamples,)."""
+    names = names or METRICS[found.task]
+    parts = [measure(found, names, weights) for weights in how.weights()]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def interval(value: float, draws: np.ndarray) -> Interval:
+    """Return ``value`` with the percentile interval of ``draws``; draws that are NaN do not count."""
+    known = draws[~np.isnan(draws)]
+    if np.isnan(value) or not len(known):
+        return Interval(float(value), np.nan, np.nan)
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(value), float(low), float(high))
+
+
+def intervals(values: dict[str, float], draws: dict[str, np.ndarray]) -> dict[str, Interval]:
+    """Return each metric with its interval."""
+    return {name: interval(values[name], draws[name]) for name in values}
+
+
+def gains(
+    values: dict[str, float], draws: dict[str, np.ndarray], others: dict[str, float], other_draws: dict[str, np.ndarray]
+) -> dict[str, Interval]:
+    """Return by how much the first is better than the other, by metric: above zero is better, whatever the metric.
+
+    The draws are paired: both were measured on the same resamples.
+    """
+    signs = {name: 1 if HIGHER_IS_BETTER[name] else -1 for name in values}
+    return {
+        name: interval(sign * (values[name] - others[name]), sign * (draws[name] - other_draws[name]))
+        for name, sign in signs.items()
+    }

@@ -1,0 +1,213 @@
+"""Metrics under the names of scikit-learn, for many weightings of the rows at once.
+
+A bootstrap weighs the same rows some hundred times; sklearn.metrics takes one weighting per call and sorts each time.
+Here a weighting is a row of a matrix, so that an interval costs little; the tests hold every value to scikit-learn's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quire.config import Schema
+from quire.errors import ConfigError, near
+from quire.model.features import positive_label, target_values
+from quire.model.predictions import predict
+
+HIGHER_IS_BETTER = {
+    "r2": True, "mae": False, "rmse": False,
+    "roc_auc": True, "average_precision": True, "log_loss": False, "brier": False,
+    "accuracy": True, "f1": True, "precision": True, "recall": True,
+    "f1_macro": True, "roc_auc_ovr": True,
+}  # fmt: skip
+
+METRICS = {
+    "regression": ("r2", "mae", "rmse"),
+    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "precision", "recall"),
+    "multiclass": ("log_loss", "roc_auc_ovr", "accuracy", "f1_macro"),
+}
+"""What is measured for each task; the first is what a search and the gate go by unless params.yaml names another."""
+
+SEGMENT_METRIC = {"regression": "mae", "binary": "log_loss", "multiclass": "log_loss"}
+"""An error of single rows: R2 or ROC AUC of one segment cannot be compared with that of another."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What happened and what was predicted, row by row.
+
+    task: as in the schema. truth, prediction: shape (rows,); for a classification positions in ``classes``, where the
+    positive class of a binary task is 1. probability: shape (rows, classes), None for a regression.
+    """
+
+    task: str
+    truth: np.ndarray
+    prediction: np.ndarray
+    probability: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+
+    def take(self, rows: np.ndarray) -> "Outcomes":
+        """Return those rows, chosen by a mask or by positions."""
+        probability = None if self.probability is None else self.probability[rows]
+        return Outcomes(self.task, self.truth[rows], self.prediction[rows], probability, self.classes)
+
+    @property
+    def score(self) -> np.ndarray:
+        """The probability of the positive class of a binary task, shape (rows,)."""
+        assert self.probability is not None
+        return self.probability[:, 1]
+
+
+def check_metric(name: str, task: str, *, where: str) -> str:
+    """Return ``name``, or the task's first metric for an empty one; raises ConfigError if the task has no such."""
+    known = METRICS[task]
+    if name and name not in known:
+        raise ConfigError(f"{where} is {name!r}; known for a {task} task: {', '.join(known)}.{near(name, known)}")
+    return name or known[0]
+
+
+def outcomes(pipeline: Any, frame: Any, schema: Schema) -> Outcomes:
+    """Return what a fitted pipeline predicts for labelled rows beside what happened."""
+    predicted = predict(pipeline, frame, schema)
+    return compare(target_values(frame, schema), predicted, schema)
+
+
+def compare(truth: np.ndarray, predicted: Any, schema: Schema) -> Outcomes:
+    """Return the outcomes of predictions in the form of `predict`, for ``truth`` as `target_values` gives it."""
+    if schema.task == "regression":
+        return Outcomes("regression", truth, predicted["prediction"].to_numpy(np.float64))
+    if schema.task == "binary":
+        positive = positive_label(schema)
+        other = next((name for name in truth if name != positive), f"not {positive}")
+        share = predicted["probability"].to_numpy(np.float64)
+        prediction = (predicted["prediction"] == positive).to_numpy(np.int64)
+        hits = (truth == positive).astype(np.int64)
+        return Outcomes("binary", hits, prediction, np.column_stack([1 - share, share]), (str(other), positive))
+    names = [name.removeprefix("probability_") for name in predicted if name.startswith("probability_")]
+    classes = tuple(sorted({*names, *truth}))
+    place = {name: at for at, name in enumerate(classes)}
+    probability = np.zeros((len(truth), len(classes)))
+    for name in names:
+        probability[:, place[name]] = predicted[f"probability_{name}"]
+    codes = [
+        np.array([place[str(item)] for item in values], dtype=np.int64) for values in (truth, predicted["prediction"])
+    ]
+    return Outcomes("multiclass", codes[0], codes[1], probability, classes)
+
+
+def measure(found: Outcomes, names: tuple[str, ...] = (), weights: np.ndarray | None = None) -> dict[str, Any]:
+    """Return metrics by name: numbers, or with ``weights`` of shape (weightings, rows) arrays of shape (weightings,).
+
+    names: those of the task by default. A metric that the rows do not have, such as ROC AUC of one class, is NaN.
+    """
+    names = names or METRICS[found.task]
+    w = np.ones((1, len(found.truth))) if weights is None else weights
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = {name: _FORMULAS[name](found, w) for name in names}
+    return {name: float(value[0]) for name, value in values.items()} if weights is None else values
+
+
+def row_errors(found: Outcomes, name: str) -> np.ndarray | None:
+    """Return the error of each row whose weighted mean is the metric ``name``; None if it is no mean of row errors."""
+    if name == "mae":
+        return np.abs(found.truth - found.prediction)
+    if name == "brier":
+        return (found.truth - found.score) ** 2
+    if name == "accuracy":
+        return (found.truth == found.prediction).astype(np.float64)
+    if name == "log_loss":
+        assert found.probability is not None
+        share = found.probability[np.arange(len(found.truth)), found.truth]
+        return -np.log(np.clip(share, np.finfo(np.float64).eps, 1.0))
+    return None
+
+
+def _mean(name: str) -> Callable[[Outcomes, np.ndarray], np.ndarray]:
+    def weighted(found: Outcomes, w: np.ndarray) -> np.ndarray:
+        return w @ row_errors(found, name) / w.sum(axis=1)
+
+    return weighted
+
+
+def _rmse(found: Outcomes, w: np.ndarray) -> np.ndarray:
+    return np.sqrt(w @ (found.truth - found.prediction) ** 2 / w.sum(axis=1))
+
+
+def _r2(found: Outcomes, w: np.ndarray) -> np.ndarray:
+    # Deviations from the plain mean first: sums of squares of large numbers lose their last digits.
+    deviation = found.truth - found.truth.mean()
+    total = w @ deviation**2 - (w @ deviation) ** 2 / w.sum(axis=1)
+    residual = w @ (found.truth - found.prediction) ** 2
+    return np.where(total > 0, 1 - residual / total, np.nan)
+
+
+def _by_score(hits: np.ndarray, score: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weight of hits and of misses at each distinct score, from the highest down, (weightings, scores)."""
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    sorted_weights, sorted_hits = w[:, order], hits[order]
+    positive = np.add.reduceat(sorted_weights * sorted_hits, starts, axis=1)
+    return positive, np.add.reduceat(sorted_weights * (1 - sorted_hits), starts, axis=1)
+
+
+def _area(hits: np.ndarray, score: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve: the chance that a hit scores above a miss, ties counting half."""
+    positive, negative = _by_score(hits, score, w)
+    above = np.cumsum(positive, axis=1) - positive / 2
+    return (above * negative).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def _roc_auc(found: Outcomes, w: np.ndarray) -> np.ndarray:
+    return _area(found.truth, found.score, w)
+
+
+def _roc_auc_ovr(found: Outcomes, w: np.ndarray) -> np.ndarray:
+    assert found.probability is not None
+    classes = range(len(found.classes))
+    return np.mean([_area((found.truth == at).astype(int), found.probability[:, at], w) for at in classes], axis=0)
+
+
+def _average_precision(found: Outcomes, w: np.ndarray) -> np.ndarray:
+    positive, negative = _by_score(found.truth, found.score, w)
+    hits, flagged = np.cumsum(positive, axis=1), np.cumsum(positive + negative, axis=1)
+    precision = np.where(flagged > 0, hits / flagged, 0.0)
+    return (positive * precision).sum(axis=1) / positive.sum(axis=1)
+
+
+def _counts(found: Outcomes, at: int, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the weight of true positives, of all that were predicted and of all that were class ``at``."""
+    truth, prediction = found.truth == at, found.prediction == at
+    return w @ (truth & prediction), w @ prediction, w @ truth
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.where(whole > 0, part / whole, 0.0)
+
+
+def _f1(found: Outcomes, w: np.ndarray, at: int = 1) -> np.ndarray:
+    hits, predicted, actual = _counts(found, at, w)
+    return _share(2 * hits, predicted + actual)
+
+
+def _f1_macro(found: Outcomes, w: np.ndarray) -> np.ndarray:
+    # As scikit-learn has it: over the classes that occur, in the truth or in the predictions.
+    occurring = np.union1d(found.truth, found.prediction)
+    return np.mean([_f1(found, w, int(at)) for at in occurring], axis=0)
+
+
+_FORMULAS: dict[str, Callable[[Outcomes, np.ndarray], np.ndarray]] = {
+    "r2": _r2,
+    "mae": _mean("mae"),
+    "rmse": _rmse,
+    "roc_auc": _roc_auc,
+    "roc_auc_ovr": _roc_auc_ovr,
+    "average_precision": _average_precision,
+    "log_loss": _mean("log_loss"),
+    "brier": _mean("brier"),
+    "accuracy": _mean("accuracy"),
+    "f1": _f1,
+    "f1_macro": _f1_macro,
+    "precision": lambda found, w: _share(*_counts(found, 1, w)[:2]),
+    "recall": lambda found, w: _share(_counts(found, 1, w)[0], _counts(found, 1, w)[2]),
+}

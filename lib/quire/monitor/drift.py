@@ -1,0 +1,301 @@
+"""Drift: which columns differ from the reference by more than is large, sure and usual.
+
+A period has drifted in a column (alert) when its PSI is above what is large (`Drift.alert`), above what independent
+rows would give (noise), and above what windows of the reference show against the rest of it (usual). It is worth
+watching (warn) when the effect is above `Drift.warn`, above the noise and above the level of the windows, two periods
+running.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from quire.config import ColumnDrift, Drift
+from quire.data import Profiles
+from quire.monitor import divergence, usual
+from quire.monitor.relations import measure_relations
+
+Status = Literal["ok", "warn", "alert", "unknown"]
+Part = Literal["values", "zeros", "missing"]
+
+GRID = [float(share) for share in np.linspace(0.005, 0.995, 100)]
+"""Shares at which quantile functions are compared."""
+
+SMALLEST = float(np.finfo(np.float64).tiny)
+"""An edge nearer to zero than this is the one just above it."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One thing that is compared: the histogram of a column's values, its share of zeros, or of missing values.
+
+    windows: counts in each period of the reference, shape (windows, bins); recent: in each period that is judged.
+    """
+
+    column: str
+    part: Part
+    labels: tuple[str, ...]
+    windows: np.ndarray
+    recent: np.ndarray
+
+
+def measure_drift(
+    reference: Profiles, recent: Profiles, drift: Drift, history: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return how far each period of ``recent`` is from the reference, a row per column, part and period.
+
+    history: PSI of periods monitored before (columns ``column``, ``part``, ``psi``); what is usual is learned from it
+    too.
+
+    Columns: ``column``; ``part`` (values, zeros, missing; level: see relations.py); ``reference``; ``period`` (number),
+    ``start``, ``end``; ``n``, ``n_reference``; ``psi`` (nats); ``effect`` (PSI less its mean for independent rows);
+    ``noise``; ``usual`` (NaN: not yet known); ``level`` (median + 4 MAD of the windows); ``threshold`` (above it:
+    alert); ``windows`` (how many); ``ks``; ``distance`` (Wasserstein, in standard deviations of the reference; only of
+    the last period); ``p_value`` (corrected by Holm within the period; information only); ``status`` (ok, warn, alert,
+    unknown: no rows to compare); ``change`` (which bin gained or lost most, in words).
+    """
+    things = [thing for column in compared(reference, drift) for thing in counted(reference, recent, column, drift)]
+    frames = [_table(thing, reference, recent, drift, len(things), history) for thing in things]
+    if not frames:
+        return pd.DataFrame(columns=COLUMNS)
+    related = measure_relations(reference, recent, drift, compared(reference, drift))
+    table = pd.concat([*frames, *([related] if len(related) else [])], ignore_index=True)
+    table["p_value"] = table.groupby("period", dropna=False)["p_value"].transform(
+        lambda one: divergence.holm(one.to_numpy())
+    )
+    return table[COLUMNS]
+
+
+COLUMNS = [
+    *("column", "part", "reference", "period", "start", "end", "n", "n_reference", "psi", "effect", "noise", "usual"),
+    *("level", "threshold", "windows", "ks", "distance", "p_value", "status", "change"),
+]
+
+
+def measure_shares(reference: Profiles, recent: Profiles, drift: Drift) -> pd.DataFrame:
+    """Return the share of each bin of each column, in the reference and in each recent period.
+
+    Columns: ``column``, ``part``, ``bin`` (its place), ``label``, ``period``, ``start``, ``reference``, ``now``.
+    """
+    frames = []
+    for column in compared(reference, drift):
+        for thing in counted(reference, recent, column, drift):
+            before = thing.windows.sum(axis=0) / max(thing.windows.sum(), 1)
+            for number, profile in enumerate(recent):
+                now = thing.recent[number] / max(thing.recent[number].sum(), 1)
+                about = {"column": column, "part": thing.part, "bin": range(len(now)), "label": thing.labels}
+                shares = {"period": number, "start": profile.start, "reference": before, "now": now}
+                frames.append(pd.DataFrame(about | shares))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SHARES)
+
+
+def compared(reference: Profiles, drift: Drift) -> list[str]:
+    """Return the columns of the reference that are judged: neither ignored nor dates."""
+    ignored = {*drift.ignore, *(name for name, own in drift.columns.items() if own.ignore)}
+    return [name for name in reference.columns if name not in ignored and reference.kind(name) != "datetime"]
+
+
+def counted(reference: Profiles, recent: Profiles, column: str, drift: Drift) -> Iterator[Counts]:
+    """Yield what is compared of a column: its values, its share of missing ones, and of zeros where there are many."""
+    merged = reference.merged_column(column)
+    if merged.has_distribution:
+        edges = bin_edges(merged.quantiles(np.arange(1, drift.bins) / drift.bins), merged.minimum, merged.maximum)
+        names = interval_names(edges)
+        yield Counts(column, "values", names, reference.histograms(column, edges), recent.histograms(column, edges))
+        if merged.n and drift.zero_share <= merged.zeros / merged.n <= 1 - drift.zero_share:
+            yield Counts(
+                column, "zeros", ("not zero", "zero"), zero_counts(reference, column), zero_counts(recent, column)
+            )
+    else:
+        top = tuple(list(merged.counts)[: drift.categories])
+        names = (*top, "other")
+        yield Counts(column, "values", names, reference.frequencies(column, top), recent.frequencies(column, top))
+    yield Counts(
+        column, "missing", ("there", "missing"), missing_counts(reference, column), missing_counts(recent, column)
+    )
+
+
+def bin_edges(quantiles: np.ndarray, minimum: float, maximum: float) -> np.ndarray:
+    """Return the inner edges of the bins: the quantiles, each once, and a bin of its own for a value that repeats.
+
+    A value that takes up several quantiles, such as zero, stands between itself and the next larger number.
+    """
+    known = quantiles[~np.isnan(quantiles)]
+    values, times = np.unique(known, return_counts=True)
+    alone = np.nextafter(values[times > 1], np.inf)
+    edges = np.unique(np.concatenate([values, alone]))
+    return edges[edges > minimum] if minimum < maximum else edges
+
+
+def interval_names(edges: np.ndarray) -> tuple[str, ...]:
+    """Return a name for each bin, such as ``0.2 to 0.4``, or ``0`` where it holds one value."""
+    if not len(edges):
+        return ("all",)
+    # The edge just above a value closes the bin of that value alone.
+    closes = [bool(before == np.nextafter(edge, -np.inf)) for before, edge in pairwise([np.nan, *edges])]
+    texts = [f"{edge:.3g}" if abs(edge) > SMALLEST else "0" for edge in edges]
+    shut = _is_shut(edges[0])
+    names = [f"{np.nextafter(edges[0], -np.inf):.3g} or less" if shut else f"below {texts[0]}"]
+    names += [
+        low if close else f"{low} to {high}" for (low, high), close in zip(pairwise(texts), closes[1:], strict=True)
+    ]
+    last = f"above {texts[-1]}" if closes[-1] or (shut and len(edges) == 1) else f"{texts[-1]} or more"
+    return (*names, last)
+
+
+def _is_shut(edge: float) -> bool:
+    """Whether an edge stands just above a plain number, so that the bin on its left ends with that number."""
+    return 0 < edge < SMALLEST or len(repr(float(np.nextafter(edge, -np.inf)))) < len(repr(float(edge))) - 6
+
+
+def zero_counts(profiles: Profiles, column: str) -> np.ndarray:
+    """Return how many values are not zero and zero in each period, shape (periods, 2)."""
+    pairs = [(one.n - one.zeros, one.zeros) if (one := profile.columns.get(column)) else (0, 0) for profile in profiles]
+    return np.array(pairs, dtype=float).reshape(-1, 2)
+
+
+def missing_counts(profiles: Profiles, column: str) -> np.ndarray:
+    """Return how many values are there and missing in each period, shape (periods, 2); infinite ones are missing."""
+    pairs = [(one.n, one.rows - one.n) if (one := profile.columns.get(column)) else (0, 0) for profile in profiles]
+    return np.array(pairs, dtype=float).reshape(-1, 2)
+
+
+def _table(
+    thing: Counts, reference: Profiles, recent: Profiles, drift: Drift, tests: int, history: pd.DataFrame | None
+) -> pd.DataFrame:
+    judged = judge_counts(thing, _starts(reference), _starts(recent), drift, tests=tests, past=_past(history, thing))
+    return pd.DataFrame(
+        {
+            "column": thing.column,
+            "part": thing.part,
+            "reference": mode_of(thing.column, drift),
+            "period": range(len(recent)),
+            "start": [profile.start for profile in recent],
+            "end": [profile.end for profile in recent],
+            "distance": _distances(thing, reference, recent),
+            "change": [
+                describe_change(before, now, thing.labels)
+                for before, now in zip(judged.pop("counts"), thing.recent, strict=True)
+            ],
+            **judged,
+        }
+    )
+
+
+def mode_of(column: str, drift: Drift) -> str:
+    """Return what a column is compared with."""
+    own = drift.columns.get(column)
+    return (own.reference if own else None) or drift.reference
+
+
+def judge_counts(
+    thing: Counts,
+    windows_at: list[datetime | None],
+    recent_at: list[datetime | None],
+    drift: Drift,
+    *,
+    tests: int,
+    past: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the figures and the status of each recent period, each of shape (periods,), by the names of `COLUMNS`.
+
+    windows_at, recent_at: where the periods start. tests: how many things are judged at once, for the correction.
+    past: PSI of periods that were monitored before. ``counts`` are those of the reference, shape (periods, bins).
+    """
+    own, mode = drift.columns.get(thing.column, ColumnDrift()), mode_of(thing.column, drift)
+    masks = [
+        usual.reference_mask(mode, at, windows_at, season_days=drift.season_days, previous=drift.previous)
+        for at in (recent_at, windows_at)
+    ]
+    counts, rest = masks[0] @ thing.windows, masks[1] @ thing.windows
+    n_reference, n, bins = counts.sum(axis=1), thing.recent.sum(axis=1), thing.windows.shape[1]
+    psi = divergence.psi(counts, thing.recent)
+    known = np.concatenate([window_psi(rest, thing.windows, windows_at), [] if past is None else past])
+    noise = divergence.noise(n_reference, n, bins, tests=tests, false_alarms=drift.false_alarms)
+    bound = usual.tolerance_bound(
+        known, tests=tests, false_alarms=drift.unusual, confidence=drift.confidence, least=drift.min_windows
+    )
+    level = usual.usual_level(known, least=drift.min_windows)
+    effect = psi - divergence.expected(n_reference, n, bins)
+    # fmax passes over NaN: what is not yet known sets no bound.
+    threshold = np.fmax(np.fmax(own.alert or drift.alert, noise), bound)
+    watch = (effect > (own.warn or drift.warn)) & (psi > np.fmax(noise, level))
+    return {
+        "n": n,
+        "n_reference": n_reference,
+        "psi": psi,
+        "effect": effect,
+        "noise": noise,
+        "usual": np.full(len(psi), bound),
+        "level": np.full(len(psi), level),
+        "threshold": threshold,
+        "windows": np.full(len(psi), np.count_nonzero(~np.isnan(known))),
+        "ks": divergence.ks(counts, thing.recent),
+        "p_value": divergence.p_value(psi, n_reference, n, bins),
+        "status": status_of(psi, threshold, watch),
+        "counts": counts,
+    }
+
+
+def window_psi(rest: np.ndarray, windows: np.ndarray, at: list[datetime | None]) -> np.ndarray:
+    """Return the PSI of each window of the reference against its rest, shape (windows,).
+
+    NaN for a window that is cut (fewer than half the rows of the middle one), and where there is no time to order them.
+    """
+    if len(at) < 2 or at[0] is None:
+        return np.full(len(at), np.nan)
+    rows = windows.sum(axis=1)
+    whole = rows >= np.median(rows) / 2
+    return np.where(whole, divergence.psi(rest, windows), np.nan)
+
+
+def _distances(thing: Counts, reference: Profiles, recent: Profiles) -> np.ndarray:
+    """Return how far the quantiles of the last period are from the reference's, in its standard deviations."""
+    far = np.full(len(recent), np.nan)
+    now = recent.periods[-1].columns.get(thing.column)
+    before = reference.merged_column(thing.column)
+    if thing.part == "values" and now is not None and now.has_distribution and now.n and before.deviation > 0:
+        far[-1] = divergence.wasserstein(before.quantiles(GRID), now.quantiles(GRID)) / before.deviation
+    return far
+
+
+SHARES = ["column", "part", "bin", "label", "period", "start", "reference", "now"]
+
+
+def describe_change(before: np.ndarray, now: np.ndarray, labels: tuple[str, ...]) -> str:
+    """Return in words which bin's share changed most; empty where there are no rows.
+
+    before, now: counts, shape (bins,); labels: a name for each bin.
+    """
+    if not before.sum() or not now.sum():
+        return ""
+    p, q = before / before.sum(), now / now.sum()
+    most = int(np.argmax(np.abs(q - p)))
+    return f"{labels[most]} is {q[most]:.0%} of the rows, before {p[most]:.0%}"
+
+
+def status_of(psi: np.ndarray, threshold: np.ndarray, watch: np.ndarray) -> np.ndarray:
+    """Return the status of each period in order of time: a watch becomes a warning when the period before is watched.
+
+    psi, threshold: shape (periods,); watch: whether the period alone is worth watching.
+    """
+    alert = psi > threshold
+    noticed = watch | alert
+    twice = noticed & np.concatenate([[False], noticed[:-1]])
+    return np.select([np.isnan(psi), alert, twice], ["unknown", "alert", "warn"], "ok")
+
+
+def _starts(profiles: Profiles) -> list[datetime | None]:
+    return [profile.start for profile in profiles]
+
+
+def _past(history: pd.DataFrame | None, thing: Counts) -> np.ndarray:
+    if history is None or history.empty:
+        return np.array([])
+    mine = (history["column"] == thing.column) & (history["part"] == thing.part)
+    return history.loc[mine, "psi"].to_numpy(dtype=float)

@@ -1,0 +1,84 @@
+"""The monitoring history: figures of earlier periods, kept in the database, read back to see what is usual."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quire.io import database
+from quire.io.artifacts import Run
+
+DRIFT = "drift_"
+"""Prefix of the names of drift figures; the rest is the part: values, zeros, missing."""
+
+COLUMNS = ["column", "part", "start", "end", "psi", "threshold", "status", "version"]
+
+
+def read_history(run: Run) -> pd.DataFrame:
+    """Return the figures of all earlier runs, with the columns of the table metric; empty where there is no database.
+
+    Nothing is created: by hand too, the database is only read.
+    """
+    url = run.settings.database_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        return pd.DataFrame()
+    store = database.open(url)
+    try:
+        found = store.metrics(run.settings.model_name, until=run.as_of)
+    finally:
+        store.close()
+    return found
+
+
+def drift_history(metrics: pd.DataFrame, version: str, *, before: datetime | None = None) -> pd.DataFrame:
+    """Return the drift that earlier runs measured for this model version.
+
+    Columns: ``column``, ``part``, ``start``, ``end``, ``psi``, ``threshold``, ``status``, ``version``. Periods that end
+    after ``before`` are left out.
+    """
+    if metrics.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    mine = metrics[metrics["name"].str.startswith(DRIFT) & (metrics["model_version"] == version)]
+    table = pd.DataFrame(
+        {
+            "column": mine["column"],
+            "part": mine["name"].str.removeprefix(DRIFT),
+            "start": mine["start"],
+            "end": mine["as_of"],
+            "psi": mine["value"].astype(float),
+            "threshold": mine["threshold"].astype(float),
+            "status": mine["status"],
+            "version": mine["model_version"],
+        }
+    )
+    return table if before is None else table[table["end"] <= before].reset_index(drop=True)
+
+
+def quiet(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the periods from which what is usual may be learned: those that did not alert.
+
+    A drift that lasts would otherwise make itself usual.
+    """
+    return history[history["status"] != "alert"]
+
+
+def drift_rows(drift: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of the table metric for the latest period of a drift table."""
+    latest = drift[drift["period"] == drift["period"].max()]
+    for row in latest.itertuples():
+        yield {
+            "name": f"{DRIFT}{row.part}",
+            "column": row.column,
+            "value": none_if_nan(row.psi),
+            "threshold": none_if_nan(row.threshold),
+            "status": row.status,
+            "start": row.start,
+            "rows": int(row.n),
+        }
+
+
+def none_if_nan(value: Any) -> Any:
+    """Return ``value``, or None for NaN, which databases and JSON do not have."""
+    return None if value is None or value != value else value

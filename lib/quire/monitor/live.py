@@ -1,0 +1,174 @@
+"""The live page: Voila in a process of its own, started with the dashboard and reached only through it."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "content-encoding", "content-length", "host"}
+FULL = "All places on the live page are taken. The latest page is at /; please try /live again in some minutes.\n"
+NOT_YET = "The live page is warming up; please try again in some seconds. The latest page is at /.\n"
+
+
+@dataclass
+class Live:
+    """Voila over one notebook, behind ``/live``.
+
+    notebook: the one that is shown; params: the use case, put in place of the notebook's own. dashboards: the folder of
+    Voila's configuration and template. viewers: how many may watch at once. environment: of the kernels.
+    """
+
+    notebook: Path
+    params: str
+    dashboards: Path
+    environment: Mapping[str, str]
+    viewers: int = 10
+    _watching: int = field(default=0, init=False)
+    _scratch: Path | None = field(default=None, init=False)
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    _client: "httpx.AsyncClient | None" = field(default=None, init=False)
+    _port: int = field(default=0, init=False)
+
+    def start(self) -> None:
+        """Start Voila on a free port of the loopback."""
+        import httpx
+
+        self._scratch = Path(tempfile.mkdtemp(prefix="quire-live-"))
+        shown = self._scratch / "monitor.ipynb"
+        shown.write_text(json.dumps(with_params(json.loads(self.notebook.read_text("utf-8")), self.params)), "utf-8")
+        shutil.copyfile(self.dashboards / "voila.json", self._scratch / "voila.json")
+        self._port = _free_port()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "voila", str(shown), f"--port={self._port}", "--base_url=/live/", "--no-browser"],
+            cwd=self._scratch,
+            env={
+                **self.environment,
+                "JUPYTER_PATH": str(self.dashboards),
+                "QUIRE_LIVE": "1",
+                "PYTHONWARNINGS": "ignore",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
+
+    async def stop(self) -> None:
+        """End Voila with its kernels, and remove what was made for it."""
+        if self._client:
+            await self._client.aclose()
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                await asyncio.to_thread(self._process.wait, 10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Hand a request or a websocket on to Voila."""
+        if scope["type"] == "websocket":
+            await self._watch(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._forward(scope, receive, send)
+
+    async def _forward(self, scope: Any, receive: Any, send: Any) -> None:
+        import httpx
+        from starlette.requests import Request
+        from starlette.responses import PlainTextResponse, StreamingResponse
+
+        request = Request(scope, receive)
+        is_page = scope["path"].rstrip("/") == "/live"
+        if is_page and self._watching >= self.viewers:
+            await PlainTextResponse(FULL, status_code=503, headers={"Retry-After": "60"})(scope, receive, send)
+            return
+        assert self._client is not None
+        left_out = HOP_BY_HOP | {"cookie", "accept-encoding"}
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in left_out}
+        target = httpx.URL(path=scope["path"], query=scope["query_string"])
+        asked = self._client.build_request(request.method, target, headers=headers, content=await request.body())
+        try:
+            answer = await self._client.send(asked, stream=True)
+        except httpx.TransportError:
+            await PlainTextResponse(NOT_YET, status_code=503, headers={"Retry-After": "5"})(scope, receive, send)
+            return
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+        # The body is passed on as it comes: Voila sends the page while its cells run.
+        response = StreamingResponse(answer.aiter_bytes(), status_code=answer.status_code, headers=kept)
+        try:
+            await response(scope, receive, send)
+        finally:
+            await answer.aclose()
+
+    async def _watch(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.websockets import WebSocket
+        from websockets.asyncio.client import connect
+
+        browser = WebSocket(scope, receive, send)
+        if self._watching >= self.viewers:
+            await browser.close(code=1013)
+            return
+        wanted = scope.get("subprotocols") or []
+        address = f"ws://127.0.0.1:{self._port}{scope['path']}?{scope['query_string'].decode()}"
+        self._watching += 1
+        try:
+            async with connect(address, subprotocols=wanted or None, max_size=None) as kernel:
+                await browser.accept(subprotocol=kernel.subprotocol)
+                await _both_ways(browser, kernel)
+        finally:
+            self._watching -= 1
+
+
+async def _both_ways(browser: Any, kernel: Any) -> None:
+    async def down() -> None:
+        async for message in kernel:
+            await (browser.send_text(message) if isinstance(message, str) else browser.send_bytes(message))
+
+    async def up() -> None:
+        while True:
+            message = await browser.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await kernel.send(message["text"] if message.get("text") is not None else message["bytes"])
+
+    tasks = [asyncio.create_task(down()), asyncio.create_task(up())]
+    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*waiting, *done):
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def with_params(notebook: dict[str, Any], params: str) -> dict[str, Any]:
+    """Return the notebook with a cell after its parameters that sets ``params``, as papermill would inject it."""
+    cells = list(notebook["cells"])
+    at = next(i for i, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", []))
+    cells.insert(
+        at + 1,
+        {
+            "cell_type": "code",
+            "id": "live",
+            "metadata": {"tags": ["injected-parameters"]},
+            "execution_count": None,
+            "outputs": [],
+            "source": f"params = {params!r}",
+        },
+    )
+    return {**notebook, "cells": cells}
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

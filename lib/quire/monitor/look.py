@@ -1,0 +1,174 @@
+"""One look at a run: everything that the monitoring page shows, made once, kept, and read back without raw data."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quire.config import Checks, Drift, Performance
+from quire.data import Profiles
+from quire.io.artifacts import Run
+from quire.monitor.checks import check_current
+from quire.monitor.drift import measure_drift, measure_shares
+from quire.monitor.figures import Figures, measure_performance
+from quire.monitor.history import drift_history, none_if_nan, quiet, read_history
+from quire.monitor.observe import RECENT, Observed, observe
+from quire.monitor.outside import Outside, read_outside
+from quire.monitor.performance import Interval
+from quire.monitor.verdict import Finding, Verdict, judge
+
+PAGE = "page"
+"""The folder of frames that only the page needs, among the run's artifacts."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What was looked at: which period, how many rows, which model, and until when its training data reach."""
+
+    version: str
+    trained_until: datetime | None
+    start: datetime | None
+    end: datetime | None
+    rows: int
+    period: str
+    by_hand: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What monitoring found in one run.
+
+    drift: as `measure_drift` returns it. shares: as `measure_shares` does. checks: as `check_data` does. spread: the
+    histogram of predictions (``low``, ``high``, ``now``, ``test``: shares). history: drift of earlier runs.
+    """
+
+    about: About
+    verdict: Verdict
+    drift: pd.DataFrame
+    shares: pd.DataFrame
+    checks: pd.DataFrame
+    figures: Figures
+    spread: pd.DataFrame
+    history: pd.DataFrame
+    outside: Outside
+    recent: Profiles | None = field(default=None, repr=False)
+
+    def save(self, run: Run) -> None:
+        """Write everything as artifacts: ``monitoring``, ``drift``, ``performance``, the recent profiles, the page."""
+        figures = self.figures
+        told = _known({"metric": figures.metric, "past_error": figures.past_error})
+        expected = {name: _known(asdict(one)) for name, one in figures.expected.items()}
+        run.save("monitoring", self.verdict.summary() | {"about": asdict(self.about), "expected": expected} | told)
+        run.save("drift", self.drift)
+        run.save("performance", figures.periods)
+        with run.writing(PAGE) as folder:
+            folder.mkdir()
+            for name, frame in self._frames().items():
+                frame.to_parquet(folder / f"{name}.parquet", index=False)
+        if self.recent is not None:
+            with run.writing(RECENT) as path:
+                self.recent.write(path)
+
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        own = {name: getattr(self, name) for name in ("shares", "checks", "spread", "history")}
+        of_figures = {name: getattr(self.figures, name) for name in ("concept", "estimated", "segments")}
+        return own | of_figures | {one.name: getattr(self.outside, one.name) for one in fields(Outside)}
+
+
+def look(run: Run, *, period: str = "7d", drift: Drift, checks: Checks, performance: Performance) -> Seen:
+    """Return what monitoring finds in ``run``; under the dashboard, what the run itself found and kept."""
+    if run.settings.live and run.has("monitoring"):
+        return recall(run)
+    schema = run.settings.schema
+    observed = observe(run, period)
+    metrics = read_history(run)
+    history = drift_history(metrics, observed.champion.version, before=observed.end)
+    differences = measure_drift(observed.champion.trained, observed.profiles, drift, quiet(history))
+    checked = check_current(observed, schema, checks)
+    figures = measure_performance(observed, schema, performance)
+    return Seen(
+        about=_about(run, observed),
+        verdict=judge(differences, checked, figures, schema, retrain=performance.retrain),
+        drift=differences,
+        shares=measure_shares(observed.champion.trained, observed.profiles, drift),
+        checks=checked,
+        figures=figures,
+        spread=spread_of(observed),
+        history=history,
+        outside=read_outside(run, schema, figures.metric),
+        recent=observed.profiles,
+    )
+
+
+def recall(run: Run) -> Seen:
+    """Return what the run found and kept: small files, whatever the size of the data; raises ArtifactError if none."""
+    told, folder = run.load("monitoring"), run.path(PAGE)
+    frames = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
+    figures = Figures(
+        metric=told["metric"],
+        expected={name: _interval(one) for name, one in told["expected"].items()},
+        periods=run.load("performance"),
+        concept=frames["concept"],
+        estimated=frames["estimated"],
+        past_error=_number(told["past_error"]),
+        segments=frames["segments"],
+    )
+    return Seen(
+        about=About(**_with_times(told["about"], "trained_until", "start", "end")),
+        verdict=Verdict(
+            told["status"],
+            told["headline"],
+            tuple(Finding(**_with_times(one, "since")) for one in told["findings"]),
+            told["retrain"],
+        ),
+        drift=run.load("drift"),
+        shares=frames["shares"],
+        checks=frames["checks"],
+        figures=figures,
+        spread=frames["spread"],
+        history=frames["history"],
+        outside=Outside(**{one.name: frames[one.name] for one in fields(Outside)}),
+    )
+
+
+def spread_of(observed: Observed, bins: int = 20) -> pd.DataFrame:
+    """Return the histogram of current predictions (probabilities of a binary task) beside that of the test window.
+
+    Columns: ``low``, ``high`` (edges; missing for classes), ``label`` (of classes), ``now``, ``test`` (shares).
+    """
+    column = "probability" if "probability" in observed.rows else "prediction"
+    now, test = observed.current[column].dropna(), observed.champion.test[column].dropna()
+    if not pd.api.types.is_numeric_dtype(now):
+        shares = pd.DataFrame({"now": now.value_counts(normalize=True), "test": test.value_counts(normalize=True)})
+        made = shares.fillna(0.0).rename_axis("label").reset_index()
+        return made.assign(low=np.nan, high=np.nan)[["low", "high", "label", "now", "test"]]
+    edges = np.histogram_bin_edges(np.concatenate([now, test]), bins)
+    shares = {name: np.histogram(part, edges)[0] / max(len(part), 1) for name, part in (("now", now), ("test", test))}
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "label": "", **shares})
+
+
+def _about(run: Run, observed: Observed) -> About:
+    last = observed.profiles.periods[-1]
+    champion = observed.champion
+    rows = len(observed.current)
+    return About(champion.version, champion.since, last.start, last.end, rows, observed.period, run.by_hand)
+
+
+def _with_times(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: datetime.fromisoformat(value) if key in names and value else value for key, value in values.items()}
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with None for NaN, which JSON does not have."""
+    return {key: none_if_nan(value) for key, value in values.items()}
+
+
+def _interval(kept: Mapping[str, float | None]) -> Interval:
+    return Interval(*(_number(kept[name]) for name in ("value", "low", "high")))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

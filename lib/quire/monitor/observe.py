@@ -1,0 +1,171 @@
+"""What is monitored: the champion's reference, and the recent rows with what was predicted and what happened."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quire.config import Schema, duration
+from quire.data import Profiles, profile_periods, read_profiles
+from quire.errors import ArtifactError, ModelError
+from quire.io import tracking
+from quire.io.artifacts import Run
+from quire.model import predict
+
+PROFILES = "profiles.bin"
+"""The name of the training profiles among the champion's files."""
+
+RECENT = "recent.bin"
+"""The name of the recent periods' profiles among the run's artifacts."""
+
+OUTCOMES = "outcomes.parquet"
+"""The name of the rows of its test window, with predictions, among the champion's files."""
+
+MOST_TEST_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model whose predictions are watched, and what was recorded when it was made.
+
+    test: rows of the test window on which it was judged, with ``prediction`` and ``actual``.
+    """
+
+    version: str
+    trained: Profiles
+    evaluation: dict[str, Any]
+    test: pd.DataFrame
+
+    @property
+    def since(self) -> datetime | None:
+        """The end of its training data; None without a timestamp."""
+        return self.trained.periods[-1].end if self.trained.periods else None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that a run's monitoring looks at.
+
+    rows: recent rows, those of the test window and the current ones, with ``prediction``, ``actual`` (missing where
+    not yet known) and ``window`` (test, current). profiles: of the same rows, per period.
+    """
+
+    champion: Champion
+    rows: pd.DataFrame
+    profiles: Profiles
+    period: str
+    end: datetime | None
+
+    @property
+    def current(self) -> pd.DataFrame:
+        """The rows that this run predicted."""
+        return self.rows[self.rows["window"] == "current"]
+
+
+def observe(run: Run, period: str = "7d", *, seed: int = 0) -> Observed:
+    """Return what there is to monitor in ``run``; by hand with no champion yet, of the run's candidate.
+
+    The champion predicts the test window again, so that its errors can be followed week by week up to now; of a very
+    large one, a random part of the rows. Raises ModelError without a champion, ArtifactError without its profiles.
+    """
+    schema = run.settings.schema
+    current, predictions = run.load("current"), run.load("predictions")
+    registry = tracking.open(run.settings)
+    model, version = _model(run, registry, str(predictions["model_version"].iloc[0]))
+    files = registry.files(model)
+    test = _sample(run.load("test"), np.random.default_rng(seed))
+    test = test.rename(columns={schema.target: "actual"}).assign(window="test")
+    test = test.assign(**predict(registry.load(model), test, schema))
+    kept = files / OUTCOMES
+    champion = Champion(
+        version,
+        read_profiles(files / PROFILES),
+        _evaluation(run, files, version),
+        _judged_on(kept, schema, seed) if kept.is_file() else test,
+    )
+    now = join_outcomes(current, predictions, run.load("labels"), schema).assign(window="current")
+    rows = pd.concat([test, now], ignore_index=True)
+    end = current_end(current, schema, run.as_of)
+    return Observed(champion, rows, profile_recent(rows, schema, period, end), period, end)
+
+
+def join_outcomes(rows: pd.DataFrame, predictions: pd.DataFrame, labels: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return ``rows`` with the columns of ``predictions``, and ``actual`` (the target; missing where not yet known).
+
+    Rows are matched by the schema's key; without one by their order.
+    """
+    key = list(schema.key)
+    told = [name for name in predictions if name == "prediction" or str(name).startswith("probability")]
+    rows = rows.drop(columns=[schema.target, *told], errors="ignore")
+    if not key:
+        _check_length(rows, predictions, labels)
+        joined = pd.concat([rows.reset_index(drop=True), predictions[told].reset_index(drop=True)], axis=1)
+        return joined.assign(actual=labels[schema.target].to_numpy())
+    joined = rows.merge(predictions[[*key, *told]].drop_duplicates(key, keep="last"), on=key, how="left")
+    known = labels[[*key, schema.target]].drop_duplicates(key, keep="last")
+    return joined.merge(known.rename(columns={schema.target: "actual"}), on=key, how="left")
+
+
+def profile_recent(rows: pd.DataFrame, schema: Schema, period: str, end: datetime | None) -> Profiles:
+    """Return the profiles of recent rows per period up to ``end``: features, predictions, and the target where known.
+
+    Without a timestamp only the current rows are profiled: the test rows are a sample of the same time.
+    """
+    if schema.timestamp is None:
+        rows = rows[rows["window"] == "current"]
+    frame = rows.drop(columns="window").rename(columns={"actual": schema.target})
+    return profile_periods(frame, schema, period, end=end)
+
+
+def current_end(current: pd.DataFrame, schema: Schema, as_of: datetime | None) -> datetime | None:
+    """Return the end of the current window: ``as_of``, else just after the last row; None without a timestamp."""
+    if schema.timestamp is None:
+        return None
+    if as_of is not None:
+        return as_of
+    step = pd.Timedelta(duration(schema.frequency)) if schema.frequency else pd.Timedelta(seconds=1)
+    return (current[schema.timestamp].max() + step).floor("s").to_pydatetime()
+
+
+def _model(run: Run, registry: tracking.Registry, version: str) -> tuple[Any, str]:
+    """Return the model that made the predictions and its version; the run's candidate where none is registered."""
+    if version.isdigit():
+        return registry.version(version), version
+    champion = registry.champion()
+    if champion is not None:
+        return champion, champion.version
+    if not run.has("candidate"):
+        name = run.settings.name
+        raise ModelError(f"{name} has no champion to monitor. Train one first: `quire run params/{name}`.")
+    return run.load("candidate"), "candidate"
+
+
+def _evaluation(run: Run, files: Path, version: str) -> dict[str, Any]:
+    kept = files / "evaluation.json"
+    if kept.is_file():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    return run.load("evaluation") if version == "candidate" and run.has("evaluation") else {}
+
+
+def _sample(test: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    if len(test) <= MOST_TEST_ROWS:
+        return test
+    return test.iloc[np.sort(rng.choice(len(test), MOST_TEST_ROWS, replace=False))].reset_index(drop=True)
+
+
+def _judged_on(kept: Path, schema: Schema, seed: int) -> pd.DataFrame:
+    """Return the rows that the champion was judged on; a later run's test window is another one."""
+    rows = _sample(pd.read_parquet(kept), np.random.default_rng(seed))
+    return rows.rename(columns={schema.target: "actual"}).assign(window="test")
+
+
+def _check_length(rows: pd.DataFrame, predictions: pd.DataFrame, labels: pd.DataFrame) -> None:
+    if not len(rows) == len(predictions) == len(labels):
+        raise ArtifactError(
+            f"Without a key in schema.yaml rows are matched by their order, but there are {len(rows)} rows, "
+            f"{len(predictions)} predictions and {len(labels)} labels. Give one column the role key."
+        )

@@ -1,0 +1,205 @@
+"""Performance: what the model's errors are now, beside those on its test window, by period and by segment."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from quire.config import Performance, Schema
+from quire.data import split_periods
+from quire.model.metrics import HIGHER_IS_BETTER, METRICS, SEGMENT_METRIC, Outcomes, compare, measure
+
+RESAMPLES = 200
+MOST_RESAMPLED = 4_000
+"""Rows that a bootstrap weighs; of more a random part is taken, and the interval narrowed to what all would give."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and where it lies with the given confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+def main_metric(performance: Performance, schema: Schema) -> str:
+    """Return the metric that the verdict goes by: an error of single rows unless params.yaml names another."""
+    return performance.metric or SEGMENT_METRIC[schema.task]
+
+
+def shown_metrics(performance: Performance, schema: Schema) -> tuple[str, ...]:
+    """Return all metrics that are measured, the main one first."""
+    return tuple(dict.fromkeys((main_metric(performance, schema), *METRICS[schema.task])))
+
+
+def loss_of(metric: str, value: Any) -> Any:
+    """Return a figure as a loss, smaller is better: a metric of which more is better is taken from 1."""
+    return 1 - value if HIGHER_IS_BETTER[metric] else value
+
+
+def labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of which prediction and outcome are known."""
+    return rows[rows["actual"].notna() & rows["prediction"].notna()]
+
+
+def outcomes_of(rows: pd.DataFrame, schema: Schema) -> Outcomes:
+    """Return labelled rows in the form that metrics take."""
+    if schema.task == "regression":
+        truth: np.ndarray = rows["actual"].to_numpy(dtype=np.float64)
+    else:
+        truth = rows["actual"].astype("str").to_numpy(dtype=object)
+        if str(rows["actual"].dtype) == "boolean":
+            truth = np.char.lower(truth.astype("U"))
+    return compare(truth, rows, schema)
+
+
+def measured(
+    rows: pd.DataFrame, schema: Schema, metrics: Sequence[str], rng: np.random.Generator, confidence: float
+) -> dict[str, Interval]:
+    """Return each metric with an interval from a bootstrap of whole days (of rows where there is no timestamp)."""
+    found = outcomes_of(rows, schema)
+    values = measure(found, tuple(metrics))
+    sample, narrower = np.arange(len(rows)), 1.0
+    if len(rows) > MOST_RESAMPLED:
+        sample = rng.choice(len(rows), MOST_RESAMPLED, replace=False)
+        narrower = np.sqrt(MOST_RESAMPLED / len(rows))
+    blocks = _blocks(rows.iloc[sample], schema)
+    weights = rng.multinomial(blocks.max() + 1, np.full(blocks.max() + 1, 1 / (blocks.max() + 1)), RESAMPLES)
+    spread = measure(found.take(sample), tuple(metrics), weights[:, blocks].astype(float))
+    tail = (1 - confidence) / 2
+    intervals = {}
+    for name in metrics:
+        known = spread[name][~np.isnan(spread[name])]
+        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
+        value = values[name]
+        intervals[name] = Interval(value, value - (value - low) * narrower, value + (high - value) * narrower)
+    return intervals
+
+
+def _blocks(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Return the day of each row as a number from 0, or the row's own where there are fewer than three days."""
+    if schema.timestamp and schema.timestamp in rows:
+        days = pd.to_datetime(rows[schema.timestamp], utc=True).dt.floor("D")
+        codes = pd.factorize(days)[0]
+        if codes.max(initial=0) >= 2:
+            return codes
+    return np.arange(len(rows))
+
+
+def period_performance(
+    rows: pd.DataFrame,
+    schema: Schema,
+    performance: Performance,
+    *,
+    period: str,
+    end: datetime | None,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Return each metric of each period, in order of time.
+
+    Columns: ``metric``, ``start``, ``end``, ``rows``, ``labelled``, ``value``, ``low``, ``high`` (NaN with fewer
+    labelled rows than ``min_labelled``).
+    """
+    metrics = shown_metrics(performance, schema)
+    found: list[dict[str, Any]] = []
+    for start, stop, part in split_periods(rows, schema, period, end=end):
+        known = labelled(part)
+        enough = len(known) >= performance.min_labelled
+        values = measured(known, schema, metrics, rng, performance.confidence) if enough else {}
+        for name in metrics:
+            one = values.get(name, Interval(np.nan, np.nan, np.nan))
+            about = {"metric": name, "start": start, "end": stop, "rows": len(part), "labelled": len(known)}
+            found.append(about | {"value": one.value, "low": one.low, "high": one.high})
+    names = ["metric", "start", "end", "rows", "labelled", "value", "low", "high"]
+    return pd.DataFrame(found, columns=names)
+
+
+def judge_performance(
+    recent: pd.DataFrame, windows: pd.DataFrame, expected: dict[str, Interval], performance: Performance
+) -> pd.DataFrame:
+    """Return the periods with what was to be expected and a status, one of ok, warn, alert, unknown.
+
+    recent, windows: as `period_performance` returns them, of the recent periods and of the test window.
+    expected: each metric on the whole test window.
+    Alert: the loss is larger by more than ``loss`` (large), its interval is above the expected value (sure), and it is
+    above what single periods of the test window lead one to expect (usual). Warn: large and sure, two periods running.
+    Columns added: ``expected``, ``usual`` (in the metric's unit; NaN: not yet known), ``change`` (relative, of the
+    loss), ``status``.
+    """
+    judged = []
+    for metric, part in recent.groupby("metric", sort=False):
+        name = str(metric)
+        reference = expected[name].value
+        base = loss_of(name, reference)
+        known = loss_of(name, windows.loc[windows["metric"] == name, "value"].to_numpy(dtype=float))
+        bound = prediction_bound(known, confidence=performance.confidence, least=performance.min_windows)
+        value = loss_of(name, part["value"].to_numpy(dtype=float))
+        sure_at = np.fmin(loss_of(name, part["low"].to_numpy(float)), loss_of(name, part["high"].to_numpy(float)))
+        change = value / base - 1 if base > 0 else np.full(len(value), np.nan)
+        noticed = (change > performance.loss) & (sure_at > base)
+        alert = noticed & ~(value <= bound)
+        twice = noticed & np.concatenate([[False], noticed[:-1]])
+        status = np.select([np.isnan(value), alert, twice], ["unknown", "alert", "warn"], "ok")
+        usual = loss_of(name, bound)
+        judged.append(part.assign(expected=reference, usual=usual, change=change, status=status))
+    return pd.concat(judged, ignore_index=True) if judged else recent
+
+
+def prediction_bound(values: np.ndarray, *, confidence: float, least: int) -> float:
+    """Return what one more period like these exceeds with probability 1 - ``confidence``; NaN with too few of them.
+
+    The one-sided prediction bound of a normal distribution: mean + t * s * sqrt(1 + 1/n). Source: Hahn and Meeker
+    (1991), Statistical Intervals, 4.7.
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < least:
+        return float("nan")
+    t = special.stdtrit(len(known) - 1, confidence)
+    return float(known.mean() + t * known.std(ddof=1) * np.sqrt(1 + 1 / len(known)))
+
+
+def segment_performance(
+    reference: pd.DataFrame,
+    recent: pd.DataFrame,
+    schema: Schema,
+    performance: Performance,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Return the main metric of each segment with enough labelled rows, the one that lost most first.
+
+    Columns: ``column``, ``segment``, ``rows``, ``metric``, ``value``, ``low``, ``high``, ``expected`` (on the test
+    window; NaN where it had too few rows) and ``change`` (relative, of the loss), ``status``.
+    """
+    metric = main_metric(performance, schema)
+    found: list[dict[str, Any]] = []
+    for column in schema.segments:
+        if column not in recent:
+            continue
+        before = dict(_segments(reference, column, performance.min_segment_rows))
+        for name, part in _segments(recent, column, performance.min_segment_rows):
+            one = measured(part, schema, [metric], rng, performance.confidence)[metric]
+            known = before.get(name)
+            expected = measure(outcomes_of(known, schema), (metric,))[metric] if known is not None else np.nan
+            change = loss_of(metric, one.value) / loss_of(metric, expected) - 1
+            sure = min(loss_of(metric, one.low), loss_of(metric, one.high)) > loss_of(metric, expected)
+            status = "warn" if sure and change > performance.loss else "ok"
+            about = {"column": column, "segment": name, "rows": len(part), "metric": metric, "value": one.value}
+            about |= {"low": one.low, "high": one.high, "expected": expected}
+            found.append(about | {"change": change, "status": status})
+    names = ["column", "segment", "rows", "metric", "value", "low", "high", "expected", "change", "status"]
+    table = pd.DataFrame(found, columns=names)
+    return table.sort_values("change", ascending=False, na_position="last", ignore_index=True)
+
+
+def _segments(rows: pd.DataFrame, column: str, least: int) -> Iterable[tuple[str, pd.DataFrame]]:
+    known = labelled(rows)
+    if column not in known:
+        return
+    for value, part in known.groupby(known[column].astype("str"), observed=True):
+        if len(part) >= least:
+            yield str(value), part

@@ -1,0 +1,146 @@
+"""Relations: whether a column's level still fits that of the columns it goes with.
+
+A sensor that reads too high can stay within what its season allows; beside the other sensors it shows. From the
+moments of the training profiles each number is explained by the others (least squares). What is left of a period's mean
+is compared with what is left in the windows of the reference.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from quire.config import ColumnDrift, Drift
+from quire.data import Profiles
+from quire.monitor import divergence, usual
+
+PART = "level"
+EXPLAINED = 0.5
+"""Least share of a column's variance that the others must explain for it to be judged by them."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How a column follows from others: its mean is ``level`` + ``weights`` @ (their means - ``others``).
+
+    spreads, deviation: standard deviations of the others and of the column. explained: share of its variance.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    level: float
+    others: np.ndarray
+    weights: np.ndarray
+    spreads: np.ndarray
+    deviation: float
+    explained: float
+
+    def left(self, means: np.ndarray) -> np.ndarray:
+        """Return what the others do not explain of the mean of each period, in standard deviations of the column.
+
+        means: of the column and then of ``names``, shape (periods, 1 + len(names)).
+        """
+        return (means[:, 0] - self.level - (means[:, 1:] - self.others) @ self.weights) / self.deviation
+
+
+def fit_relations(reference: Profiles, columns: list[str]) -> list[Relation]:
+    """Return the relation of each of ``columns`` that the others explain well."""
+    merged = reference.moments()
+    if merged is None or merged.n < 10 * len(merged.names):
+        return []
+    at = {name: place for place, name in enumerate(merged.names) if name in columns}
+    covariance = merged.scatter / (merged.n - 1)
+    found = []
+    for name, place in at.items():
+        others = [other for other in at.values() if other != place and covariance[other, other] > 0]
+        variance = covariance[place, place]
+        if not others or variance <= 0:
+            continue
+        weights = np.linalg.lstsq(covariance[np.ix_(others, others)], covariance[others, place], rcond=1e-8)[0]
+        explained = float(covariance[others, place] @ weights / variance)
+        if explained >= EXPLAINED:
+            names = tuple(merged.names[other] for other in others)
+            level, mean = float(merged.mean[place]), merged.mean[others]
+            spreads, deviation = np.sqrt(np.diag(covariance)[others]), float(np.sqrt(variance))
+            found.append(Relation(name, names, level, mean, weights, spreads, deviation, min(explained, 1.0)))
+    return found
+
+
+def measure_relations(reference: Profiles, recent: Profiles, drift: Drift, columns: list[str]) -> pd.DataFrame:
+    """Return how far each period's level is from what the other columns lead one to expect, as `measure_drift` does.
+
+    ``psi`` is the square of the difference in standard deviations of the column: that is the PSI of a normal
+    distribution that moved by as much, so the same limits hold. ``part`` is ``level``.
+    """
+    frames = []
+    relations = fit_relations(reference, columns)
+    for relation in relations:
+        windows, now = (relation.left(_means(profiles, relation)) for profiles in (reference, recent))
+        known = np.where(_whole(reference), windows**2, np.nan)
+        n, n_reference = _rows(recent), _rows(reference).sum()
+        spare = 1 - relation.explained
+        noise = spare * divergence.noise(n_reference, n, 2, tests=len(relations), false_alarms=drift.false_alarms)
+        bound = usual.tolerance_bound(
+            known,
+            tests=len(relations),
+            false_alarms=drift.unusual,
+            confidence=drift.confidence,
+            least=drift.min_windows,
+        )
+        own = drift.columns.get(relation.column, ColumnDrift())
+        threshold = np.fmax(np.fmax(own.alert or drift.alert, noise), bound)
+        psi = now**2
+        frames.append(
+            pd.DataFrame(
+                {
+                    "column": relation.column,
+                    "part": PART,
+                    "reference": "training",
+                    "period": range(len(recent)),
+                    "start": [profile.start for profile in recent],
+                    "end": [profile.end for profile in recent],
+                    "n": n,
+                    "n_reference": n_reference,
+                    "psi": psi,
+                    "effect": psi - spare * divergence.expected(n_reference, n, 2),
+                    "noise": noise,
+                    "usual": bound,
+                    "level": usual.usual_level(known, least=drift.min_windows),
+                    "threshold": threshold,
+                    "windows": int(np.count_nonzero(~np.isnan(known))),
+                    "ks": np.nan,
+                    "distance": np.abs(now),
+                    "p_value": np.nan,
+                    "status": np.select([np.isnan(psi), psi > threshold], ["unknown", "alert"], "ok"),
+                    "change": [_tell(relation, far) for far in now],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _tell(relation: Relation, far: float) -> str:
+    if np.isnan(far):
+        return ""
+    nearest = relation.names[int(np.argmax(np.abs(relation.weights) * relation.spreads))]
+    side = "above" if far > 0 else "below"
+    return f"on average {abs(far) * relation.deviation:.3g} {side} what {nearest} and the others lead one to expect"
+
+
+def _means(profiles: Profiles, relation: Relation) -> np.ndarray:
+    wanted = (relation.column, *relation.names)
+    rows = []
+    for profile in profiles:
+        known = profile.moments
+        at = {name: place for place, name in enumerate(known.names)} if known is not None and known.n else {}
+        rows.append([known.mean[at[name]] if known is not None and name in at else np.nan for name in wanted])
+    return np.array(rows, dtype=float).reshape(-1, len(wanted))
+
+
+def _rows(profiles: Profiles) -> np.ndarray:
+    return np.array([profile.moments.n if profile.moments else 0 for profile in profiles], dtype=float)
+
+
+def _whole(profiles: Profiles) -> np.ndarray:
+    rows = _rows(profiles)
+    return rows >= np.median(rows) / 2

@@ -1,0 +1,11 @@
+from .dates import Date as Date
+from .dates import backfill as backfill
+from .frame import report as report
+from .lines import Point as Point
+from .lines import draw_line as draw_line
+from .numbers import length as length
+from .numbers import number as number
+from .rendering import render as render
+from .run import run_index as run_index
+from .sheet import report_style as report_style
+from .svg import themed as themed

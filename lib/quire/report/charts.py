@@ -1,0 +1,85 @@
+"""A chart under the sentence that it proves."""
+
+import base64
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from quire.page.sheet import report_style
+from quire.page.svg import themed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_POINTS = 6_000
+"""A figure that draws more points than this becomes a PNG: as SVG it would be slow to open."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure, the message that it carries, and how to read it. A notebook shows it by naming it."""
+
+    message: str
+    figure: "Figure"
+    how_to_read: str = ""
+
+    def __post_init__(self) -> None:
+        """Close the figure, so that the notebook does not show it a second time."""
+        from matplotlib import pyplot
+
+        pyplot.close(self.figure)
+
+    @property
+    def anchor(self) -> str:
+        """The heading's id: the message in lower case, its words joined by hyphens."""
+        return "-".join(re.findall(r"\w+", self.message.lower()))[:80]
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return the chart as HTML, and its message as text."""
+        return {"text/html": self.html(), "text/plain": str(self)}
+
+    def html(self) -> str:
+        """Return heading, picture and reading help as HTML with its style."""
+        help_text = f"<figcaption>{escape(self.how_to_read)}</figcaption>" if self.how_to_read else ""
+        return (
+            f'{report_style()}<div class="quire quire-chart"><h3 id="{self.anchor}">{escape(self.message)}</h3>'
+            f'<figure><div class="quire-plot">{self.picture()}</div>{help_text}</figure></div>'
+        )
+
+    def picture(self) -> str:
+        """Return the figure as inline SVG, or as an image where it holds very many points."""
+        if points(self.figure) > MOST_POINTS:
+            data = base64.b64encode(self._saved("png", facecolor="white")).decode()
+            return f'<img alt="{escape(self.message)}" src="data:image/png;base64,{data}">'
+        return themed(self._saved("svg").decode("utf-8"), title=self.message)
+
+    def _saved(self, kind: str, **options: Any) -> bytes:
+        import matplotlib
+
+        # Ids of clip paths are hashed with a salt: one salt for all would let charts on one page take each other's.
+        salt = hashlib.sha256(self.message.encode()).hexdigest()
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
+            buffer = io.BytesIO()
+            self.figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata, **options)
+        return buffer.getvalue()
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.how_to_read}".strip()
+
+
+def points(figure: "Figure") -> int:
+    """Return about how many points and vertices a figure draws."""
+    import numpy as np
+
+    total = 0
+    for axes in figure.axes:
+        total += len(axes.patches) + sum(np.size(line.get_xdata()) for line in axes.lines)
+        for collection in axes.collections:
+            drawn = sum(np.shape(path.vertices)[0] for path in collection.get_paths())
+            # A scatter draws one path at many offsets; its offsets count.
+            total += max(drawn, np.shape(collection.get_offsets())[0])
+    return total

@@ -1,0 +1,238 @@
+"""The ingest report: which rows a run sees, in which windows, and what was changed on the way in."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from quire.config import Schema
+from quire.data.snapshot import Ingested
+from quire.data.window import PARTS
+from quire.report.answers import Answer, answer
+from quire.report.charts import Chart
+from quire.report.numbers import number
+from quire.report.tables import Table, note, table
+from quire.report.theme import ACCENT, INK, MUTED, NEUTRAL, PALETTE, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = {"train": NEUTRAL, "test": ACCENT, "current": PALETTE[1]}
+MOST_BARS = 160
+
+
+def ingest_answer(ingested: Ingested) -> Answer:
+    """Return how many rows there are, of when, and whether anything was dropped or changed."""
+    manifest, windows = ingested.manifest, ingested.manifest["windows"]
+    dropped, changed = manifest["dropped_rows"], manifest["changed_values"]
+    facts = [(name, windows[name]["rows"], _span(windows[name])) for name in PARTS]
+    facts.append(("dropped", dropped, "rows" if dropped else "every row was kept"))
+    facts.append(("changed", changed, "values, listed below" if changed else "every value is as in the source"))
+    facts.append(("fingerprint", manifest["fingerprint"][:8], "SHA-256 of the content"))
+    many = dropped > 0.05 * manifest["read"]["all"]
+    return answer(
+        "warn" if many else "good",
+        _headline(ingested, dropped, changed),
+        facts=facts,
+        metrics={"rows": manifest["rows"], "rows_dropped": dropped, "values_changed": changed},
+    )
+
+
+def rows_over_time(ingested: Ingested, schema: Schema) -> Chart:
+    """Return how many rows each period has, with the windows shaded; without timestamps, the size of each part."""
+    if not schema.timestamp:
+        return _parts_chart(ingested)
+    frames = {name: ingested.frames[name][schema.timestamp] for name in PARTS}
+    times = pd.concat(frames.values())
+    start, end = times.min(), pd.Timestamp(ingested.manifest["as_of"])
+    step = _period(end - start)
+    drawn, axes = figure(height=3.2)
+    for name, part in frames.items():
+        periods = np.ceil(
+            (end - part).dt.total_seconds() / pd.Timedelta(step).total_seconds()
+        )  # counted back from as_of, so that windows start with one
+        # Of a source larger than memory the frames are samples.
+        counts = periods.value_counts().sort_index() * (ingested.manifest["windows"][name]["rows"] / len(part))
+        left = end - counts.index.to_numpy() * pd.Timedelta(step)
+        axes.bar(left, counts.to_numpy(), width=pd.Timedelta(step) * 0.92, align="edge", color=COLOURS[name])
+    for name in ("test", "current"):
+        window = ingested.manifest["windows"][name]
+        axes.axvspan(pd.Timestamp(window["start"]), pd.Timestamp(window["end"]), color=COLOURS[name], alpha=0.12, lw=0)
+    _label_windows(axes, ingested)
+    axes.set(xlabel="", ylabel=f"rows per {_period_name(step)}", xlim=(start, end))
+    axes.margins(y=0.25)
+    axes.grid(axis="x", visible=False)
+    how = (
+        "Each bar is a period. A model learns from train, is judged on test, and predicts current; the windows "
+        "follow each other in time, so nothing of the future is learnt from. The first bar can be lower: it is cut."
+    )
+    return Chart(_rows_message(times, schema, ingested), drawn, how)
+
+
+def missing_values(ingested: Ingested) -> Chart | Table:
+    """Return the share of missing values by column, in the source and in the snapshot."""
+    frame = pd.DataFrame(ingested.manifest["missing"])
+    lacking = frame[(frame["before"] > 0) | (frame["after"] > 0)].sort_values("before").tail(30)
+    if lacking.empty:
+        return note(f"No value is missing in any of the {len(frame)} columns, in the source as in the snapshot.")
+    drawn, axes = figure(height=1.2 + 0.3 * len(lacking))
+    places = range(len(lacking))
+    axes.hlines(places, lacking["before"], lacking["after"], color=NEUTRAL, linewidth=1.5)
+    axes.scatter(lacking["before"], places, color=MUTED, s=45, label="in the source", zorder=3)
+    axes.scatter(lacking["after"], places, color=ACCENT, s=45, label="in the snapshot", zorder=3)
+    axes.set_yticks(places, lacking["column"])
+    axes.set(xlabel="share of rows without a value", xlim=(-0.02 * lacking[["before", "after"]].max().max(), None))
+    axes.xaxis.set_major_formatter(
+        lambda value, _: f"{value:.2%}" if lacking["before"].max() < 0.05 else f"{value:.0%}"
+    )
+    axes.set_ylim(-0.7, len(lacking) - 0.3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.35 / max(1.2, 0.3 * len(lacking))), ncols=2)
+    worst = lacking.iloc[-1]
+    most = f"{worst['column']} ({worst['before']:.2%} in the source)"
+    message = f"{len(lacking)} of {len(frame)} columns miss values, most {most}"
+    how = "Grey is the source, blue the snapshot after the answers that schema.yaml gives (fill, drop, set missing)."
+    return Chart(message, drawn, how)
+
+
+def changes_table(ingested: Ingested) -> Table:
+    """Return everything that was coerced, filled, clipped or dropped: column, what, rows, share, why, examples."""
+    changes = ingested.manifest["changes"]
+    if not changes:
+        return note("Nothing was coerced, filled, clipped or dropped: every value was of its type and allowed.")
+    of = max(ingested.manifest["read"]["all"], 1)
+    rows = [
+        {
+            "column": change["column"],
+            "what": change["what"],
+            "rows": change["rows"],
+            "share": change["rows"] / of,
+            "why": change["why"],
+            "examples": ", ".join(repr(text) for text in change["examples"][:3]),
+        }
+        for change in changes
+    ]
+    frame = pd.DataFrame(rows).sort_values("rows", ascending=False, kind="stable")
+    return table(frame, formats={"share": ".2%"})
+
+
+def columns_table(ingested: Ingested, schema: Schema) -> Table:
+    """Return the columns of the snapshot: role, type, unit, the values that train has, and what it means."""
+    train = ingested.train
+    rows = [
+        {
+            "column": name,
+            "role": schema.columns[name].role,
+            "type": schema.columns[name].type,
+            "values in train": _values(train[name]),
+            "unit": schema.columns[name].unit,
+            "meaning": schema.columns[name].description or schema.columns[name].why,
+        }
+        for name in train.columns
+    ]
+    left = [
+        f"{name} ({column.why or 'ignored'})" for name, column in schema.columns.items() if name not in train.columns
+    ]
+    unused = ingested.manifest["source"]["unused_columns"]
+    remarks = [f"Not read, as schema.yaml says: {'; '.join(left)}."] if left else []
+    remarks += [f"In the source but not in schema.yaml: {', '.join(unused)}."] if unused else []
+    return table(pd.DataFrame(rows), limit=200, note=" ".join(remarks))
+
+
+def _headline(ingested: Ingested, dropped: int, changed: int) -> str:
+    manifest = ingested.manifest
+    when = f" as of {number(pd.Timestamp(manifest['as_of']).to_pydatetime())}" if manifest["as_of"] else ""
+    done = [f"{dropped:,} rows were dropped"] if dropped else []
+    done += [f"{changed:,} values were changed"] if changed else []
+    return f"{manifest['rows']:,} rows are in the snapshot{when}; {' and '.join(done) or 'nothing had to be changed'}."
+
+
+def _span(window: dict[str, Any]) -> str:
+    if not window["start"]:
+        return "rows, drawn at random"
+    start, end = (pd.Timestamp(window[name]) for name in ("start", "end"))
+    return f"rows, {number(start.to_pydatetime())} until {number(end.to_pydatetime())}"
+
+
+def _rows_message(times: pd.Series, schema: Schema, ingested: Ingested) -> str:
+    """Return the sentence over the chart of rows: the span, and what is missing in it."""
+    many = sum(ingested.manifest["windows"][name]["rows"] for name in PARTS)
+    span = f"{many:,} rows from {times.min():%-d %B %Y} to {times.max():%-d %B %Y}"
+    if not schema.frequency:
+        return span
+    from quire.config import duration
+
+    step = pd.Timedelta(duration(schema.frequency))
+    periods = round((pd.Timestamp(ingested.manifest["as_of"]) - times.min()) / step)
+    lacking = periods - times.dt.floor(step).nunique()
+    return f"{span}, none missing" if lacking <= 0 else f"{span}; {lacking:,} of {periods:,} periods have none"
+
+
+def _period(length: pd.Timedelta) -> str:
+    """Return the shortest of hour, day, week, four weeks that gives at most `MOST_BARS` bars."""
+    for step in ("1h", "1D", "7D", "28D"):
+        if length / pd.Timedelta(step) <= MOST_BARS:
+            return step
+    return f"{int(-(-(length / MOST_BARS) // pd.Timedelta('1D')))}D"
+
+
+def _period_name(step: str) -> str:
+    return {"1h": "hour", "1D": "day", "7D": "week", "28D": "four weeks"}.get(step, f"{step[:-1]} days")
+
+
+def _label_windows(axes: "Axes", ingested: Ingested) -> None:
+    """Write each window's name and rows over it; names of narrow windows stack, so that they do not meet."""
+    for place, name in enumerate(PARTS):
+        window = ingested.manifest["windows"][name]
+        start, end = (pd.Timestamp(window[key]) for key in ("start", "end"))
+        axes.annotate(
+            f"{name} {window['rows']:,}",
+            (start + (end - start) / 2, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -10 - 13 * (place == 2)),
+            textcoords="offset points",
+            ha="center" if name == "train" else "right",
+            va="top",
+            color=INK,
+            fontsize=9,
+            fontweight="bold",
+        )
+
+
+def _parts_chart(ingested: Ingested) -> Chart:
+    windows = ingested.manifest["windows"]
+    total = sum(windows[name]["rows"] for name in PARTS)
+    drawn, axes = figure(height=1.6)
+    left = 0
+    for name in PARTS:
+        rows = windows[name]["rows"]
+        axes.barh([0], [rows], left=left, color=COLOURS[name], height=0.6)
+        axes.text(left + rows / 2, 0.42, f"{name} {rows:,}", ha="center", va="bottom", fontsize=9, fontweight="bold")
+        left += rows
+    axes.set(yticks=[], xlabel="rows", xlim=(0, total), ylim=(-0.4, 0.75))
+    axes.grid(visible=False)
+    message = f"{total:,} rows, split at random: {windows['test']['rows'] / total:.0%} to judge the model"
+    how = (
+        "The data has no timestamp, so the parts are drawn at random with a fixed seed, with the same share of each "
+        "class where the target is one. A random split cannot show how a model ages."
+    )
+    return Chart(message, drawn, how)
+
+
+def _values(column: pd.Series) -> str:
+    """Return the range of numbers and times, or the most frequent values."""
+    present = column.dropna()
+    if present.empty:
+        return "none"
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return f"true in {present.mean():.1%}"
+    if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+        low, high = present.min(), present.max()
+        return f"{_text(low)} to {_text(high)}"
+    common: Sequence[Any] = present.value_counts().index[:4].tolist()
+    distinct = present.nunique()
+    return ", ".join(map(str, common)) + (f" and {distinct - 4:,} more" if distinct > 4 else "")
+
+
+def _text(value: Any) -> str:
+    return number(value.to_pydatetime() if hasattr(value, "to_pydatetime") else value)

@@ -1,0 +1,159 @@
+"""The data-quality report: the verdict, what failed with examples, and a picture of all checks."""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quire.config import Schema
+from quire.data.quality import Check, QualityReport
+from quire.report.answers import Answer, Status, answer
+from quire.report.charts import Chart
+from quire.report.numbers import number
+from quire.report.tables import Table, note, table
+from quire.report.theme import BAD, GOOD, GRID, INK, WARN, figure
+
+STATUSES: dict[str, Status] = {"pass": "good", "warn": "warn", "fail": "bad"}
+KINDS = {
+    "type": ("of_type", "readable", "in_type_list"),
+    "present": ("null", "missing", "has_a", "in_every_period", "to_exist"),
+    "range": ("between", "in_range"),
+    "categories": ("in_set", "category", "unique_value_count"),
+    "key": ("unique", "key_not"),
+    "own": (),
+}
+"""Columns of the picture, and parts of the names of the checks in each; the expectations of schema.yaml are ``own``."""
+
+
+def quality_answer(quality: QualityReport) -> Answer:
+    """Return the verdict, and how many checks passed, warned and failed."""
+    failed, warned, passed = (quality.having(status) for status in ("fail", "warn", "pass"))
+    facts = [
+        (
+            "checks",
+            len(quality.checks),
+            f"on {sum(quality.rows.get(name, 0) for name in ('train', 'test', 'current')):,} rows",
+        ),
+        ("passed", len(passed)),
+        ("warnings", len(warned), _columns(warned)),
+        ("failed", len(failed), _columns(failed)),
+    ]
+    return answer(
+        STATUSES[quality.verdict],
+        _headline(quality),
+        facts=facts,
+        metrics={"checks_failed": len(failed), "checks_warned": len(warned)},
+    )
+
+
+def quality_table(quality: QualityReport) -> Table:
+    """Return the checks that warn or fail, the worst first, with examples and the keys of their rows."""
+    rows = [_row(check) for check in quality.checks if not check.passed]
+    if not rows:
+        return note(f"All {len(quality.checks)} checks hold in every part of the data.")
+    return table(pd.DataFrame(rows), formats={"share": ".2%"}, limit=100)
+
+
+def quality_grid(quality: QualityReport, schema: Schema) -> Chart:
+    """Return which kinds of checks passed, warned or failed by column."""
+    names = [name for name in schema.columns if any(check.column == name for check in quality.checks)]
+    others = {check.column or "table" for check in quality.checks} - set(names)
+    names += sorted(others)
+    kinds = [kind for kind in KINDS if any(_kind(check) == kind for check in quality.checks)]
+    worst = np.full((len(names), len(kinds)), -1)
+    count = np.zeros_like(worst)
+    for check in quality.checks:
+        place = names.index(check.column or "table"), kinds.index(_kind(check))
+        worst[place] = max(worst[place], list(STATUSES).index(check.status))
+        count[place] += 1
+    drawn, axes = figure(height=1.0 + 0.27 * len(names))
+    for (row, column), status in np.ndenumerate(worst):
+        if status < 0:
+            axes.plot(column, row, marker="_", color=GRID, markersize=7)
+            continue
+        axes.scatter(
+            column, row, color=(GOOD, WARN, BAD)[status], marker=("o", "D", "X")[status], s=(55, 60, 90)[status]
+        )
+        axes.annotate(
+            f"{count[row, column]}",
+            (column, row),
+            (9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=INK,
+        )
+    axes.set_xticks(range(len(kinds)), kinds)
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlim=(-0.5, len(kinds) - 0.5), ylim=(len(names) - 0.4, -0.6))
+    axes.grid(visible=False)
+    how = (
+        "A green disc: all checks of the kind hold. An amber diamond: one warns. A red cross: one fails, and the run "
+        "stops. A dash: nothing to check. The number is how many checks there are, over all parts of the data; own are "
+        "those written in schema.yaml."
+    )
+    return Chart(_grid_message(quality, len(names)), drawn, how)
+
+
+def _headline(quality: QualityReport) -> str:
+    failed, warned = quality.having("fail"), quality.having("warn")
+    if failed:
+        return f"The data failed {_checks(failed)}, so the run stops here: {failed[0].sentence}."
+    if warned:
+        return f"The data can be used; {_checks(warned)} warn: {warned[0].sentence}."
+    return f"The data is as the schema says: all {len(quality.checks)} checks hold."
+
+
+def _checks(checks: tuple[Check, ...]) -> str:
+    return "one check" if len(checks) == 1 else f"{len(checks)} checks"
+
+
+def _columns(checks: tuple[Check, ...]) -> str:
+    names = list(dict.fromkeys(check.column or "table" for check in checks))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _row(check: Check) -> dict[str, Any]:
+    return {
+        "status": check.status,
+        "column": check.column or "table",
+        "what should hold": check.rule + (f" ({check.why})" if check.origin == "expectations" and check.why else ""),
+        "where": check.part,
+        "rows": check.rows or None,
+        "share": check.share,
+        "example": _example(check),
+    }
+
+
+def _example(check: Check) -> str:
+    """Return what was found, or the first value that breaks the rule and the key of its row."""
+    if check.observed is not None:
+        return f"found {check.observed}"
+    if not check.examples:
+        return ""
+    value, *key = check.examples[0].values()
+    told = "nothing" if value is None else number(value)
+    return f"{told} at {', '.join(number(_time(part)) for part in key)}" if key else told
+
+
+def _time(value: Any) -> Any:
+    """Return the time that a text of a key says, else the value."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _kind(check: Check) -> str:
+    if check.origin == "expectations":
+        return "own"
+    return next((kind for kind, parts in KINDS.items() if any(part in check.expectation for part in parts)), "own")
+
+
+def _grid_message(quality: QualityReport, columns: int) -> str:
+    bad = {check.column or "table" for check in quality.checks if not check.passed}
+    if not bad:
+        return f"Every check holds in all {columns} columns"
+    return f"{len(bad)} of {columns} columns break a rule: {', '.join(sorted(bad)[:4])}{' ...' if len(bad) > 4 else ''}"

@@ -1,0 +1,178 @@
+"""What the target follows, which features say the same, and which give the answer away."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from quire.report.charts import Chart
+from quire.report.findings import LEAK, SAME, Findings, measure
+from quire.report.numbers import number
+from quire.report.panels import PANELS, few_ticks, panels, percent, short, tilt, value, wrapped
+from quire.report.tables import Table, note, table
+from quire.report.theme import ACCENT, BAD, NEUTRAL, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_BARS = 25
+MOST_CELLS = 30
+FEW_ROWS = 30
+"""A bin or category with fewer rows than this is drawn, but is not named as the lowest or the highest."""
+
+
+def strength(found: Findings) -> Chart:
+    """Return how well each feature alone predicts the target, and where it would be suspect."""
+    shown = dict(list(found.strength.items())[:MOST_BARS])
+    colours = [BAD if share >= LEAK else ACCENT if share >= 0.05 else NEUTRAL for share in shown.values()]
+    fig, ax = figure(height=1 + 0.3 * len(shown))
+    ax.barh(list(shown), list(shown.values()), color=colours, height=0.6)
+    ax.bar_label(ax.containers[0], labels=[f"{share:.2f}" for share in shown.values()], padding=4, fontsize=9)
+    ax.axvline(LEAK, color=BAD, linewidth=1.2)
+    ax.annotate("suspect", (LEAK, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", color=BAD)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set_xlim(0, 1.08)
+    ax.set_xticks(np.linspace(0, 1, 6))
+    ax.set_xlabel(f"{measure(found.schema)}, one feature alone")
+    (name, share), *rest = shown.items()
+    weak = sum(one < 0.01 for one in found.strength.values())
+    text = f"{name} alone says most about {found.schema.target} ({share:.2f})"
+    text += f", before {rest[0][0]} ({rest[0][1]:.2f})" if rest else ""
+    text += f"; {weak} of {len(found.strength)} features alone say nothing" if weak else ""
+    how = (
+        "Measured on rows that were not used to fit, so 0 is what chance gives and 1 is perfect. "
+        "A feature that says nothing alone may still matter together with others."
+    )
+    return Chart(text, fig, how)
+
+
+def relations(found: Findings) -> Chart:
+    """Return the target against each of the six strongest features."""
+    names = list(found.strength)[: 2 * PANELS]
+    fig, axes = panels(len(names), height=2.2, sharey=True)
+    goal, swings = found.goal, {}
+    for name, ax in zip(names, axes, strict=True):
+        swings[name] = _relation(found.X[name], goal, ax)
+        ax.set_title(name, fontsize=9.5)
+    for ax in axes[::PANELS]:
+        ax.set_ylabel(wrapped(found.goal_name), fontsize=9)
+    name = max(swings, key=lambda one: swings[one].max() - swings[one].min())
+    means, regression = swings[name], found.schema.task == "regression"
+    form = number if regression else percent
+    text = (
+        f"The {'mean ' if regression else ''}{found.goal_name} goes from {form(means.min())} at {name} = "
+        f"{value(means.idxmin())} to {form(means.max())} at {name} = {value(means.idxmax())}"
+    )
+    band = "where the middle 80% of the rows lie" if regression else "the 95% interval of the share"
+    return Chart(text, fig, f"Line or dot: the mean in each bin or category; band or bar: {band}.")
+
+
+def _relation(values: pd.Series, goal: np.ndarray, ax: "Axes") -> pd.Series:
+    """Draw the mean goal over a feature; return the means by bin or category, those of few rows left out."""
+    numeric = values.dtype.kind == "f"
+    grouped = pd.Series(goal, index=values.index).groupby(_steps(values), observed=True)
+    frame = pd.DataFrame({"mean": grouped.mean(), "rows": grouped.size()})
+    if set(np.unique(goal)) <= {0.0, 1.0}:
+        # Normal approximation of a share's interval; Wald (1943).
+        half = 1.96 * np.sqrt(frame["mean"] * (1 - frame["mean"]) / frame["rows"])
+        frame["low"], frame["high"] = frame["mean"] - half, frame["mean"] + half
+    else:
+        frame["low"], frame["high"] = grouped.quantile(0.1), grouped.quantile(0.9)
+    if numeric:
+        frame.index = values.groupby(_steps(values), observed=True).median().to_numpy()
+        ax.fill_between(frame.index, frame["low"], frame["high"], color=ACCENT, alpha=0.16, linewidth=0)
+        ax.plot(frame.index, frame["mean"], color=ACCENT, marker="o", markersize=3)
+        ax.xaxis.set_major_locator(few_ticks())
+    else:
+        labels, at = [short(name) for name in frame.index], range(len(frame))
+        ax.vlines(at, frame["low"], frame["high"], color=NEUTRAL, linewidth=2)
+        ax.plot(at, frame["mean"], "o", color=ACCENT, markersize=5)
+        ax.set_xticks(at, labels)
+        ax.margins(x=0.15)
+        ax.grid(axis="x", visible=False)
+        tilt(ax, labels)
+    ax.tick_params(labelsize=8)
+    sure = frame["rows"] >= FEW_ROWS
+    return frame.loc[sure if sure.any() else slice(None), "mean"]
+
+
+def _steps(values: pd.Series) -> pd.Series:
+    """Return each row's bin, of about the same number of rows, or its category where there are few."""
+    if values.dtype.kind == "f":
+        return pd.qcut(values, 12, duplicates="drop") if values.nunique() > 24 else values
+    return values.where(values.isin(values.value_counts().index[:8]))
+
+
+def correlations(found: Findings) -> Chart | Table:
+    """Return the rank correlations of the numeric features, those that belong together side by side."""
+    if not found.pairs:
+        return note("There are fewer than two numeric features that vary, so there is no correlation to show.")
+    most = found.correlation.abs().where(~np.eye(len(found.correlation), dtype=bool)).max().nlargest(MOST_CELLS).index
+    frame = _clustered(found.correlation.loc[most, most])
+    size = len(frame)
+    fig, ax = figure(height=min(9.0, 1.4 + 0.36 * size))
+    mesh = ax.pcolormesh(frame.to_numpy(), cmap=_diverging(), vmin=-1, vmax=1)
+    ax.set_xticks(np.arange(size) + 0.5, frame.columns, rotation=35, ha="right")
+    ax.set_yticks(np.arange(size) + 0.5, frame.columns)
+    ax.invert_yaxis()
+    ax.grid(visible=False)
+    if size <= 14:
+        for row, column in np.ndindex(size, size):
+            one = round(frame.iat[row, column], 1) + 0.0
+            shade = "white" if abs(one) > 0.6 else "#22303c"
+            text = f"{one:.1f}".replace("-", "−")
+            ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=shade)
+    fig.colorbar(mesh, ax=ax, label="rank correlation", pad=0.01)
+    a, b, highest = found.pairs[0]
+    text = f"{a} and {b} correlate most ({highest:.2f}".replace("-", "−") + ")"
+    twins = sum(abs(one) >= SAME for _, _, one in found.pairs)
+    if not twins:
+        text += ", and no two features say the same"
+    else:
+        text += f"; {twins} pair{'s say' if twins > 1 else ' says'} nearly the same"
+    how = "Spearman's rank correlation: 1 rise together, −1 one falls as the other rises, 0 unrelated."
+    if size < len(found.correlation):
+        how += f" The {size} features that correlate most with another are shown."
+    return Chart(text, fig, how)
+
+
+def _clustered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the correlations with columns that belong together side by side (average linkage on 1 − |r|)."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    distance = 1 - frame.fillna(0).abs().to_numpy(copy=True)
+    np.fill_diagonal(distance, 0)
+    order = leaves_list(linkage(squareform((distance + distance.T) / 2, checks=False), "average"))
+    return frame.iloc[order, order].fillna(0)
+
+
+def _diverging() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("diverging", ["#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#01579b"])
+
+
+def leakage(found: Findings) -> Table:
+    """Return what was looked for that could give the answer away, and what was found."""
+    name, most = next(iter(found.strength.items()))
+    rows = [
+        {"status": "bad" if one.used else "good", "column": " + ".join(one.columns), "found": one.why}
+        | {"the model": "is given it" if one.used else "is not given it"}
+        for one in found.suspects
+    ]
+    if not any(one.used for one in found.suspects):
+        told = f"none is suspect: the strongest, {name}, reaches {most:.2f}; from {LEAK} on it would be"
+        rows.append({"status": "good", "column": "features", "found": told, "the model": "is given them"})
+    named = {column for one in found.suspects for column in one.columns}
+    for column, one in found.schema.columns.items():
+        if one.role == "ignore" and column not in named:
+            told = one.why or "left out by schema.yaml, which does not say why"
+            rows.append({"status": "neutral", "column": column, "found": told, "the model": "is not given it"})
+    remark = (
+        "Looked for: a column that alone predicts nearly perfectly, two that add up to the target, an empty cell that "
+        "means one class. Such a column is often written down after the fact. Give it role: ignore in schema.yaml, "
+        "with the reason, unless it is known at the time of prediction."
+    )
+    return table(pd.DataFrame(rows), note=remark)

@@ -1,0 +1,201 @@
+"""The training report: what was tried, what was chosen, on what features, and how it does on rows it did not see."""
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from quire.config import Schema
+from quire.io.artifacts import count_rows
+from quire.model.metrics import HIGHER_IS_BETTER, Outcomes, measure
+from quire.model.train import Candidate
+from quire.report.answers import Answer
+from quire.report.answers import answer as make_answer
+from quire.report.charts import Chart
+from quire.report.numbers import number
+from quire.report.tables import Table, note, table
+from quire.report.theme import ACCENT, MUTED, NEUTRAL, PALETTE, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_TRIALS = 30
+GRID_CELLS = 45
+
+
+def answer(candidate: Candidate, schema: Schema) -> Answer:
+    """Return what was chosen, and how well it does in cross-validation."""
+    metric, values = candidate.scoring, candidate.metrics
+    spread = values[f"{metric}_std"]
+    found = measure(candidate.outcomes, (metric,))[metric]
+    window = candidate.window
+    when = f"{window['start'][:10]} to {window['end'][:10]}" if window else "drawn at random"
+    headline = (
+        f"{_title(candidate.estimator)} predicts {schema.target} with {metric} {values[metric]:.3f} "
+        f"(± {spread:.3f} over the folds) in cross-validation; {_number_of(candidate)} tried."
+    )
+    facts = [
+        ("estimator", candidate.estimator),
+        (f"{metric}, cross-validated", values[metric], "learn from the past, judge on what follows" if window else ""),
+        (f"{metric}, out of fold", found, "whole weeks left out in turn" if window else "rows left out in turn"),
+        ("rows", candidate.rows, when),
+        ("features", len(candidate.features), f"{schema.target} and ignored columns are not among them"),
+        ("seconds", round(candidate.seconds, 1), "for search, fit and out-of-fold predictions"),
+    ]
+    if candidate.threshold is not None:
+        facts.insert(3, ("threshold", candidate.threshold, f"{schema.positive} from this probability on"))
+    return make_answer("good", headline, facts, {name: values[name] for name in values if not name.endswith("_std")})
+
+
+def rows_note(train: pd.DataFrame) -> Table:
+    """Return in words whether the model learned from all training rows or from a sample of them."""
+    rows = count_rows(train)
+    if rows["used"] == rows["of"]:
+        return note(f"Learned from all {rows['of']:,} training rows.")
+    return note(
+        f"Learned from a sample of {rows['used']:,} of {rows['of']:,} training rows, chosen by a hash of their keys: "
+        "the same rows every time. `memory_rows` in config.yaml says how many fit into memory."
+    )
+
+
+def trials(candidate: Candidate) -> Chart:
+    """Return the score of every trial with the spread over its folds, best first."""
+    metric = candidate.scoring
+    shown = candidate.trials.head(MOST_TRIALS)
+    places = np.arange(len(shown))
+    drawn, axes = figure(height=1.2 + 0.32 * len(shown))
+    axes.hlines(places, shown[metric] - shown[f"{metric}_std"], shown[metric] + shown[f"{metric}_std"], color=NEUTRAL)
+    colours = [ACCENT if chosen else MUTED for chosen in shown["chosen"]]
+    axes.scatter(shown[metric], places, color=colours, s=45, zorder=3)
+    axes.set_yticks(places, [_trial_name(row) for row in shown.itertuples()])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    better = "higher" if HIGHER_IS_BETTER[metric] else "lower"
+    axes.set_xlabel(f"{metric} in cross-validation ({better} is better)")
+    how = (
+        "Dot: mean over the folds. Line: one standard deviation over the folds to either side. All trials are judged "
+        "on the same folds, so a small difference can be real even where lines overlap. Blue was "
+        "chosen: an estimator's first trial, its default, unless another beats it by more than a standard error."
+    )
+    return Chart(_trials_message(candidate), drawn, how)
+
+
+def trials_table(candidate: Candidate) -> Table:
+    """Return what each trial set, and what it scored; settings that are the same in all are left out."""
+    frame = candidate.trials
+    varied = [name for name in frame if name.startswith("param_") and frame[name].astype(str).nunique() > 1]
+    several = ["estimator"] if frame["estimator"].nunique() > 1 else []
+    columns = ["rank", "trial", "chosen", *several, *varied, candidate.scoring, f"{candidate.scoring}_std", "seconds"]
+    names = {name: name.removeprefix("param_") for name in varied}
+    names |= {f"{candidate.scoring}_std": "± over folds", "seconds": "seconds a fit"}
+    formats = {candidate.scoring: ".4f", f"{candidate.scoring}_std": ".4f"}
+    return table(frame[columns], "Trials, best first", names=names, formats=formats)
+
+
+def features_table(candidate: Candidate, schema: Schema) -> Table:
+    """Return every feature that the model takes, and every column that it is not given, with why."""
+    rows = [(name, *_source(name, schema)) for name in candidate.features]
+    for name, column in schema.columns.items():
+        if name not in schema.features:
+            why = {"target": "what is predicted", "key": "identifies the row", "timestamp": "orders the rows"}
+            rows.append((name, column.type, f"not a feature: {why.get(column.role, column.why or 'ignored')}"))
+    caption = f"{len(candidate.features)} features, and what is left out"
+    return table(pd.DataFrame(rows, columns=["column", "type", "what"]), caption, limit=200)
+
+
+def out_of_fold(candidate: Candidate, schema: Schema) -> Chart:
+    """Return predictions against what happened, each by a model that did not see the row."""
+    found = candidate.outcomes
+    if found.task == "regression":
+        return _numbers_chart(found, schema)
+    return _classes_chart(found)
+
+
+def _numbers_chart(found: Outcomes, schema: Schema) -> Chart:
+    unit = schema.columns[schema.target].unit
+    suffix = f" ({unit})" if unit else ""
+    low, high = np.quantile(np.r_[found.truth, found.prediction], [0, 0.999])
+    drawn, axes = figure(width=6.2, height=5)
+    cells, x_edges, y_edges = np.histogram2d(
+        found.prediction, found.truth, bins=GRID_CELLS, range=[[low, high], [low, high]]
+    )
+    shown = np.ma.masked_equal(cells.T, 0)
+    mesh = axes.pcolormesh(x_edges, y_edges, shown, cmap="Blues", norm="log", rasterized=True)
+    drawn.colorbar(mesh, ax=axes, label="rows", shrink=0.8)
+    axes.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle="--")
+    axes.annotate("as predicted", (high, high), color=MUTED, ha="right", va="bottom", fontsize=9)
+    axes.set(xlabel=f"predicted {schema.target}{suffix}", ylabel=f"{schema.target} that happened{suffix}")
+    values = measure(found)
+    error = found.prediction - found.truth
+    half = np.quantile(np.abs(error), 0.5)
+    message = f"Half of the out-of-fold predictions are within {number(float(half))} of what happened"
+    message += f" (r2 {values['r2']:.3f}, mae {number(values['mae'])})"
+    how = (
+        "Each cell counts rows of the training window, predicted by a model that did not learn from them. Above the "
+        "line more happened than was predicted."
+    )
+    return Chart(message, drawn, how)
+
+
+def _classes_chart(found: Outcomes) -> Chart:
+    assert found.probability is not None
+    binary = found.task == "binary"
+    said = found.score if binary else found.probability[np.arange(len(found.truth)), found.truth]
+    drawn, axes = figure(height=3.2)
+    for at, name in enumerate(found.classes[: len(PALETTE)]):
+        _density(axes, said[found.truth == at], PALETTE[at], name)
+    axes.legend(title="what happened")
+    positive = found.classes[1] if binary else "the class that happened"
+    axes.set(xlabel=f"out-of-fold probability of {positive}", ylabel="share of the class's rows", xlim=(0, 1))
+    axes.grid(axis="x", visible=False)
+    values = measure(found)
+    message = (
+        f"A row of {positive} is ranked above one of {found.classes[0]} in {values['roc_auc']:.0%} of cases"
+        if binary
+        else f"The most probable class is the right one in {values['accuracy']:.0%} of the rows"
+    )
+    how = "Each line is one class. The less the lines overlap, the better the model tells the classes apart."
+    return Chart(message, drawn, how)
+
+
+def _density(axes: "Axes", values: np.ndarray, colour: str, name: str) -> None:
+    counts, edges = np.histogram(values, bins=25, range=(0, 1))
+    axes.stairs(counts / max(1, len(values)), edges, color=colour, label=f"{name} ({len(values):,})", linewidth=1.8)
+
+
+def _trials_message(candidate: Candidate) -> str:
+    metric, frame = candidate.scoring, candidate.trials
+    chosen = frame[frame["chosen"]].iloc[0]
+    same = frame[frame["estimator"] == chosen["estimator"]]
+    first = same.loc[same["trial"].idxmin()]
+    if len(frame) == 1:
+        return f"One setting was tried, the default: {metric} {chosen[metric]:.3f}"
+    if chosen["trial"] == first["trial"]:
+        text = f"None of {len(same) - 1} other settings beats the default beyond chance"
+    else:
+        gain = abs(chosen[metric] - first[metric])
+        text = f"The best of {len(same)} settings improves {metric} by {gain:.3f} over the default"
+    several = f", and {chosen['estimator']} is the best of {frame['estimator'].nunique()} estimators"
+    return f"{text}{several if len(same) < len(frame) else ''}: {metric} {chosen[metric]:.3f}"
+
+
+def _trial_name(row: object) -> str:
+    return f"{row.estimator}, trial {row.trial}"  # type: ignore[attr-defined]
+
+
+def _source(name: str, schema: Schema) -> tuple[str, str]:
+    column = schema.columns.get(name)
+    if column is not None and column.type != "datetime":
+        return column.type, "; ".join(text for text in (column.description, column.unit) if text)
+    source = next(known for known in schema.features if re.match(rf"{re.escape(known)}_", name))
+    return "number", f"{name.removeprefix(f'{source}_').replace('_', ' ')} of {source}, {schema.timezone} time"
+
+
+def _number_of(candidate: Candidate) -> str:
+    count = len(candidate.trials)
+    return "one setting was" if count == 1 else f"{count} settings were"
+
+
+def _title(estimator: str) -> str:
+    return estimator.replace("_", " ").capitalize().replace("Hist ", "Histogram ")

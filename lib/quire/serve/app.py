@@ -1,0 +1,277 @@
+"""The service over HTTP: FastAPI's application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+
+from quire import config
+from quire.config import Settings
+from quire.serve import form, openapi
+from quire.serve.contract import Problem, Rejected
+from quire.serve.guard import COOKIE, Guard, Keys, Rate, sent_key
+from quire.serve.log import Unavailable
+from quire.serve.metrics import CONTENT_TYPE, Metrics
+from quire.serve.service import Service, new_service
+
+MOST_EXPLAINED = 20
+"""Rows of one request that are explained; each costs a prediction per feature."""
+
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class TooLarge(Exception):
+    """A body that is longer than it may be."""
+
+
+def create(params: str, root: str, rate_file: str | None = None) -> FastAPI:
+    """Return the application of a use case, as a worker process makes it. rate_file: what the workers share."""
+    settings = config.load(params, root=Path(root))
+    return make_app(settings, rate_file=rate_file)
+
+
+def make_app(settings: Settings, *, service: Service | None = None, rate_file: str | None = None) -> FastAPI:
+    """Return the application; ``service`` is for tests that need one with parts of their own."""
+    serve = settings.config.serve
+    made = service or new_service(settings, Metrics())
+    app = FastAPI(title=settings.config.title or settings.name, docs_url=None, redoc_url=None, lifespan=_life(made))
+    app.state.service, app.state.keys = made, Keys(settings.api_keys)
+    app.openapi = lambda: openapi.document(app, made)  # type: ignore[method-assign]
+    for path, methods, handler in ROUTES:
+        # Plain routes: the requests are checked by the contract, not by FastAPI, and the document is our own.
+        app.add_route(path, handler, methods=methods, include_in_schema=False)
+    app.add_exception_handler(Rejected, _rejected)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(TooLarge, _too_large)
+    if serve.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(serve.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"]
+        )
+    app.add_middleware(
+        Guard,
+        keys=app.state.keys,
+        rate=Rate(serve.rate_limit, serve.rate_burst, rate_file),
+        max_body_bytes=serve.max_body_bytes,
+        access_log=serve.access_log,
+        measured=made.metrics.request,
+    )
+    return app
+
+
+def _life(service: Service) -> Any:
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    return life
+
+
+async def predict(request: Request) -> Response:
+    """Answer rows with predictions."""
+    service: Service = request.app.state.service
+    served = service.served()
+    given, many = served.contract.parse(await _body(request))
+    asked = request.scope["query_string"]
+    explain = bool(asked) and request.query_params.get("explain", "").lower() in ("1", "true", "yes")
+    if explain and len(given) > MOST_EXPLAINED:
+        allowed = f"at most {MOST_EXPLAINED} rows when explain is asked for"
+        raise Rejected([Problem(None, "rows", f"{len(given)} rows", allowed)])
+    request_id = request.state.request_id
+    answers, explained = await service.predict(served, given, request_id=request_id, explain=explain)
+    for answer, found in zip(answers, explained, strict=False):
+        answer["effects"] = [
+            {"feature": e.feature, "value": e.value, "normal": e.normal, "effect": e.effect} for e in found
+        ]
+    about = {"model_name": served.version.name, "model_version": served.number, "request_id": request_id}
+    return _json({"predictions": answers, **about} if many else {**answers[0], **about})
+
+
+async def feedback(request: Request) -> Response:
+    """Take what really happened."""
+    service: Service = request.app.state.service
+    said, many = _read_feedback(await _body(request), service.settings.config.serve.max_rows)
+    found = await service.keep_feedback(said, source="service")
+    results = [
+        {"prediction_id": one["prediction_id"], "status": status} for one, status in zip(said, found, strict=True)
+    ]
+    status = 404 if set(found) == {"unknown"} else 200
+    about = {"request_id": request.state.request_id}
+    error = (
+        {"error": "No prediction has this id: it was never made here, or it has been deleted."} if status == 404 else {}
+    )
+    return _json({"results": results, **error, **about} if many else {**results[0], **error, **about}, status)
+
+
+async def live(request: Request) -> Response:
+    """Say that the process runs."""
+    return _json({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """Say whether predictions can be answered now."""
+    health = request.app.state.service.health()
+    status = 503 if health["status"] == "unavailable" else 200
+    return _json({"status": health["status"], "problems": health["problems"]}, status)
+
+
+async def health(request: Request) -> Response:
+    """Say how model and log are."""
+    return _json(request.app.state.service.health())
+
+
+async def model(request: Request) -> Response:
+    """Describe the served version."""
+    service: Service = request.app.state.service
+    served = service.served()
+    version = served.version
+    return _json(
+        {
+            "name": version.name,
+            "version": served.number,
+            "created_at": version.created_at.isoformat(),
+            "run_id": version.run_id,
+            "task": served.schema.task,
+            "target": served.schema.target,
+            "classes": served.classes,
+            "metrics": dict(version.metrics),
+            "trained_on": served.reference.get("window"),
+            "schema": {name: served.contract.allowed(name) for name in served.contract.columns},
+            "path": served.slow_because or "fast",
+        }
+    )
+
+
+async def metrics(request: Request) -> Response:
+    """Give the figures to Prometheus."""
+    service: Service = request.app.state.service
+    return Response(service.metrics.text(service.log), media_type=CONTENT_TYPE)
+
+
+async def page(request: Request) -> Response:
+    """Show the form; filled and with a prediction if it was sent."""
+    service: Service = request.app.state.service
+    if request.method == "GET" or service.models.current is None:
+        return _html(form.page(service, needs_key=_needs_key(request)), 200 if service.models.current else 503)
+    sent = form.read(await _body(request))
+    refusal = _refused_form(request, sent)
+    if refusal:
+        return _html(form.page(service, sent, needs_key=True, error=refusal), 403)
+    status, shown = await form.predict(service, sent, request.state.request_id)
+    return _with_cookie(_html(shown, status), request, sent)
+
+
+async def page_feedback(request: Request) -> Response:
+    """Take what really happened from the page."""
+    service: Service = request.app.state.service
+    sent = form.read(await _body(request))
+    refusal = _refused_form(request, sent)
+    if refusal or service.models.current is None:
+        return _html(form.page(service, needs_key=_needs_key(request), error=refusal), 403 if refusal else 503)
+    status, shown = await form.keep_feedback(service, sent)
+    return _html(shown, status)
+
+
+ROUTES: list[tuple[str, list[str], Any]] = [
+    ("/predict", ["POST"], predict),
+    ("/feedback", ["POST"], feedback),
+    ("/health", ["GET"], health),
+    ("/health/live", ["GET"], live),
+    ("/health/ready", ["GET"], ready),
+    ("/model", ["GET"], model),
+    ("/metrics", ["GET"], metrics),
+    ("/", ["GET", "POST"], page),
+    ("/feedback-form", ["POST"], page_feedback),
+]
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body; raises TooLarge as soon as it has more bytes than it may."""
+    limit = request.app.state.service.settings.config.serve.max_body_bytes
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise TooLarge(f"A body may have {limit} bytes.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bool]:
+    """Return the feedback of a body, and whether it held a list; raises Rejected."""
+    form_of_one = '{"prediction_id": text, "actual": what really happened}'
+    allowed = f'{form_of_one}, or {{"feedback": [...]}} with 1 to {max_rows} of them'
+    try:
+        sent = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Rejected([Problem(None, "body", None, f"JSON in UTF-8: {allowed}")]) from None
+    many = isinstance(sent, dict) and set(sent) == {"feedback"}
+    rows = sent["feedback"] if many else [sent]
+    if not isinstance(rows, list) or not 1 <= len(rows) <= max_rows:
+        raise Rejected([Problem(None, "feedback", None, allowed)])
+    for at, row in enumerate(rows):
+        known = isinstance(row, dict) and set(row) == {"prediction_id", "actual"}
+        if not known or not isinstance(row["prediction_id"], str) or not 1 <= len(row["prediction_id"]) <= 36:
+            raise Rejected([Problem(at, "feedback", str(row)[:100], form_of_one)])
+        if not row["prediction_id"].isalnum() or not row["prediction_id"].isascii():
+            raise Rejected([Problem(at, "prediction_id", row["prediction_id"], "the id that /predict gave")])
+    return rows, many
+
+
+def _needs_key(request: Request) -> bool:
+    keys: Keys = request.app.state.keys
+    return bool(keys) and keys.holder(sent_key(dict(request.scope["headers"]))) is None
+
+
+def _refused_form(request: Request, sent: dict[str, str]) -> str:
+    """Return why a form is not taken: sent by another site's page, or without a key; empty if it is."""
+    origin = request.headers.get("origin")
+    if origin and origin != "null" and origin.partition("://")[2] != request.headers.get("host"):
+        return "This form was sent by a page of another site."
+    keys: Keys = request.app.state.keys
+    if _needs_key(request) and keys.holder(sent.get(form.KEY_FIELD, "")) is None:
+        return "An API key is needed; this one is not known."
+    return ""
+
+
+def _with_cookie(response: Response, request: Request, sent: dict[str, str]) -> Response:
+    """Let the browser keep a good key until it is closed, out of reach of scripts and of other sites."""
+    key = sent.get(form.KEY_FIELD, "")
+    if key and request.app.state.keys.holder(key):
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, key, httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def _html(content: str, status: int = 200) -> Response:
+    return Response(content, status, PAGE_HEADERS, "text/html; charset=utf-8")
+
+
+async def _rejected(request: Request, error: Any) -> Response:
+    listed = [{"row": p.row, "field": p.field, "sent": p.sent, "allowed": p.allowed} for p in error.problems]
+    about = {"problems": error.total, "errors": listed, "request_id": request.state.request_id}
+    return _json({"error": f"Nothing was predicted or kept. {error}", **about}, 422)
+
+
+async def _unavailable(request: Request, error: Any) -> Response:
+    retry = {"retry-after": str(error.retry_after_s)}
+    return _json({"error": str(error), "request_id": request.state.request_id}, 503, retry)
+
+
+async def _too_large(request: Request, error: Exception) -> Response:
+    return _json({"error": str(error), "request_id": request.state.request_id}, 413)

@@ -1,0 +1,209 @@
+"""The page: a form made from the schema, the prediction with what moved it, and a way to say what really happened."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from quire import page as pages
+from quire.config import Column, label
+from quire.serve.contract import Rejected
+from quire.serve.explain import Effect
+from quire.serve.log import Unavailable
+from quire.serve.served import Served
+
+if TYPE_CHECKING:
+    from quire.serve.service import Service
+
+KEY_FIELD = "~key"
+ID_FIELD, ACTUAL_FIELD = "~prediction", "~actual"
+PREFIX = "f."
+MOST_EFFECTS = 8
+LEAST_EFFECT = 0.005
+"""An effect that is a smaller share of the largest is not shown."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input of the form."""
+
+    name: str
+    kind: str
+    value: str
+    hint: str
+    required: bool
+    options: tuple[tuple[str, str], ...] = ()
+    minimum: str = ""
+    maximum: str = ""
+    step: str = ""
+    error: str = ""
+
+
+def read(body: bytes) -> dict[str, str]:
+    """Return the fields of a sent form; the last of several with one name."""
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def page(
+    service: "Service",
+    sent: Mapping[str, str] | None = None,
+    *,
+    needs_key: bool = False,
+    error: str = "",
+    errors: Mapping[str, str] | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the page: filled with what was ``sent``, else with the model's example.
+
+    errors: what is wrong by field. result: what the template shows of a prediction, or of feedback.
+    """
+    settings, served = service.settings, service.models.current
+    return pages.render(
+        "service",
+        title=settings.config.title or settings.name,
+        description=settings.config.description,
+        fields=fields(served, sent or {}, errors or {}) if served else [],
+        served=served,
+        window=(served.reference.get("window") if served else None) or {},
+        problem=service.models.problem,
+        needs_key=needs_key,
+        error=error,
+        result=result,
+    )
+
+
+async def predict(service: "Service", sent: Mapping[str, str], request_id: str) -> tuple[int, str]:
+    """Return status and page with the prediction of a sent form."""
+    served = service.served()
+    try:
+        given = served.contract.read(values(served, sent))
+        answers, effects = await service.predict(served, [given], request_id=request_id, explain=True)
+    except Rejected as rejected:
+        errors = {one.field: f"Allowed: {one.allowed}" for one in rejected.problems}
+        return 422, page(
+            service, sent, error="Some fields are not as they may be; nothing was predicted.", errors=errors
+        )
+    except Unavailable as unavailable:
+        return 503, page(service, sent, error=str(unavailable))
+    return 200, page(service, sent, result=result(served, answers[0], effects[0]))
+
+
+async def keep_feedback(service: "Service", sent: Mapping[str, str]) -> tuple[int, str]:
+    """Return status and page with what became of the feedback of a sent form."""
+    actual: Any = sent.get(ACTUAL_FIELD, "")
+    if service.settings.schema.task == "regression":
+        actual = _number(actual)
+    row = {"prediction_id": sent.get(ID_FIELD, ""), "actual": actual}
+    try:
+        status = (await service.keep_feedback([row], source="page"))[0]
+    except Rejected as rejected:
+        return 422, page(service, sent, error=f"What really happened can be {rejected.problems[0].allowed}.")
+    except Unavailable as unavailable:
+        return 503, page(service, sent, error=str(unavailable))
+    if status == "unknown":
+        return 404, page(service, sent, error="This prediction is not known here any more, so nothing was kept.")
+    return 200, page(service, sent, result={"kept": status, "actual": sent.get(ACTUAL_FIELD, "")})
+
+
+def values(served: Served, sent: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a sent form holds, as JSON would: numbers as numbers, empty fields left out."""
+    found: dict[str, Any] = {}
+    for name, column in served.contract.columns.items():
+        text = sent.get(PREFIX + name, "").strip()
+        if text:
+            found[name] = _number(text) if column.type in ("number", "integer") else text
+    return found
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return text
+
+
+def fields(served: Served, sent: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
+    """Return the inputs, filled with what was sent, else with the model's example."""
+    example = served.reference.get("example") or served.reference.get("values") or {}
+    return [
+        _field(name, column, served, sent.get(PREFIX + name, _shown(example.get(name), column)), errors.get(name, ""))
+        for name, column in served.contract.columns.items()
+    ]
+
+
+def _field(name: str, column: Column, served: Served, value: str, error: str) -> Field:
+    lacking = served.contract.may_lack(name)
+    hint = " · ".join(text for text in (column.description, column.unit, "may be empty" if lacking else "") if text)
+    common: dict[str, Any] = {"name": name, "value": value, "hint": hint, "required": not lacking, "error": error}
+    if column.type in ("number", "integer"):
+        low, high = ("" if limit is None else f"{limit:g}" for limit in (column.minimum, column.maximum))
+        step = "1" if column.type == "integer" else "any"
+        return Field(kind="number", minimum=low, maximum=high, step=step, **common)
+    if column.type == "datetime":
+        return Field(kind="datetime-local", step="1", **common)
+    if column.type == "boolean":
+        names = [label(one) for one in column.categories] or ["no", "yes"]
+        return Field(kind="select", options=(("false", names[0]), ("true", names[1])), **common)
+    known = column.labels or tuple(served.reference.get("seen", {}).get(name, ()))
+    if column.labels and known:
+        return Field(kind="select", options=tuple((one, one) for one in known), **common)
+    return Field(kind="text", options=tuple((one, one) for one in known), **common)
+
+
+def _shown(value: Any, column: Column) -> str:
+    if value is None:
+        return ""
+    if column.type == "datetime":
+        return str(value)[:19]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def result(served: Served, answer: Mapping[str, Any], effects: list[Effect]) -> dict[str, Any]:
+    """Return what is shown of a prediction, in the words and numbers of the page."""
+    target = served.schema.columns[served.schema.target]
+    largest = max((abs(one.effect) for one in effects), default=1.0)
+    moved = [
+        {
+            "feature": one.feature,
+            "value": _told(one.value),
+            "normal": _told(one.normal),
+            "text": f"{one.effect:+.3g}" if not served.classes else f"{one.effect * 100:+.1f} points",
+            "share": round(100 * abs(one.effect) / largest, 1),
+            "up": one.effect > 0,
+        }
+        for one in effects[:MOST_EFFECTS]
+        if abs(one.effect) >= LEAST_EFFECT * largest
+    ]
+    return {
+        "id": answer["prediction_id"],
+        "prediction": answer["prediction"],
+        "probability": answer.get("probability"),
+        "probabilities": answer.get("probabilities"),
+        "warnings": answer["warnings"],
+        "target": served.schema.target,
+        "unit": target.unit,
+        "meaning": _meaning(served, answer),
+        "effects": moved,
+        "explained": bool(served.reference),
+        "classes": served.classes,
+    }
+
+
+def _meaning(served: Served, answer: Mapping[str, Any]) -> str:
+    """Return the prediction in a sentence."""
+    if not served.classes:
+        usual = served.metric("mae")
+        return f"On rows it had not seen, such a prediction was off by {usual:.3g} on average." if usual else ""
+    share = answer["probability"]
+    if served.schema.task == "binary":
+        what = f"{served.schema.target} = {label(served.schema.positive or '')}"
+        return f"The probability of {what} is {share:.0%}; from {served.threshold:.0%} on it is predicted."
+    return f"The model gives it a probability of {share:.0%}; the others follow."
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "missing"
+    if isinstance(value, str) and len(value) >= 19 and value[10] == "T":
+        return value[:16].replace("T", " ") + " UTC"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,174 @@
+"""What stands before every request: its id, the API key, the rate, the size, and one line of log."""
+
+import fcntl
+import hashlib
+import hmac
+import logging
+import mmap
+import re
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, BinaryIO
+
+import orjson
+
+from quire.serve.ids import random_ids
+
+OPEN = ("/", "/openapi.json", "/health", "/health/live", "/health/ready", "/feedback-form")
+"""Paths that need no key: health is for load balancers; the forms of the page check the key themselves."""
+
+COOKIE = "quire_key"
+LOG = logging.getLogger("quire.serve.access")
+
+
+class Keys:
+    """API keys by the name of their holder, known by their SHA-256 only. Keys are long and random, so it is enough."""
+
+    def __init__(self, hashes: Mapping[str, str]) -> None:
+        self._hashes = dict(hashes)
+
+    def __bool__(self) -> bool:
+        return bool(self._hashes)
+
+    def holder(self, key: str) -> str | None:
+        """Return whose key it is, or None; takes the same time whichever it is."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+        found = None
+        for name, known in self._hashes.items():
+            if hmac.compare_digest(digest, known):
+                found = name
+        return found
+
+
+class Rate:
+    """A limit per client that holds across the workers which share ``file``; None as file for one worker.
+
+    Generic cell rate algorithm (ITU-T I.371): a client's next request is due 1/rate after its last one, and may come
+    ``burst`` requests early. A client's time stands in one of `SLOTS` places, found by a hash of its name.
+    """
+
+    SLOTS = 65_536
+
+    def __init__(self, per_second: float, burst: int, file: str | None = None) -> None:
+        self._interval = 1 / per_second if per_second else 0.0
+        self._slack = burst * self._interval
+        self._file: BinaryIO = open(file, "r+b") if file else tempfile.TemporaryFile()  # noqa: SIM115 - held for life
+        self._file.truncate(self.SLOTS * 8)
+        self._times = mmap.mmap(self._file.fileno(), self.SLOTS * 8)
+
+    def wait(self, client: str, now: float) -> float:
+        """Return 0 if a request may pass, else the seconds until one may. now: seconds since 1970."""
+        if not self._interval:
+            return 0.0
+        at = int.from_bytes(hashlib.blake2b(client.encode(), digest_size=4).digest()) % self.SLOTS * 8
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 8, at)
+        try:
+            due = max(struct.unpack_from("d", self._times, at)[0], now)
+            early = due - now - self._slack + self._interval
+            if early > 1e-9:
+                return early
+            struct.pack_into("d", self._times, at, due + self._interval)
+            return 0.0
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 8, at)
+
+
+class Guard:
+    """ASGI middleware. measured: called with path, status and seconds of each request."""
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        keys: Keys,
+        rate: Rate,
+        max_body_bytes: int,
+        access_log: bool,
+        measured: Callable[[str, int, float], None],
+    ) -> None:
+        self._app, self._keys, self._rate = app, keys, rate
+        self._ids = random_ids()
+        self._max_body_bytes, self._access_log, self._measured = max_body_bytes, access_log, measured
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let a request through, or answer why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, headers = time.perf_counter(), dict(scope["headers"])
+        request_id = _request_id(headers, self._ids)
+        client = scope["client"][0] if scope.get("client") else "unknown"
+        status, holder, begun = 500, "", False
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+
+        async def send_on(message: Any) -> None:
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                status, begun = message["status"], True
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            refusal, holder = self._refusal(scope, headers, client)
+            if refusal:
+                await _answer(send_on, *refusal, request_id)
+            else:
+                await self._app(scope, receive, send_on)
+        except Exception:
+            LOG.exception("request %s failed", request_id)
+            if begun:
+                raise
+            await _answer(send_on, 500, "The service failed; its log says why.", {}, request_id)
+        finally:
+            seconds = time.perf_counter() - started
+            self._measured(scope["path"] if "endpoint" in scope else "other", status, seconds)
+            if self._access_log:
+                line = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200]}
+                line |= {"status": status, "ms": round(seconds * 1000, 2), "client": holder or client}
+                LOG.info("request", extra={"fields": line})
+
+    def _refusal(
+        self, scope: Any, headers: Mapping[bytes, bytes], client: str
+    ) -> tuple[tuple[int, str, dict[str, str]] | None, str]:
+        """Return status, reason and headers of a refusal, or None; and whose key was sent."""
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            return (413, f"A body may have {self._max_body_bytes} bytes; this one has {int(length)}.", {}), ""
+        holder = self._keys.holder(sent_key(headers)) if self._keys else None
+        if self._keys and holder is None and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
+            reason = "An API key is needed: send it as X-API-Key, or as Authorization: Bearer KEY."
+            return (401, reason, {"www-authenticate": "Bearer"}), ""
+        if not scope["path"].startswith("/health"):
+            seconds = self._rate.wait(holder or client, time.time())
+            if seconds:
+                return (429, "Too many requests.", {"retry-after": str(max(1, round(seconds + 0.5)))}), holder or ""
+        return None, holder or ""
+
+
+def sent_key(headers: Mapping[bytes, bytes]) -> str:
+    """Return the key that a request carries: X-API-Key, Authorization: Bearer, or the page's cookie; else empty."""
+    own = headers.get(b"x-api-key", b"").decode("latin-1")
+    kind, _, bearer = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if own or kind.lower() == "bearer":
+        return own or bearer.strip()
+    try:
+        cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
+    except CookieError:  # of another application on this host
+        return ""
+    return cookie.value if cookie else ""
+
+
+def _request_id(headers: Mapping[bytes, bytes], ids: Iterator[str]) -> str:
+    sent = headers.get(b"x-request-id", b"").decode("latin-1")
+    return sent if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else next(ids)
+
+
+async def _answer(send: Any, status: int, reason: str, headers: Mapping[str, str], request_id: str) -> None:
+    body = orjson.dumps({"error": reason, "request_id": request_id})
+    listed = {"content-type": "application/json", "content-length": str(len(body)), **headers}
+    pairs = [(name.encode(), value.encode()) for name, value in listed.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

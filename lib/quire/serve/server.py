@@ -1,0 +1,110 @@
+"""The processes of the service: one socket, one or several workers, structured logs, and an end that answers first."""
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from quire.config import Settings
+from quire.errors import ServiceError
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Each worker computes in one thread: with the default, workers and libraries fight for the cores."""
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line: at, level, logger, message, and the fields of the record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def log_config(level: str = "INFO") -> dict[str, Any]:
+    """Return the configuration of logging: JSON lines on standard error, no line of uvicorn's own per request."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "quire.serve.server.JsonLines"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "loggers": {
+            "quire": {"handlers": ["stderr"], "level": level, "propagate": False},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        },
+    }
+
+
+def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
+    """Serve until SIGTERM or SIGINT; what was accepted by then is answered first.
+
+    Raises ServiceError if the address is taken.
+    """
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+    listening = _listen(host, port)
+    shared = tempfile.mkdtemp(prefix="quire-serve-")
+    try:
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        _serve(settings, listening, workers, Path(shared))
+    finally:
+        listening.close()
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+def _serve(settings: Settings, listening: socket.socket, workers: int, shared: Path) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    rate_file = shared / "rate"
+    rate_file.touch()
+    make = partial(_create, settings.name, str(settings.root), str(rate_file))
+    options = uvicorn.Config(
+        make,
+        factory=True,
+        workers=workers,
+        log_config=log_config(),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.config.serve.grace_s,
+        timeout_keep_alive=75,  # longer than load balancers keep idle connections: they must be the ones to close
+        timeout_worker_healthcheck=60,
+    )
+    if workers > 1:
+        Multiprocess(options, sockets=[listening]).run()
+    else:
+        uvicorn.Server(options).run(sockets=[listening])
+
+
+def _create(params: str, root: str, rate_file: str) -> Any:
+    from quire.serve.app import create
+
+    return create(params, root, rate_file)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise ServiceError(
+            f"Port {port} of {host} cannot be used: {error.strerror}. Choose another by --port."
+        ) from error
+    listening.listen(2048)
+    listening.set_inheritable(True)
+    return listening

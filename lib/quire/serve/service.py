@@ -1,0 +1,298 @@
+"""The service without HTTP: predict and keep it, take feedback, say how things stand."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from quire.config import Settings, label
+from quire.errors import ServiceError
+from quire.serve.batcher import Batcher
+from quire.serve.contract import Given, Problem, Rejected
+from quire.serve.explain import Effect, effects, variants
+from quire.serve.ids import random_ids
+from quire.serve.life import Models
+from quire.serve.log import PredictionLog, Unavailable
+from quire.serve.metrics import Metrics
+from quire.serve.served import Outcome, Served
+
+if TYPE_CHECKING:
+    from quire.io.database import Database
+    from quire.io.tracking import Registry
+
+LOG = logging.getLogger("quire.serve")
+
+MOST_FEEDBACK = 8
+"""Requests with feedback that are at the database at a time; it has its own connections, so predictions go on."""
+
+MOST_SHADOWED = 2_000
+"""Rows that may wait for the challenger; more are not shadowed."""
+
+PRUNE_EVERY_S = 3_600.0
+
+
+class Service:
+    """One worker's model, log and figures. now: the time, aware; it is asked for each request."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: "Registry",
+        connect: "Callable[[], Database]",
+        metrics: Metrics,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        serve = settings.config.serve
+        self.settings, self.metrics, self.now = settings, metrics, now
+        self.models = Models(registry, settings, swapped=self._swapped)
+        self.batcher = Batcher(measured=metrics.together.observe)
+        self.log = PredictionLog(
+            connect,
+            queue_rows=serve.queue_rows,
+            timeout_s=serve.log_timeout_s,
+            fast=serve.durability == "fast",
+            measured=metrics.commit,
+        )
+        self.stopping = False
+        self._connect, self._last = connect, now()
+        self._own: Database | None = None
+        self._ids = random_ids()
+        self._feedback, self._shadowed = asyncio.Semaphore(MOST_FEEDBACK), 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Open the log, load the champion if there is one, and begin to watch for the next."""
+        serve = self.settings.config.serve
+        self.log.start()
+        await asyncio.to_thread(self.models.refresh)
+        if self.models.current:
+            self._swapped(self.models.current)
+        self._begin(self.models.watch(every_s=serve.refresh_s))
+        if serve.keep_days:
+            self._begin(self._prune(timedelta(days=serve.keep_days)))
+
+    async def stop(self) -> None:
+        """Write what was accepted and let go of everything."""
+        self.stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await self.log.close(self.settings.config.serve.grace_s)
+        self.batcher.close()
+        if self._own is not None:
+            self._own.close()
+
+    def served(self) -> Served:
+        """Return the model that is served; raises Unavailable if there is none."""
+        if self.models.current is None:
+            raise Unavailable(f"No model is served. {self.models.problem}")
+        return self.models.current
+
+    async def predict(
+        self, served: Served, given: Sequence[Given], *, request_id: str, explain: bool = False
+    ) -> tuple[list[dict[str, Any]], list[list[Effect]]]:
+        """Return the answer for each row after it was logged, and its effects if asked for.
+
+        Raises Unavailable if it cannot be logged.
+        """
+        started, rows = time.perf_counter(), [one.row for one in given]
+        outcomes = served.cached(rows)
+        if outcomes is None:
+            outcomes = await self.batcher.predict(served, rows)
+        else:
+            self.metrics.cached.inc(len(rows))
+        milliseconds = (time.perf_counter() - started) * 1000
+        records = self._records(served, given, outcomes, "service", request_id, milliseconds)
+        try:
+            await self.log.write(records)
+        except Unavailable:
+            self.metrics.refused.inc(len(records))
+            raise
+        self.metrics.predicted(served.number, "service", len(records))
+        self._shadow(given, request_id)
+        pairs = zip(records, outcomes, rows, strict=True)
+        answers = [_answer(record["id"], outcome, served.warnings(row)) for record, outcome, row in pairs]
+        return answers, [await self._explain(served, row) for row in rows] if explain else []
+
+    async def keep_feedback(self, said: Sequence[Mapping[str, Any]], *, source: str) -> list[str]:
+        """Return what became of each feedback (see `Database.save_feedback`); raises Rejected and Unavailable."""
+        rows = [
+            {"prediction_id": str(one["prediction_id"]), "actual": self._actual(one["actual"], at)}
+            for at, one in enumerate(said)
+        ]
+        if self.settings.config.serve.durability == "fast":
+            await self.log.barrier()
+        try:
+            async with asyncio.timeout(self.settings.config.serve.log_timeout_s), self._feedback:
+                found = await asyncio.to_thread(self._save_feedback, rows, source)
+        except TimeoutError:
+            raise Unavailable("The database did not take the feedback in time.") from None
+        except ServiceError as error:
+            raise Unavailable(str(error)) from error
+        for status in found:
+            self.metrics.feedback.labels(status).inc()
+        return found
+
+    def health(self) -> dict[str, Any]:
+        """Return how model and log are; ``status`` is ok, degraded (something is not as wanted) or unavailable."""
+        served, state = self.models.current, self.log.state
+        ready = served is not None and state == "up" and not self.stopping
+        problems = [text for text in (self.models.problem, "" if state == "up" else state) if text]
+        return {
+            "status": "unavailable" if not ready else "degraded" if problems else "ok",
+            "problems": problems,
+            "model": None if served is None else self._model_health(served),
+            "challenger": {
+                "version": self.models.challenger.number if self.models.challenger else None,
+                "problem": self.models.challenger_problem or None,
+            },
+            "log": {"state": "up" if state == "up" else "down", "queued_rows": self.log.rows},
+        }
+
+    def _model_health(self, served: Served) -> dict[str, Any]:
+        age = self.now() - served.version.created_at
+        return {
+            "name": served.version.name,
+            "version": served.number,
+            "age_days": round(age.total_seconds() / 86_400, 3),
+            "loaded_at": served.loaded_at.isoformat(),
+            "path": served.slow_because or "fast",
+        }
+
+    def _actual(self, actual: Any, row: int) -> Any:
+        """Return what really happened as the target's type; raises Rejected."""
+        schema = self.settings.schema
+        target = schema.columns[schema.target]
+        is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
+        if schema.task == "regression":
+            if is_number and abs(actual) < 1e300:
+                return float(actual)
+            raise Rejected([Problem(row, "actual", actual, f"a number: the {schema.target} that really was")])
+        names = dict(zip(target.labels, ("false", "true"), strict=False)) if target.type == "boolean" else {}
+        classes = self.models.current.classes if self.models.current else []
+        text = label(actual) if isinstance(actual, str | int | float | bool) else ""
+        text = text if text in classes else names.get(text, text)
+        if text in classes or (not classes and text):
+            return text
+        raise Rejected([Problem(row, "actual", actual, ", ".join(classes))])
+
+    def _save_feedback(self, rows: list[dict[str, Any]], source: str) -> list[str]:
+        if self._own is None:
+            self._own = self._connect()
+        return self._own.save_feedback(rows, source=source, now=self.now())
+
+    async def _explain(self, served: Served, row: tuple[Any, ...]) -> list[Effect]:
+        rows = variants(served, row)
+        return effects(served, row, await self.batcher.predict(served, rows)) if rows else []
+
+    def _records(
+        self,
+        served: Served,
+        given: Sequence[Given],
+        outcomes: Sequence[Outcome],
+        source: str,
+        request_id: str,
+        milliseconds: float,
+    ) -> list[dict[str, Any]]:
+        made, is_number = [], not served.classes
+        for one, outcome in zip(given, outcomes, strict=True):
+            prediction_id, at = next(self._ids), self._tick()
+            made.append(
+                {
+                    "id": prediction_id,
+                    "model_name": served.version.name,
+                    "model_version": served.number,
+                    "row_key": one.key or prediction_id,
+                    "as_of": at,
+                    "source": source,
+                    "predicted_at": at,
+                    "at": one.at,
+                    "value": outcome.prediction if is_number else None,
+                    "label": None if is_number else outcome.prediction,
+                    "probability": outcome.probability,
+                    "probabilities": outcome.probabilities,
+                    "features": served.contract.named(one.row),
+                    "run_id": None,
+                    "request_id": request_id,
+                    "latency_ms": milliseconds,
+                }
+            )
+        return made
+
+    def _tick(self) -> datetime:
+        """Return the time, each later than the last: two predictions of one key are told apart by it."""
+        self._last = max(self.now(), self._last + timedelta(microseconds=1))
+        return self._last
+
+    def _shadow(self, given: Sequence[Given], request_id: str) -> None:
+        """Have the challenger predict the rows too, if it takes the same features and is not behind."""
+        challenger = self.models.challenger
+        if challenger is None:
+            return
+        if self._shadowed + len(given) > MOST_SHADOWED:
+            self.metrics.shadow_dropped.inc(len(given))
+            return
+        self._shadowed += len(given)
+        self._begin(self._predict_shadow(challenger, given, request_id))
+
+    async def _predict_shadow(self, challenger: Served, given: Sequence[Given], request_id: str) -> None:
+        started = time.perf_counter()
+        try:
+            outcomes = await self.batcher.predict(challenger, [one.row for one in given])
+            milliseconds = (time.perf_counter() - started) * 1000
+            records = self._records(challenger, given, outcomes, "shadow", request_id, milliseconds)
+            await self.log.write(records, wait=False)
+            self.metrics.predicted(challenger.number, "shadow", len(given))
+        except Unavailable:
+            self.metrics.shadow_dropped.inc(len(given))
+        except Exception:
+            LOG.exception("version %s, which is shadowed, failed", challenger.number)
+        finally:
+            self._shadowed -= len(given)
+
+    async def _prune(self, keep: timedelta) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._prune_once, self.now() - keep)
+            except ServiceError as error:
+                LOG.warning("old predictions were not deleted: %s", error)
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+    def _prune_once(self, before: datetime) -> None:
+        database = self._connect()
+        try:
+            gone = database.prune(before, model_name=self.settings.model_name)
+            LOG.info("deleted %d predictions made before %s", gone.predictions, before.isoformat())
+        finally:
+            database.close()
+
+    def _swapped(self, served: Served) -> None:
+        self.metrics.serves(served)
+        LOG.info("version %s of %s is served, %s", served.number, served.version.name, served.slow_because or "fast")
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def new_service(settings: Settings, metrics: Metrics) -> Service:
+    """Return the service of a use case, on the registry and the database of its config."""
+    from quire.io import database, tracking
+
+    timeout_s = settings.config.serve.log_timeout_s
+    connect = partial(database.open, settings.database_url, timeout_s=timeout_s)
+    return Service(settings, tracking.open(settings), connect, metrics)
+
+
+def _answer(prediction_id: str, outcome: Outcome, warnings: list[str]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"prediction_id": prediction_id, "prediction": outcome.prediction}
+    if outcome.probability is not None:
+        answer["probability"] = outcome.probability
+    if outcome.probabilities is not None:
+        answer["probabilities"] = outcome.probabilities
+    answer["warnings"] = warnings
+    return answer

@@ -1,0 +1,79 @@
+"""The service's form for people who live in notebooks: the same checks, the same prediction, the same explanation."""
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from quire.config import Settings
+from quire.serve import served
+from quire.serve.contract import Rejected
+from quire.serve.explain import effects, variants
+from quire.serve.form import PREFIX, Field, fields, result, values
+
+if TYPE_CHECKING:
+    from quire.serve.predict import Champion
+
+WIDTH = "20rem"
+
+
+def prediction_form(champion: "Champion", settings: Settings) -> Any:
+    """Return a widget with an input per feature and a button; below it the prediction with what moved it appears."""
+    import ipywidgets as widgets
+
+    from quire.io import tracking
+
+    serve = settings.config.serve
+    model = served.load(
+        tracking.open(settings), champion.version, settings.schema, max_rows=serve.max_rows, cache_rows=0
+    )
+    made = {
+        field.name: _input(field, widgets) for field in fields(model, {}, {}) if field.name in model.schema.features
+    }
+    shown, button = widgets.HTML(), widgets.Button(description="Predict", button_style="primary")
+
+    def predict(_: Any) -> None:
+        sent = {PREFIX + name: str(one.value) for name, one in made.items() if one.value is not None}
+        shown.value = _answer(model, sent)
+
+    button.on_click(predict)
+    predict(button)
+    flow = widgets.Layout(display="flex", flex_flow="row wrap", gap=".25rem 1rem")
+    return widgets.VBox([widgets.Box(list(made.values()), layout=flow), button, shown])
+
+
+def _input(field: Field, widgets: Any) -> Any:
+    layout, style = widgets.Layout(width=WIDTH), {"description_width": "8rem"}
+    common = {"description": field.name, "layout": layout, "style": style, "description_tooltip": field.hint}
+    if field.kind == "select":
+        options = [(text, value) for value, text in field.options]
+        options = options if field.required else [("", ""), *options]
+        return widgets.Dropdown(options=options, value=field.value or options[0][1], **common)
+    return widgets.Text(value=field.value, **common)
+
+
+def _answer(model: served.Served, sent: dict[str, str]) -> str:
+    """Return the prediction of what was filled in as HTML, or what is wrong with it."""
+    try:
+        row = model.contract.read(values(model, sent)).row
+    except Rejected as rejected:
+        wrong = "".join(f"<li><b>{escape(p.field)}</b>: {escape(p.allowed)}</li>" for p in rejected.problems)
+        return f'<div role="alert"><p>Nothing was predicted. These fields may be:</p><ul>{wrong}</ul></div>'
+    rows = variants(model, row)
+    outcomes = model.score(rows or [row])
+    answer: dict[str, Any] = {
+        "prediction_id": "",
+        "prediction": outcomes[0].prediction,
+        "warnings": model.warnings(row),
+    }
+    answer |= {"probability": outcomes[0].probability, "probabilities": outcomes[0].probabilities}
+    told = result(model, answer, effects(model, row, outcomes if rows else []))
+    moved = "".join(
+        f"<tr><td><b>{escape(one['feature'])}</b> {escape(one['value'])}</td><td>normal: {escape(one['normal'])}</td>"
+        f"<td style='text-align:right'>{escape(one['text'])}</td></tr>"
+        for one in told["effects"]
+    )
+    warnings = "".join(f"<p>{escape(text)} The prediction is less sure.</p>" for text in told["warnings"])
+    prediction = told["prediction"] if model.classes else f"{told['prediction']:,.4g}"
+    return (
+        f"<h3>{escape(told['target'])} is predicted to be {escape(str(prediction))} {escape(told['unit'])}</h3>"
+        f"<p>{escape(told['meaning'])}</p>{warnings}<h4>What moved it most</h4><table>{moved}</table>"
+    )

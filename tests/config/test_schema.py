@@ -1,0 +1,114 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from quire.config import Column, Schema, label
+from quire.config.schema import Expectation, expectation_types
+
+MINIMAL = {"y": Column(type="number", role="target"), "x": Column(type="number")}
+
+
+def schema(task="regression", columns=None, **settings):
+    return Schema(task=task, columns={**MINIMAL, **(columns or {})}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"type": "text", "minimum": 0}, "minimum and maximum are for numbers"),
+        ({"type": "number", "minimum": 2, "maximum": 1}, "an impossible range: minimum 2 is above maximum 1"),
+        ({"type": "number", "categories": (1, 2)}, "categories are for type"),
+        ({"type": "boolean", "categories": (1,)}, "two categories"),
+        ({"type": "text", "role": "timestamp"}, "must be of type 'datetime'"),
+        ({"type": "text", "format": "%Y"}, "are for type 'datetime'"),
+        ({"type": "number", "on_missing": "fill"}, "go together"),
+        ({"type": "number", "fill": 1}, "go together"),
+        ({"type": "text", "key": True}, "is for the timestamp"),
+        ({"type": "number", "role": "festure"}, "Input should be"),
+    ],
+)
+def test_a_column_that_contradicts_itself_is_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        Column(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"columns": {"y": Column(type="number")}}, "no column has the role 'target'"),
+        ({"columns": {"x": Column(type="number", role="ignore")}}, "no column has the role 'feature'"),
+        (
+            {"columns": {"z": Column(type="number", role="target")}},
+            "one column may have the role 'target', but y, z have",
+        ),
+        ({"columns": {"y": Column(type="text", role="target")}}, "a regression needs a numeric target"),
+        ({"task": "binary"}, "a binary target is of type"),
+        ({"task": "multiclass"}, "a multiclass target is of type 'category'"),
+        ({"segments": ("regoin",), "columns": {"region": Column(type="text")}}, "Did you mean 'region'"),
+        (
+            {"task": "binary", "columns": {"y": Column(type="category", role="target")}},
+            "needs positive: the value of the target",
+        ),
+        (
+            {
+                "task": "binary",
+                "positive": "yes",
+                "columns": {"y": Column(type="category", role="target", categories=("No", "Yes"))},
+            },
+            "positive is 'yes', which y cannot be.*Did you mean 'Yes'",
+        ),
+    ],
+)
+def test_a_schema_that_contradicts_itself_is_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        schema(**settings)
+
+
+def test_the_key_is_that_of_its_role_else_the_timestamp_else_none():
+    at, shop = Column(type="datetime", role="timestamp"), Column(type="text", role="key")
+    assert schema().key == ()
+    assert schema(columns={"at": at}).key == ("at",)
+    assert schema(columns={"at": at, "shop": shop}).key == ("shop",)
+    both = at.model_copy(update={"key": True})
+    assert schema(columns={"at": both, "shop": shop}).key == ("shop", "at")
+
+
+def test_a_timestamp_is_a_feature_only_with_a_calendar():
+    plain = Column(type="datetime", role="timestamp")
+    assert schema(columns={"at": plain}).features == ("x",)
+    assert "at" in schema(columns={"at": plain.model_copy(update={"calendar": ("hour",)})}).features
+
+
+def test_an_unknown_expectation_is_refused_with_the_nearest():
+    with pytest.raises(ValidationError, match="Did you mean 'expect_column_values_to_be_between'"):
+        Expectation(type="expect_column_value_to_be_between")
+
+
+def test_the_known_expectations_are_those_of_great_expectations():
+    pytest.importorskip("great_expectations")
+    from great_expectations.expectations.registry import list_registered_expectation_implementations
+
+    assert set(list_registered_expectation_implementations()) <= set(expectation_types())
+
+
+@pytest.mark.parametrize("kwargs", [{"column": "z"}, {"column_A": "x", "column_B": "z"}, {"column_list": ["x", "z"]}])
+def test_an_expectation_of_an_unknown_column_is_refused(kwargs):
+    one = Expectation(type="expect_compound_columns_to_be_unique", kwargs=kwargs)
+    with pytest.raises(ValidationError, match="names 'z', which is no column"):
+        schema(expectations=(one,))
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_a_category_has_one_label_whether_whole_or_real(number):
+    assert label(number) == label(float(number)) == label(str(number))
+
+
+def test_labels_of_booleans_are_in_lower_case():
+    assert (label(True), label(False)) == ("true", "false")
+
+
+def test_an_entity_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        schema().task = "binary"
+    assert TypeAdapter(Schema).validate_python(schema()).task == "regression"

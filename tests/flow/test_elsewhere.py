@@ -1,0 +1,133 @@
+"""Machines that share an archive: each has its own outputs, all have the same bucket."""
+
+import json
+import shutil
+import threading
+
+import pytest
+import yaml
+
+from quire.errors import Busy
+from quire.io import lease, storage
+from quire.io.archive import Archive
+
+WORK = 'run.save("{name}", {{"value": {value}, "seen": run.load("{needs}")["value"]}})'
+
+
+@pytest.fixture
+def machine(project, bucket, aws, tmp_path):
+    """Make the same project on another machine, with nothing in its outputs."""
+    archive = {"url": bucket, "endpoint_url": aws, "keep_days": 30}
+    config = {"source": {"kind": "demo"}, "archive": archive}
+    (project.root / "params" / "x" / "config.yaml").write_text(yaml.safe_dump(config))
+    project.stage("first", 'run.save("first", {"value": 1})')
+    project.stage("second", WORK.format(name="second", value=2, needs="first"), needs=["first"])
+    project.stage("third", WORK.format(name="third", value=3, needs="second"), needs=["second"])
+
+    def make(name, endpoint_url=aws):
+        root = tmp_path / name
+        shutil.copytree(project.root, root)
+        text = (root / "params" / "x" / "config.yaml").read_text().replace(aws, endpoint_url)
+        (root / "params" / "x" / "config.yaml").write_text(text)
+        return project.__class__(root, project.stages)
+
+    return make
+
+
+@pytest.fixture
+def archive(bucket, aws, tmp_path):
+    return Archive(storage.open(bucket, aws), tmp_path / "reader")
+
+
+def content(folder):
+    """What a run left but for its record, which is about the run itself."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for part in ("artifacts", "notebooks", "reports")
+        for path in (folder / part).rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def test_another_machine_reuses_what_the_first_one_made_and_runs_only_what_changed(machine, archive):
+    first = machine("one").run(publish=True)
+    assert first.exit_code == 0
+    back = archive.fetch_run(first.folder.name)
+    assert content(back) == content(first.folder)
+    assert json.loads((back / "run.json").read_text())["status"] == "succeeded"
+    assert (back / "index.html").exists()
+    two = machine("two")
+    result = two.run(publish=False)
+    assert set(two.statuses(result).values()) == {"reused"}
+    two.notebook("second", WORK.format(name="second", value=20, needs="first"))
+    result = two.run(publish=False)
+    assert two.statuses(result) == {"first": "reused", "second": "succeeded", "third": "succeeded"}
+    assert two.artifact(result, "third", "third") == {"value": 3, "seen": 20}
+
+
+def test_a_run_killed_on_one_machine_is_gone_on_with_on_another(machine, archive, until, kill):
+    one = machine("one")
+    one.notebook("third", "import time; time.sleep(600)")
+    process = one.process("run", "params/x")
+
+    def second_is_archived():
+        return any("second" in item.key for item in archive.store.items("stages/x/second/"))
+
+    until(second_is_archived)
+    kill(process)
+    process.communicate()
+    archive.store.delete([item.key for item in archive.store.items("leases/")])  # as if it had lapsed
+    two = machine("two")
+    result = two.run(publish=False)
+    assert two.statuses(result) == {"first": "reused", "second": "reused", "third": "succeeded"}
+    assert two.artifact(result, "third", "third") == {"value": 3, "seen": 2}
+    earlier = json.loads(sorted((two.outputs / "runs").glob("*/run.json"))[0].read_text())
+    assert earlier["status"] == "interrupted"
+
+
+def test_a_failed_stage_is_archived_too(machine, archive):
+    one = machine("one")
+    one.notebook("third", "raise ValueError('on purpose')")
+    result = one.run(publish=True)
+    assert result.exit_code == 4
+    files = archive.files(result.folder.name)
+    assert "notebooks/third.ipynb" in files
+    assert archive.read_json(result.folder.name, "run.json")["status"] == "failed"
+
+
+def test_nothing_is_missing_when_three_calls_in_ten_fail(machine, archive, door):
+    one = machine("one")
+    door.share = 0.3
+    result = one.run(publish=True)
+    door.share = 0.0
+    assert door.failed > 5
+    assert result.exit_code == 0
+    assert content(archive.fetch_run(result.folder.name)) == content(result.folder)
+
+
+def test_a_run_without_its_archive_is_whole_here_and_sent_by_the_next(machine, archive, aws):
+    alone = machine("one", "http://127.0.0.1:9")
+    result = alone.run(publish=True)
+    assert result.record["status"] == "succeeded"
+    assert result.exit_code == 6
+    assert any("Runs of other machines are not seen" in warning for warning in result.record["warnings"])
+    config = alone.root / "params" / "x" / "config.yaml"
+    config.write_text(config.read_text().replace("http://127.0.0.1:9", aws))
+    assert alone.run(publish=True).exit_code == 0
+    assert content(archive.fetch_run(result.folder.name)) == content(result.folder)
+
+
+def test_two_machines_do_not_run_the_same_params_at_once(machine, archive):
+    two = machine("two")
+    refused = pytest.raises(Busy, match=r"'x' is run by run abc \(process 1 on one\)")
+    with lease.hold(archive.store, "x", "run abc (process 1 on one)"), refused:
+        two.run()
+    assert two.run().exit_code == 0
+
+
+def test_without_an_archive_nobody_is_asked(project, door):
+    project.stage("first", 'run.save("first", {"value": 1})')
+    threads = threading.active_count()
+    assert project.run().exit_code == 0
+    assert door.calls == []
+    assert threading.active_count() <= threads + 1

@@ -1,0 +1,62 @@
+import pytest
+
+from quire import config
+from quire.errors import ConfigError
+from quire.flow.graph import above, as_text, below, build
+
+
+@pytest.fixture
+def diamond(project):
+    project.stage("c", needs=["a"])
+    project.stage("a").stage("b", needs=["a"]).stage("d", needs=["b", "c"])
+    return config.load("x", root=project.root)
+
+
+def test_stages_come_after_their_needs(diamond):
+    assert list(build(diamond, "train")) == ["a", "c", "b", "d"]
+
+
+def test_only_the_wanted_stages_and_what_they_need(diamond):
+    assert list(build(diamond, "train", ["b"])) == ["a", "b"]
+
+
+def test_above_and_below_are_transitive(diamond):
+    graph = build(diamond, "train")
+    assert above(graph, "d") == {"a", "b", "c"}
+    assert below(graph, "a") == {"b", "c", "d"}
+
+
+def test_an_unknown_stage_or_workflow_is_named_with_the_near_one(diamond):
+    with pytest.raises(ConfigError, match=r"'trian'.*Did you mean 'train'"):
+        build(diamond, "trian")
+    with pytest.raises(ConfigError, match="--stages names 'e'"):
+        build(diamond, "train", ["e"])
+
+
+def test_a_missing_notebook_is_named(project):
+    project.stage("first")
+    (project.root / "notebooks" / "first.ipynb").rename(project.root / "notebooks" / "fist.ipynb")
+    with pytest.raises(ConfigError, match=r"first.ipynb is not there.*Did you mean 'fist'"):
+        build(config.load("x", root=project.root), "train")
+
+
+def test_a_circle_and_an_unknown_need_are_mistakes(project):
+    project.stage("a", needs=["b"]).stage("b", needs=["a"])
+    with pytest.raises(ConfigError, match="circle: a -> b -> a"):
+        config.load("x", root=project.root)
+    project.stage("b", needs=["aa"])
+    with pytest.raises(ConfigError, match="needs 'aa'"):
+        config.load("x", root=project.root)
+
+
+def test_a_fan_out_has_a_task_for_every_combination(project):
+    project.stage("a", for_each={"region": ["n/s", "w"], "size": [1, 2]}, parameters='region = ""\nsize = 0')
+    project.stage("b", needs=["a"])
+    graph = build(config.load("x", root=project.root), "train")
+    assert list(graph)[:4] == ["a.region-n_s.size-1", "a.region-n_s.size-2", "a.region-w.size-1", "a.region-w.size-2"]
+    assert graph["a.region-w.size-2"].part == {"region": "w", "size": 2}
+    assert graph["b"].needs == tuple(list(graph)[:4])
+
+
+def test_the_text_shows_what_each_stage_needs(diamond):
+    assert as_text(build(diamond, "train")).splitlines() == ["a", "c  <- a", "b  <- a", "d  <- c, b"]

@@ -1,0 +1,91 @@
+import pytest
+
+from quire.flow.reach import Library, facts_of
+
+
+@pytest.fixture
+def library(tmp_path):
+    files = {
+        "__init__.py": "",
+        "__init__.pyi": "from . import model as model\nfrom .io import artifacts as artifacts\n",
+        "errors.py": "class E(Exception): ...",
+        "io/__init__.py": "",
+        "io/__init__.pyi": "from . import artifacts as artifacts\nfrom . import database as database\n",
+        "io/artifacts.py": "from quire.errors import E",
+        "io/database.py": 'FOLDER = "migrations"',
+        "io/migrations/0001.sql": "create table a (b)",
+        "io/migrations/env.py": "x = 1",
+        "model/__init__.py": "",
+        "model/__init__.pyi": "from .gate import judge as judge\nfrom .train import fit as fit\n",
+        "model/gate.py": "def judge(): ...",
+        "model/train.py": "def fit():\n    from quire.page import render\n    from .gate import judge\n",
+        "page/__init__.py": "",
+        "page/__init__.pyi": "from .render import render as render\n",
+        "page/render.py": 'def render(): return "templates/a.html"',
+        "page/templates/a.html": "<p>",
+    }
+    for name, text in files.items():
+        path = tmp_path / "quire" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Library(tmp_path / "quire", tmp_path / "memory.json")
+
+
+def reached(library, source):
+    return {name for name in library.reached([facts_of(source)]) if name not in ("quire", "quire.model", "quire.io")}
+
+
+def test_a_lazy_name_reaches_the_module_that_the_stub_says(library):
+    assert reached(library, "from quire import model\nmodel.judge(1)") == {"quire.model.gate"}
+
+
+def test_what_modules_import_is_followed_also_inside_functions(library):
+    found = reached(library, "from quire import model\nmodel.fit()")
+    assert found == {
+        "quire.model.train",
+        "quire.model.gate",
+        "quire.page",
+        "quire.page.render",
+        "page/templates/a.html",
+    }
+
+
+def test_a_name_handed_on_from_another_room_is_followed(library):
+    assert reached(library, "from quire import artifacts\nartifacts.open()") == {"quire.io.artifacts", "quire.errors"}
+
+
+def test_migrations_count_for_the_module_that_names_their_folder(library):
+    found = reached(library, "from quire.io import database")
+    assert {"io/migrations/0001.sql", "io/migrations/env.py"} <= found
+
+
+def test_a_room_used_as_a_value_counts_as_a_whole(library):
+    assert {"quire.model.gate", "quire.model.train"} <= reached(library, "from quire import model\nf(model)")
+
+
+def test_other_ways_to_import_reach_the_same(library):
+    for source in ("import quire.model.gate", "from quire.model import judge", "import quire\nquire.model.judge()"):
+        assert "quire.model.gate" in reached(library, source), source
+        assert "quire.model.train" not in reached(library, source), source
+
+
+def test_imports_for_type_checkers_do_not_count(library):
+    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from quire.model import fit"
+    assert reached(library, source) == set()
+
+
+def test_comments_layout_and_docstrings_do_not_change_the_digest():
+    plain = facts_of('"""D."""\ndef judge():\n    """Other."""\n    ...')
+    commented = facts_of('"""Doc."""\n\n\ndef judge():  # why\n    """More."""\n    ...')
+    assert plain.digest == commented.digest
+    assert facts_of("def judge(): return 1").digest != plain.digest
+
+
+def test_facts_are_remembered_until_the_file_changes(library, tmp_path):
+    source = "from quire import model\nmodel.judge(1)"
+    before = library.reached([facts_of(source)])
+    again = Library(library.root, tmp_path / "memory.json")
+    assert again.reached([facts_of(source)]) == before
+    (library.root / "model" / "gate.py").write_text("def judge(): return 12345")
+    after = Library(library.root, tmp_path / "memory.json").reached([facts_of(source)])
+    assert {name for name in after if after[name] != before[name]} == {"quire.model.gate"}

@@ -1,0 +1,168 @@
+"""The plan, read: nothing is public, everything is encrypted, watched and ends."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+
+def of(plan, kind):
+    found = {address: one["values"] for address, one in plan.items() if one["type"] == kind}
+    assert found, f"the plan holds no {kind}"
+    return found
+
+
+def test_the_files_are_formatted(stack):
+    done = stack.terraform("fmt", "-check", "-recursive", "-diff", check=False)
+    differing = [line for line in done.stdout.splitlines() if line.startswith("+++") and "test_override" not in line]
+    assert differing == []
+
+
+def test_the_configuration_is_valid(stack):
+    assert json.loads(stack.terraform("validate", "-json").stdout)["valid"]
+
+
+NO_PASSWORD = """
+variable "value" {
+  default   = "NotUsedAnywhere0"
+  ephemeral = true
+}
+
+output "value" {
+  value     = var.value
+  ephemeral = true
+}
+"""
+
+
+def test_the_rules_of_its_own_tests_hold(stack, tmp_path):
+    copy = replace(stack, folder=tmp_path / "aws")
+    shutil.copytree(
+        stack.folder, copy.folder, symlinks=True, ignore=shutil.ignore_patterns("*.tfstate*", "*.tfplan", "*.auto.*")
+    )
+    (copy.folder / "password" / "main.tf").write_text(NO_PASSWORD)
+    done = copy.terraform("test", "-no-color", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Success! [1-9]\d* passed, 0 failed", done.stdout)
+
+
+def test_nothing_has_a_public_address(plan):
+    for values in of(plan, "aws_subnet").values():
+        assert values["map_public_ip_on_launch"] is not True
+    for values in of(plan, "aws_launch_template").values():
+        assert values["network_interfaces"][0]["associate_public_ip_address"] == "false"
+    for values in of(plan, "aws_instance").values():
+        assert values["associate_public_ip_address"] is False
+    for values in of(plan, "aws_db_instance").values():
+        assert values["publicly_accessible"] is False
+    settings = [s for values in of(plan, "aws_elastic_beanstalk_environment").values() for s in values["setting"]]
+    schemes = {s["value"] for s in settings if s["name"] == "ELBScheme"}
+    assert schemes == {"internal"}
+
+
+def test_nothing_comes_in_from_the_internet(plan):
+    rules = of(plan, "aws_vpc_security_group_ingress_rule")
+    assert {values["cidr_ipv4"] for values in rules.values()} <= {None, "10.40.0.0/16"}
+    assert all(values["cidr_ipv6"] is None for values in rules.values())
+    for values in of(plan, "aws_security_group").values():
+        assert not values.get("ingress")
+
+
+def test_runner_and_notebook_let_nothing_in(stack, plan):
+    names = [name for name in plan if name.startswith("aws_vpc_security_group_ingress_rule")]
+    targets = {re.search(r"\.(\w+)", name)[1] for name in names}
+    assert targets == {"database", "mlflow", "clients", "web"}
+
+
+def test_what_goes_out_is_encrypted(plan):
+    for address, values in of(plan, "aws_vpc_security_group_egress_rule").items():
+        if values["cidr_ipv4"] == "0.0.0.0/0":
+            assert (values["from_port"], values["to_port"]) == (443, 443), address
+
+
+def test_buckets_are_closed_versioned_and_kept(plan):
+    blocks = of(plan, "aws_s3_bucket_public_access_block")
+    assert len(blocks) == len(of(plan, "aws_s3_bucket"))
+    for values in blocks.values():
+        assert all(values[name] for name in values if name.startswith(("block_", "ignore_", "restrict_")))
+    for values in of(plan, "aws_s3_bucket_versioning").values():
+        assert values["versioning_configuration"][0]["status"] == "Enabled"
+    assert len(of(plan, "aws_s3_bucket_lifecycle_configuration")) == 2
+
+
+def test_instances_take_only_the_second_metadata_service(plan):
+    for kind in ("aws_launch_template", "aws_instance"):
+        for values in of(plan, kind).values():
+            assert values["metadata_options"][0]["http_tokens"] == "required"
+            assert values["metadata_options"][0]["http_put_response_hop_limit"] == 1
+
+
+def test_disks_and_database_are_encrypted(plan):
+    for values in of(plan, "aws_db_instance").values():
+        assert values["storage_encrypted"]
+        assert values["backup_retention_period"] >= 7
+    for values in of(plan, "aws_launch_template").values():
+        assert values["block_device_mappings"][0]["ebs"][0]["encrypted"] == "true"
+    for values in of(plan, "aws_instance").values():
+        assert values["root_block_device"][0]["encrypted"]
+
+
+def test_a_runner_ends_itself(plan):
+    (values,) = of(plan, "aws_launch_template").values()
+    assert values["instance_initiated_shutdown_behavior"] == "terminate"
+
+
+def test_somebody_gets_every_alarm(plan, stack):
+    configuration = json.loads(stack.terraform("show", "-json", "all.tfplan").stdout)["configuration"]["root_module"]
+    alarms = [one for one in configuration["resources"] if one["type"] == "aws_cloudwatch_metric_alarm"]
+    for alarm in alarms:
+        for action in ("alarm_actions", "ok_actions"):
+            assert "aws_sns_topic.alerts.arn" in alarm["expressions"][action]["references"], alarm["address"]
+    assert of(plan, "aws_sns_topic_subscription")
+
+
+@pytest.mark.parametrize("kind", ["run-failed", "run-overlong", "run-missing"])
+def test_every_schedule_has_its_alarms(plan, kind):
+    schedules = {values["name"] for values in of(plan, "aws_scheduler_schedule").values()}
+    names = {values["alarm_name"] for values in of(plan, "aws_cloudwatch_metric_alarm").values()}
+    assert {f"quire-staging-{kind}-{name}" for name in schedules} <= names
+
+
+def test_a_run_that_is_missing_rings_when_nothing_is_heard(plan):
+    for values in of(plan, "aws_cloudwatch_metric_alarm").values():
+        if "run-missing" in values["alarm_name"]:
+            assert values["treat_missing_data"] == "breaching"
+
+
+def test_a_schedule_tries_again_and_then_tells(plan):
+    for values in of(plan, "aws_scheduler_schedule").values():
+        target = values["target"][0]
+        assert target["retry_policy"][0]["maximum_retry_attempts"] > 0
+        assert "dead_letter_config" in target
+
+
+def test_logs_do_not_stay_for_ever(plan):
+    assert all(values["retention_in_days"] == 365 for values in of(plan, "aws_cloudwatch_log_group").values())
+
+
+def test_no_secret_is_in_the_plan(stack, plan):
+    text = stack.terraform("show", "-json", "all.tfplan").stdout
+    assert "postgresql+psycopg://quire:" not in text.replace("postgresql+psycopg://quire:${", "")
+    for values in of(plan, "aws_db_instance").values():
+        assert not values.get("password")
+
+
+def test_checkov_finds_nothing(stack, tmp_path):
+    if shutil.which("checkov") is None:
+        pytest.skip("checkov is missing: `uv tool install checkov` (it does not fit beside boto3)")
+    config = stack.folder / ".checkov.yaml"
+    done = subprocess.run(
+        ["checkov", "--directory", str(stack.folder), "--config-file", str(config), "--quiet", "--compact"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]

@@ -1,0 +1,93 @@
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+
+from quire import monitor
+from quire.errors import ArtifactError
+from quire.io import database
+from quire.monitor.observe import join_outcomes
+
+
+@pytest.fixture(scope="module")
+def seen(quiet, runs):
+    return monitor.look(quiet, **runs.rules_of(quiet.settings))
+
+
+def test_a_quiet_week_is_good_and_says_so_in_words(seen):
+    assert seen.verdict.status == "good"
+    assert seen.verdict.headline.startswith("Nothing unusual")
+
+
+def test_what_is_looked_at_is_the_current_week_and_the_weeks_of_the_test_window(seen):
+    assert seen.about.rows == 168
+    assert seen.drift["period"].nunique() == 9
+    assert (seen.about.end - seen.about.start).days == 7
+
+
+def test_what_is_kept_is_recalled_as_it_was(seen, quiet):
+    seen.save(quiet)
+    again = monitor.recall(quiet)
+    assert again.about == seen.about
+    assert again.verdict == seen.verdict
+    assert again.figures.expected == seen.figures.expected
+    pd.testing.assert_frame_equal(again.drift, seen.drift, check_dtype=False)
+    pd.testing.assert_frame_equal(again.figures.periods, seen.figures.periods, check_dtype=False)
+
+
+def test_the_live_page_reads_no_raw_data(seen, quiet, runs, monkeypatch):
+    seen.save(quiet)
+    monkeypatch.setenv("QUIRE_LIVE", "1")
+    hidden = [path.rename(path.with_suffix(".hidden")) for path in quiet.reads.glob("artifacts/ingest/*.parquet")]
+    try:
+        assert monitor.look(quiet, **runs.rules_of(quiet.settings)).verdict == seen.verdict
+    finally:
+        for path in hidden:
+            path.rename(path.with_suffix(".parquet"))
+
+
+def test_by_hand_nothing_is_written_to_the_database_and_nobody_is_alerted(seen, quiet):
+    from quire.io import artifacts
+
+    by_hand = artifacts.open(quiet.settings)
+    shared = monitor.share(by_hand, seen)
+    assert shared.by_hand
+    assert "nobody was alerted" in str(shared)
+    assert not by_hand.folder.joinpath("_signals.json").exists()
+
+
+def test_a_bad_verdict_is_kept_alerted_once_and_asks_for_a_retraining(seen, quiet):
+    finding = monitor.Finding("concept", "signed error", "alert", "Demand grew.", None, 0.5, 0.3, "sure", "the world")
+    bad = replace(seen, verdict=replace(seen.verdict, status="bad", findings=(finding,), retrain="Demand grew."))
+    first, second = monitor.share(quiet, bad), monitor.share(quiet, bad)
+    store = database.open(quiet.settings.database_url)
+    alerts = store.alerts("demo")
+    assert alerts["title"].tolist() == ["The model predicts worse than it did: signed error"]
+    assert "May come from: the world" in alerts["body"].iloc[0]
+    assert first.alerts[0][1] == "log sent"
+    assert second.alerts[0][1] == "log quiet"
+    assert json.loads((quiet.folder / "_signals.json").read_text("utf-8"))[0]["name"] == "retrain"
+    figures = store.metrics("demo")
+    assert {"drift_values", "mae", "signed_error", "estimated_mae"} <= set(figures["name"])
+    assert (figures["as_of"] == pd.Timestamp(seen.about.end)).all()
+    store.close()
+
+
+def test_history_of_this_version_is_read_back_without_what_alerted(seen, quiet):
+    monitor.share(quiet, seen)
+    later = replace(quiet, as_of=quiet.as_of + timedelta(weeks=1))
+    history = monitor.drift_history(monitor.read_history(later), seen.about.version)
+    assert set(history["column"]) == set(seen.drift["column"])
+    assert len(monitor.quiet(history.assign(status="alert"))) == 0
+    assert monitor.drift_history(monitor.read_history(later), "99").empty
+
+
+def test_rows_without_a_key_must_match_in_number(quiet):
+    from quire.config import Column, Schema
+
+    schema = Schema(task="regression", columns={"x": Column(type="number"), "y": Column(type="number", role="target")})
+    rows = pd.DataFrame({"x": [1.0, 2.0]})
+    with pytest.raises(ArtifactError, match="role key"):
+        join_outcomes(rows, pd.DataFrame({"prediction": [1.0]}), pd.DataFrame({"y": [1.0, 2.0]}), schema)
