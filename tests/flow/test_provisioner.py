@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import nbformat
@@ -59,9 +58,18 @@ class Notebook:
     def value(self, expression, setup=""):
         expressions = {"value": f"__import__('json').dumps({expression})"}
         reply = self.client.execute(textwrap.dedent(setup), user_expressions=expressions, reply=True, timeout=60)
+        self.wait_until("status", {"execution_state": "idle"}, reply["parent_header"]["msg_id"])
         found = reply["content"]["user_expressions"]["value"]
         assert found["status"] == "ok", found
         return json.loads(found["data"]["text/plain"].strip("'").encode().decode("unicode_escape"))
+
+    def wait_until(self, kind, content, asked):
+        """Wait for what the kernel says of a cell. Its reply comes before it is idle: until then signals still hit."""
+        while True:
+            message = self.client.get_iopub_msg(timeout=30)
+            is_ours = message["parent_header"].get("msg_id") == asked
+            if is_ours and message["msg_type"] == kind and content.items() <= message["content"].items():
+                return
 
     def close(self):
         self.client.stop_channels()
@@ -197,12 +205,13 @@ def test_the_exit_code_arrives(kernel, end, code):
 
 def test_interrupt_restart_and_shutdown_work(kernel, capfd):
     one = kernel()
-    asked = one.client.execute("import time\ntime.sleep(60)")
-    time.sleep(0.5)
+    asked = one.client.execute("import time\nprint('asleep', flush=True)\ntime.sleep(60)")
+    one.wait_until("stream", {"text": "asleep\n"}, asked)
     one.manager.interrupt_kernel()
     reply = one.client.get_shell_msg(timeout=20)
     assert reply["parent_header"]["msg_id"] == asked
     assert reply["content"]["ename"] == "KeyboardInterrupt"
+    one.wait_until("status", {"execution_state": "idle"}, asked)
     before = one.value("__import__('os').getpid()")
     one.manager.restart_kernel()
     one.client.wait_for_ready(timeout=30)
