@@ -14,7 +14,7 @@ ENV PATH=/opt/quire/bin:$PATH
 # The lock alone first: a change of our own code does not install everything again. Without byte-code every notebook
 # would compile what it imports; some packages ship templates that do not compile, and need not.
 COPY requirements.lock ./
-RUN pip install --no-compile --require-hashes -r requirements.lock \
+RUN pip install --no-compile --no-deps --require-hashes -r requirements.lock \
     && (python -m compileall -q -j 0 /opt/quire/lib > /dev/null || true)
 COPY pyproject.toml README.md LICENSE ./
 COPY lib lib

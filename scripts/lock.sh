@@ -3,7 +3,7 @@
 set -euo pipefail
 compile() {
     uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-        --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --no-header --no-annotate "$@"
+        --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate "$@"
 }
 compile --all-extras --upgrade -o requirements-dev.lock
 compile --extra build --constraint requirements-dev.lock -o requirements.lock

@@ -27,7 +27,9 @@ if ! "$venv/bin/python" -c '' 2>/dev/null; then
 fi
 
 echo "Installing $lock (a minute or two the first time) ..."
-pip install --no-compile --require-hashes -r "$lock"
+# The lock is whole, so pip has nothing to resolve (--no-deps): before 23.3 it would take the newest version of whatever
+# another package wants with an extra, and then refuse it for want of a hash.
+pip install --no-compile --no-deps --require-hashes -r "$lock"
 pip install --no-compile --no-deps --no-build-isolation -e .
 
 # Without byte-code the imports of every notebook take three times as long. Some packages ship templates that do not

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project with the demo alone, and outputs of its own."""
-    for name in ("MLFLOW_TRACKING_URI", "QUIRE_ALIAS"):
+    for name in ("MLFLOW_TRACKING_URI", "QUIRE_ALIAS", "QUIRE_DATA"):
         monkeypatch.delenv(name, raising=False)
     shutil.copytree(ROOT / "params" / "demo", tmp_path / "params" / "demo")
     shutil.copy(ROOT / "params" / "workflow.yaml", tmp_path / "params" / "workflow.yaml")
@@ -32,8 +32,8 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def findings(project):
-    return {finding.what: finding for finding in doctor.examine(project, config.use_cases(project))}
+def findings(project, *asked):
+    return {finding.what: finding for finding in doctor.examine(project, config.use_cases(project), asked=asked)}
 
 
 def promote(project, columns):
@@ -59,6 +59,12 @@ def test_a_fresh_clone_has_nothing_bad_and_is_told_what_to_run(project):
     assert {one.status for one in named.values()} == {"ok", "warn"}
     assert found["demo: tracking"].todo == "`quire run params/demo` makes it."
     assert not (project / "outputs").exists()
+
+
+def test_the_source_of_a_use_case_that_never_ran_is_bad_only_when_it_is_asked_for(project):
+    shutil.copytree(ROOT / "params" / "bikes", project / "params" / "bikes")
+    assert findings(project)["bikes: source"].status == "warn"
+    assert findings(project, "bikes")["bikes: source"].status == "bad"
 
 
 def test_a_champion_that_fits_the_schema_is_well(project):
@@ -105,7 +111,7 @@ def test_a_mistake_in_a_params_file_is_named_and_the_rest_is_still_checked(proje
 def test_a_source_that_is_not_there_is_bad(project):
     text = "source:\n  kind: csv\n  path: nowhere.csv\n"
     (project / "params" / "demo" / "config.yaml").write_text(text, "utf-8")
-    one = findings(project)["demo: source"]
+    one = findings(project, "demo")["demo: source"]
     assert one.status == "bad"
     assert "nowhere.csv" in one.text
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,8 @@ def doctor(params: str | None) -> None:
     Of all use cases, or of PARAMS. Ends with code 1 if something is bad; warnings do not count.
     """
     root = config.find_root()
-    findings = list(examine(root, [Path(params).name] if params else config.use_cases(root)))
+    asked = [Path(params).name] if params else []
+    findings = list(examine(root, asked or config.use_cases(root), asked=asked))
     for finding in findings:
         mark, colour = MARKS[finding.status]
         click.echo(f"{click.style(mark, fg=colour)} {finding.what:<22} {finding.text}")
@@ -52,8 +53,12 @@ def doctor(params: str | None) -> None:
     sys.exit(1 if bad else 0)
 
 
-def examine(root: Path, names: list[str]) -> Iterator[Finding]:
-    """Yield what was found of this machine, and then of each use case."""
+def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Iterator[Finding]:
+    """Yield what was found of this machine, and then of each use case.
+
+    The shipped use cases have no data in a fresh clone, which is nothing bad: only of those that have run or are
+    ``asked`` for by name a source must be there.
+    """
     yield _python()
     yield _lock(root)
     yield _outputs(config.outputs_folder(root))
@@ -65,7 +70,16 @@ def examine(root: Path, names: list[str]) -> Iterator[Finding]:
             continue
         yield Finding(name, "ok", f"params/{name}: {len(settings.schema.columns)} columns, {settings.schema.task}")
         for what, check in CHECKS.items():
-            yield _guarded(f"{name}: {what}", check, settings)
+            finding = _guarded(f"{name}: {what}", check, settings)
+            if what == "source" and finding.status == "bad" and name not in asked and not _has_run(settings):
+                finding = replace(finding, status="warn")
+            yield finding
+
+
+def _has_run(settings: "Settings") -> bool:
+    from quire.io import artifacts
+
+    return artifacts.latest(settings.outputs, settings.name) is not None
 
 
 def _guarded(what: str, check: Callable[["Settings"], tuple[str, ...]], settings: "Settings") -> Finding:
@@ -184,7 +198,7 @@ def _predictions(settings: "Settings") -> tuple[str, ...]:
     from quire.io import artifacts, tracking
 
     score = f"`quire run params/{settings.name} --workflow score`"
-    if artifacts.latest(settings.outputs, settings.name) is None:
+    if not _has_run(settings):
         return ("warn", "no run yet", f"`quire run params/{settings.name}`")
     run = artifacts.open(settings)
     champion = tracking.open(settings).champion()
