@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from quire import config
-from quire.errors import DataError
+from quire.errors import ConfigError, DataError
 from quire.io import fingerprint
 
 SCHEMA = "task: regression\ncolumns: {x: {type: number}, y: {type: number, role: target}}\n"
@@ -65,6 +65,21 @@ def test_a_row_that_changes_in_a_database_changes_the_fingerprint_and_its_order_
             connection.execute("UPDATE t SET y = 5 WHERE x = 1")
 
     assert changes(settings, update)
+
+
+def test_the_rows_of_a_query_are_those_before_the_run_s_logical_time(use_case, tmp_path):
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("CREATE TABLE t (x, y)")
+        connection.execute("INSERT INTO t VALUES ('2026-01-01', 2)")
+    settings = use_case("{kind: sql, url: 'sqlite:///shop.db', query: 'SELECT x, y FROM t WHERE x < :as_of'}")
+    before, later = (fingerprint.source(settings, as_of) for as_of in ("2026-01-02", "2026-02-02"))
+    assert before == later
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("INSERT INTO t VALUES ('2026-01-05', 3)")
+    assert fingerprint.source(settings, "2026-01-02") == before
+    assert fingerprint.source(settings, "2026-02-02") != later
+    with pytest.raises(ConfigError, match="pass --as-of"):
+        fingerprint.source(settings)
 
 
 def test_another_seed_of_the_demo_changes_the_fingerprint(use_case):

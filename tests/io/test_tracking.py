@@ -87,7 +87,7 @@ def test_a_candidate_is_logged_with_all_that_belongs_to_it(registry, tmp_path):
     candidate = log(
         registry,
         trials=trials,
-        dataset={"fingerprint": "ab" * 32, "source": "demo"},
+        dataset={"fingerprint": "ab" * 32, "source": {"where": "A file"}, "windows": {"train": {"rows": 3}}},
         figures={"learning": Figure()},
         files={"profiles.bin": tmp_path / "profiles.bin"},
         metrics={"r2": 0.5, "mae": float("nan")},
@@ -100,7 +100,10 @@ def test_a_candidate_is_logged_with_all_that_belongs_to_it(registry, tmp_path):
     assert run.data.metrics == {"r2": 0.5}
     assert run.data.tags["team"] == "bikes"
     assert run.data.tags["quire.fingerprint"] == "ab" * 32
-    assert run.inputs.dataset_inputs[0].dataset.digest == "ab" * 16
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert dataset.digest == "ab" * 16
+    assert json.loads(dataset.source) == {"tags": {"source": "A file"}}
+    assert json.loads(dataset.profile) == {"windows": {"train": {"rows": 3}}}
     assert [one.path for one in client.list_artifacts(candidate["run_id"], "figures")] == ["figures/learning.png"]
     nested = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{candidate['run_id']}'")
     assert sorted(one.data.params["alpha"] for one in nested) == ["0.1", "1.0"]

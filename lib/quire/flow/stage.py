@@ -249,7 +249,7 @@ def fingerprint(context: Context, what: str) -> str:
     from quire.io import fingerprint as of
 
     if what == "source":
-        return of.source(context.settings)
+        return of.source(context.settings, context.as_of)
     return of.state(context.settings, what)
 
 

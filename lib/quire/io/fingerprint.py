@@ -18,9 +18,10 @@ __all__ = ["source", "source_files", "state"]
 _README = "README.md, section 'The data sets', says where the public ones come from."
 
 
-def source(settings: Settings) -> str:
+def source(settings: Settings, as_of: str = "") -> str:
     """Return the SHA-256 of what the use case's source holds now.
 
+    as_of: the logical time of the run, ISO 8601; empty for that of config.yaml.
     demo: its settings. Files: names, sizes and times of change. SQL: all rows of the query. http: what the server says
     of the file (ETag or time of change), else its content. s3: names, sizes and times of change.
     Raises DataError if the source is not there.
@@ -31,7 +32,7 @@ def source(settings: Settings) -> str:
     if isinstance(place, CsvSource | ParquetSource):
         return _digest([(str(path), *_stat(path)) for path in source_files(place, settings.root)])
     if isinstance(place, SqlSource):
-        return _sql(place, settings)
+        return _sql(place, settings, as_of)
     if isinstance(place, HttpSource):
         return place.sha256 or _http(place)
     return _s3(place)
@@ -71,12 +72,12 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _sql(place: SqlSource, settings: Settings) -> str:
+def _sql(place: SqlSource, settings: Settings, as_of: str) -> str:
     """Hash every row; the sum of the rows' hashes does not depend on the order that the database hands them in."""
     from quire.io import query
 
     total, rows = 0, 0
-    with query.opened(place, settings.config.as_of, settings.root) as result:
+    with query.opened(place, as_of or settings.config.as_of, settings.root) as result:
         names = list(result.keys())
         for row in result:
             total += int.from_bytes(hashlib.sha256(repr(tuple(row)).encode()).digest(), "big")

@@ -47,9 +47,10 @@ def _left_out(schema: Any) -> str:
 
 
 def _training_data(dataset: Mapping[str, Any]) -> list[str]:
-    window = (dataset.get("window") or {}).get("train") or {}
+    window = dataset.get("windows", {}).get("train", {})
     lines = [f"- {key}: {window[key]}" for key in ("rows", "start", "end") if window.get(key) is not None]
-    return lines + [f"- {key}: `{dataset[key]}`" for key in ("source", "fingerprint") if dataset.get(key)]
+    lines += [f"- source: {dataset['source']['where']}"] if "source" in dataset else []
+    return lines + ([f"- fingerprint: `{dataset['fingerprint']}`"] if "fingerprint" in dataset else [])
 
 
 def _spaced(lines: list[str]) -> list[str]:

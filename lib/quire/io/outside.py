@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from quire.config import Settings
@@ -88,8 +88,8 @@ def _authorization(user: str | None, password: str | None) -> str:
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     if token:
         return f"Bearer {token}"
-    user = user or os.environ.get("MLFLOW_TRACKING_USERNAME")
-    password = password or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    user = unquote(user or "") or os.environ.get("MLFLOW_TRACKING_USERNAME")
+    password = unquote(password or "") or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
 
 
@@ -133,7 +133,7 @@ def _ask(path: Path, query: str, values: tuple[str, ...]) -> Any:
             sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=ANSWER_WITHIN_S)
         ) as connection:
             return connection.execute(query, values).fetchone()
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if "no such table" in str(error):
             return None
         raise ServiceError(f"{path} cannot be read: {error}.") from error

@@ -135,12 +135,12 @@ def _log_dataset(client: Any, run_id: str, name: str, dataset: Mapping[str, Any]
     if not fingerprint:
         return
     client.set_tag(run_id, "quire.fingerprint", fingerprint)
-    described = {key: dataset[key] for key in ("rows", "window", "train") if key in dataset}
+    described = {key: dataset[key] for key in ("rows", "windows") if key in dataset}
     entity = Dataset(
         name=name,
         digest=fingerprint[:32],  # MLflow keeps 36 characters; the tag has all.
         source_type="code",
-        source=json.dumps({"tags": {"source": str(dataset.get("source", ""))}}),
+        source=json.dumps({"tags": {"source": dataset.get("source", {}).get("where", "")}}),
         profile=json.dumps(described, default=str),
     )
     client.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])

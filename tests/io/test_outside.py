@@ -1,0 +1,103 @@
+"""Fingerprints of the registry's and the database's state, on SQLite files, PostgreSQL and servers that answer oddly."""
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+
+from quire import config
+from quire.errors import ServiceError
+from quire.io import database, outside
+from tests.conftest import serving
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "QUIRE_ALIAS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QUIRE_OUTPUTS", str(tmp_path))
+    return config.load("demo", root=ROOT)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stored(request, settings):
+    """The settings with a database, and the database."""
+    if request.param == "postgresql":
+        url = SecretStr(request.getfixturevalue("postgresql").new())
+        settings = replace(settings, config=settings.config.model_copy(update={"database": url}))
+    opened = database.open(settings.database_url)
+    yield settings, opened
+    opened.close()
+
+
+def test_the_state_of_the_database_follows_predictions_and_feedback_apart(stored):
+    settings, opened = stored
+    rows = pd.DataFrame({"station": ["a", "b"], "prediction": [1.0, 2.0]})
+    given = {"model_name": "demo", "model_version": "1", "as_of": NOW, "key": ["station"]}
+    seen = [(outside.state(settings, "predictions"), outside.state(settings, "feedback"))]
+    opened.save_predictions(rows, now=NOW, **given)
+    seen.append((outside.state(settings, "predictions"), outside.state(settings, "feedback")))
+    opened.save_predictions(rows, now=NOW + timedelta(hours=1), **given)  # known already: nothing new
+    seen.append((outside.state(settings, "predictions"), outside.state(settings, "feedback")))
+    ident = opened.prediction_ids("demo", ["a"])["a"]
+    opened.save_feedback([{"prediction_id": ident, "actual": 3.0}], source="api", now=NOW)
+    seen.append((outside.state(settings, "predictions"), outside.state(settings, "feedback")))
+    opened.forget("b")
+    seen.append((outside.state(settings, "predictions"), outside.state(settings, "feedback")))
+    predictions, feedback = zip(*seen, strict=True)
+    assert predictions[1] not in (predictions[0], predictions[4])
+    assert predictions[1] == predictions[2] == predictions[3]
+    assert feedback[0] == feedback[1] == feedback[2] != feedback[3]
+
+
+def test_a_store_that_is_no_database_is_told(settings):
+    (settings.outputs / "mlflow.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(ServiceError, match=r"mlflow\.db cannot be read: file is not a database"):
+        outside.state(settings, "champion")
+
+
+class Registry:
+    """An MLflow server as far as one request goes: says what it was asked, and answers as it is told."""
+
+    def __init__(self):
+        self.status, self.body, self.asked = "200 OK", b"", {}
+
+    def __call__(self, environ, start):
+        self.asked = {"query": environ["QUERY_STRING"], "auth": environ.get("HTTP_AUTHORIZATION", "")}
+        start(self.status, [("Content-Type", "application/json"), ("Content-Length", str(len(self.body)))])
+        return [self.body]
+
+
+@pytest.fixture
+def registry(settings, monkeypatch):
+    app = Registry()
+    with serving(app) as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url.replace("//", "//me:pass%20word@") + "/")
+        yield app
+
+
+def test_a_server_is_asked_for_the_alias_with_the_credentials_of_its_address(settings, registry, monkeypatch):
+    registry.body = b'{"model_version": {"version": "7", "run_id": "abc"}}'
+    assert outside.state(settings, "champion") == "7 abc"
+    assert registry.asked["query"] == "name=demo&alias=champion"
+    assert base64.b64decode(registry.asked["auth"].removeprefix("Basic ")).decode() == "me:pass word"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    monkeypatch.setenv("QUIRE_ALIAS", "backfill")
+    outside.state(settings, "champion")
+    assert registry.asked == {"query": "name=demo&alias=backfill", "auth": "Bearer secret"}
+
+
+def test_a_server_that_knows_no_champion_and_one_that_is_broken_are_told_apart(settings, registry):
+    registry.status, registry.body = "404 NOT FOUND", b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
+    assert outside.state(settings, "champion") == outside.NOTHING
+    registry.status, registry.body = "500 INTERNAL SERVER ERROR", b"no room left"
+    with pytest.raises(ServiceError, match="answers 500 when asked for the champion: no room left") as caught:
+        outside.state(settings, "champion")
+    assert "word" not in str(caught.value)
