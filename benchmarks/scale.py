@@ -2,10 +2,13 @@
 
     python benchmarks/scale.py                 1, 10 and 50 million rows of the demo simulator
     python benchmarks/scale.py --millions 1 10
+    python benchmarks/scale.py --keep FOLDER   in pieces: what FOLDER holds already is not done again
 
 The rows are those of many bike-sharing systems of two years each, written to a temporary folder as Parquet, a file for
-every 50 systems. Each stage is a process of its own, whose peak memory (ru_maxrss) the operating system tells. The
-folder is removed afterwards; 50 million rows take about 10 GB of disk meanwhile.
+every 50 systems. Each stage is a process of its own, whose peak memory (ru_maxrss) and CPU seconds the operating system
+tells. The ratio that must hold is that of CPU seconds, which other work on the machine distorts least. The folder is
+removed afterwards; 50 million rows take about 10 GB of disk meanwhile. Predictions are written to the run's artifact,
+not to the database.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,50 +103,79 @@ def predict(run, settings):
             out.write(predict_batch(champion, chunk, settings.schema))
 
 
-def measure(name, folder):
-    """Return seconds and peak GiB of a stage in a process of its own."""
+@dataclass(frozen=True)
+class Cost:
+    """What a stage took for ``rows`` rows, in millions: seconds by the clock and of CPU, and peak memory in GiB."""
+
+    rows: float
+    seconds: float
+    cpu: float
+    peak: float
+
+
+def measure(name, folder, rows):
+    """Return what a stage costs in a process of its own."""
     command = [sys.executable, __file__, "--stage", name, "--folder", str(folder)]
     started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
-    return seconds, json.loads(done.stdout.splitlines()[-1])["peak_gib"]
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Cost(rows / 1e6, seconds, told["cpu"], told["peak_gib"])
 
 
-def benchmark(sizes, base):
+def at_hand(folder, millions):
+    """Return how many rows the project in ``folder`` has, which is made if it is not there."""
+    known = folder / "rows.json"
+    if not known.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        make_project(folder)
+        known.write_text(json.dumps(write_rows(folder, millions)))
+    return json.loads(known.read_text())
+
+
+def benchmark(sizes, base, *, keep):
+    """Return the cost of each stage for each size; with ``keep`` the folder and what was measured stay."""
     found = {}
     for millions in sizes:
-        with tempfile.TemporaryDirectory(prefix="quire-scale-", dir=base) as made:
-            folder = Path(made)
-            make_project(folder)
-            rows = write_rows(folder, millions)
-            for name in STAGES:
-                seconds, peak = measure(name, folder)
-                found[name, millions] = (rows / 1e6, seconds, peak)
-                each = seconds / (rows / 1e6)
-                print(
-                    f"{millions:>3} million rows  {name:<9} {seconds:8.1f} s, {each:6.2f} s per million  {peak:.2f} GiB"
-                )
-                sys.stdout.flush()
+        folder = base / f"{millions}m"
+        rows = at_hand(folder, millions)
+        for name in STAGES:
+            record = folder / f"{name}.json"
+            if not record.exists():
+                record.write_text(json.dumps(asdict(measure(name, folder, rows))))
+            one = found[name, millions] = Cost(**json.loads(record.read_text()))
+            print(
+                f"{millions:>3} million rows  {name:<9} {one.seconds:8.1f} s, {one.cpu:8.1f} s of CPU; per million "
+                f"{one.seconds / one.rows:6.2f} s, {one.cpu / one.rows:6.2f} s of CPU; peak {one.peak:.2f} GiB",
+                flush=True,
+            )
+        if not keep:
+            shutil.rmtree(folder)
     return found
+
+
+def growth(costs, what):
+    """Return how many times more each further million costs from the second size to the third than before."""
+    # Of further millions, so that what every stage needs to start does not count.
+    first, second = ((getattr(b, what) - getattr(a, what)) / (b.rows - a.rows) for a, b in itertools.pairwise(costs))
+    return second / first
 
 
 def judge(found, sizes):
     """Print what must hold; return whether it does."""
     good = True
     for name in STAGES:
-        peak = max(found[name, millions][2] for millions in sizes)
+        costs = [found[name, millions] for millions in sizes]
+        peak = max(one.peak for one in costs)
         good &= peak < MOST_GIB
         line = f"{name:<9} peak {peak:.2f} GiB (limit {MOST_GIB:.0f})"
         if len(sizes) == 3:
-            # The time of each further million, so that what every stage needs to start does not count.
-            slopes = [
-                (found[name, b][1] - found[name, a][1]) / (found[name, b][0] - found[name, a][0])
-                for a, b in itertools.pairwise(sizes)
-            ]
-            good &= slopes[1] <= MOST_RATIO * slopes[0]
-            line += f", time per million rows {slopes[1] / slopes[0]:.2f} times that before (limit {MOST_RATIO})"
+            cpu = growth(costs, "cpu")
+            good &= cpu <= MOST_RATIO
+            line += f"; each further million costs {cpu:.2f} times as much CPU as before (limit {MOST_RATIO})"
+            line += f", {growth(costs, 'seconds'):.2f} times as much time"
         print(line)
     return good
 
@@ -151,16 +184,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=int, nargs="+", default=[1, 10, 50])
     parser.add_argument("--base", help="where the temporary folder is made")
+    parser.add_argument("--keep", type=Path, help="a folder that stays, to go on in it")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.stage:
         stage(asked.stage, asked.folder)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        print(json.dumps({"peak_gib": peak}))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        print(json.dumps({"peak_gib": used.ru_maxrss / 1024**2, "cpu": used.ru_utime + used.ru_stime}))
         return
     sizes = tuple(asked.millions)
-    found = benchmark(sizes, asked.base)
+    with tempfile.TemporaryDirectory(prefix="quire-scale-", dir=asked.base) as made:
+        found = benchmark(sizes, asked.keep or Path(made), keep=bool(asked.keep))
     sys.exit(0 if judge(found, sizes) else 1)
 
 
