@@ -1,4 +1,4 @@
-"""Fingerprints of the registry's and the database's state, on SQLite files, PostgreSQL and servers that answer oddly."""
+"""Fingerprints of the registry and the database: SQLite files, PostgreSQL, and servers that answer oddly."""
 
 import base64
 from dataclasses import replace
@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from pydantic import SecretStr
+from tests.conftest import serving
 
 from quire import config
 from quire.errors import ServiceError
 from quire.io import database, outside
-from tests.conftest import serving
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
