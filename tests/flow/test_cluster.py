@@ -182,6 +182,29 @@ def test_one_run_has_its_stages_done_by_the_workers(copy, workers):
     assert {event["worker"] for event in told if event["event"] == "job"}
 
 
+SHARE = """
+from distributed import Client
+with Client(settings.cluster, set_as_default=False) as client:
+    futures = [client.submit(lambda n: __import__("os").getpid(), n, workers=[one], pure=False)
+               for n, one in enumerate(client.scheduler_info()["workers"])]
+    run.save("processes", client.gather(futures))
+"""
+
+
+def test_a_stage_of_one_run_can_share_its_work_with_all_workers_its_own_included(copy, workers):
+    address, processes = workers
+    project = copy("shared")
+    project.notebook("fit", SHARE, parameters='as_of = ""')
+    settings = config.load("x", root=project.root)
+    request = Request(params="x", publish=False, as_of="2026-01-01", stages=("fit",))
+    with cluster.dask(settings, address, lambda event: None) as force:
+        spread = cluster.Spread(settings, request, force)
+        result = run(request, root=project.root, listen=spread.heard(lambda event: None), drivers=spread.drivers)
+    assert statuses(result) == dict.fromkeys(("rows", "fit"), "succeeded")
+    made = json.loads((result.folder / "artifacts" / "fit" / "processes.json").read_text())
+    assert sorted(made) == sorted(process.pid for process in processes[1:])
+
+
 def test_a_stage_that_fails_on_a_worker_names_its_cell(copy, workers):
     project = copy("bad")
     project.notebook("fit", "1 / 0", parameters='as_of = ""')

@@ -90,6 +90,14 @@ class Settings:
         return os.environ.get("QUIRE_ALIAS") or "champion"
 
     @property
+    def cluster(self) -> str:
+        """Address of the Dask scheduler whose workers share in a search: ``QUIRE_CLUSTER``; empty: this process alone.
+
+        The runner sets it for the stages of a run with a cluster.
+        """
+        return os.environ.get("QUIRE_CLUSTER", "")
+
+    @property
     def dashboard_token(self) -> str:
         """What a viewer of the dashboard must bring: ``QUIRE_DASHBOARD_TOKEN``; empty for none."""
         return os.environ.get("QUIRE_DASHBOARD_TOKEN", "")

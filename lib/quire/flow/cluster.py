@@ -171,7 +171,7 @@ class Spread:
         request = self._request
         job = Job(
             request.params, request.workflow, (task.name,), request.as_of, self._settings.alias, request.overrides,
-            request.fresh,
+            request.fresh, shares=True,
         )  # fmt: skip
         done = self._force.submit(job).result()
         if done["exit_code"]:

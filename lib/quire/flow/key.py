@@ -19,7 +19,7 @@ from quire.flow.reach import Facts, Library, facts_of
 OPTIONAL_SECTIONS = ("alerts", "archive", "serve")
 """Sections of config.yaml that count only for code which reads them as ``settings.config.<section>``."""
 
-_IGNORED_SECTIONS = ("title", "description")
+_IGNORED_SECTIONS = ("title", "description", "cluster")
 
 Parts = dict[str, dict[str, Any]]
 """The parts of a key: kind -> name -> value or digest, so that two keys can be compared by name."""

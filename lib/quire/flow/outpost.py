@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,7 +26,10 @@ _SHIPPED = (("notebooks", "*.ipynb"), ("params", "**/*.yaml"), ("lib/quire", "**
 
 @dataclass(frozen=True)
 class Job:
-    """Stages of one workflow of one use case as of a date; ``alias`` is who is champion for them."""
+    """Stages of one workflow of one use case as of a date; ``alias`` is who is champion for them.
+
+    shares: whether a search in them may have its fits done by the other workers too.
+    """
 
     params: str
     workflow: str
@@ -34,7 +38,10 @@ class Job:
     alias: str
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fresh: bool = False
+    shares: bool = False
 
+
+_unpacking = threading.Lock()
 
 Done = dict[str, Any]
 """How a job ended: status, run_id, exit_code, and errors by stage as run.json holds them."""
@@ -51,8 +58,13 @@ def pack(root: Path) -> bytes:
     return packed.getvalue()
 
 
-def work_on(job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any]], None]) -> Done:
-    """Do a job in a process of its own that ends with this one, and return how it ended."""
+def work_on(
+    job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any]], None], *, cluster: str = ""
+) -> Done:
+    """Do a job in a process of its own that ends with this one, and return how it ended.
+
+    cluster: address of the scheduler whose workers share in a search.
+    """
     lib = root / "lib"
     paths = [str(lib)] * (lib / "quire").is_dir() + os.environ.get("PYTHONPATH", "").split(os.pathsep)
     process = subprocess.Popen(
@@ -66,6 +78,7 @@ def work_on(job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any
             "QUIRE_ROOT": str(root),
             "QUIRE_OUTPUTS": str(outputs),
             "QUIRE_ALIAS": job.alias,
+            "QUIRE_CLUSTER": cluster,
         },
         text=True,
         preexec_fn=_end_with_parent,
@@ -88,21 +101,28 @@ def work_on(job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any
 
 def carry_out(job: Job, project: bytes, name: str) -> Done:
     """Do a job on the Dask worker that this is called on; ``name`` of the packed ``project`` is its folder's."""
-    from distributed import get_worker
+    from distributed import get_worker, secede
 
     worker = get_worker()
-    base = Path(worker.local_directory) / "quire"
-    root = base / name
-    if not root.is_dir():
-        beside = base / f".{name}.{os.getpid()}"
-        with zipfile.ZipFile(io.BytesIO(project)) as archive:
-            archive.extractall(beside)
-        os.replace(beside, root)
+    if job.shares:
+        secede()  # this thread only waits for the process, whose search wants it
+    root = Path(worker.local_directory) / "quire" / name
+    with _unpacking:  # a worker can have several jobs in hand
+        if not root.is_dir():
+            _unpack(project, root)
 
     def tell(event: dict[str, Any]) -> None:
         worker.log_event(EVENTS, {"worker": worker.address, "as_of": job.as_of, **event})
 
-    return work_on(job, root, root / "outputs", tell)
+    return work_on(job, root, root / "outputs", tell, cluster=worker.scheduler.address if job.shares else "")
+
+
+def _unpack(project: bytes, root: Path) -> None:
+    """Make the folder ``root`` of a packed project; it appears whole."""
+    beside = root.with_name(f".{root.name}.{os.getpid()}")
+    with zipfile.ZipFile(io.BytesIO(project)) as archive:
+        archive.extractall(beside)
+    os.replace(beside, root)
 
 
 def _end_with_parent() -> None:

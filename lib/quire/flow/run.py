@@ -74,7 +74,7 @@ def run(
     settings = config.load(request.params, root=root)
     now = now or datetime.now(UTC)
     context = prepare(settings, request, now, listen or (lambda event: None), drivers)
-    name = f"{settings.name}-{as_file_name(context.as_of)}" if request.beside else settings.name
+    name = "-".join([settings.name, as_file_name(context.as_of), *request.stages]) if request.beside else settings.name
     with only_run(settings.outputs, name, wait_s=request.wait_s) as holder:
         mark_dead_run(settings.outputs, holder)
         holder.write(context.run_id, now)

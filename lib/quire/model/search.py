@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterSampler
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from quire.config import Schema, Search
 from quire.model.estimators import build_pipeline, search_space
@@ -18,6 +18,7 @@ from quire.model.features import known_categories, numeric_gaps
 from quire.model.folds import Fold
 from quire.model.metrics import HIGHER_IS_BETTER, METRICS, compare, measure
 from quire.model.predictions import predict_input
+from quire.model.workers import on_workers
 
 STEP = "model__"
 
@@ -36,6 +37,8 @@ class Problem:
     folds: list[Fold]
     scoring: str
     seed: int
+    cluster: str = ""
+    """Address of the Dask scheduler whose workers do the fits; empty: this process."""
 
 
 def search_best(names: tuple[str, ...], problem: Problem, search: Search) -> tuple[Pipeline, pd.DataFrame]:
@@ -97,23 +100,41 @@ def few_threads(rows: int) -> Iterator[None]:
     """Keep OpenMP and BLAS to one thread where there are few rows.
 
     Measured on 13,000 rows and two cores: one thread is as fast as two where both cores are free, and three times as
-    fast where another stage keeps one of them busy. Joblib is left to the caller: a search in a
-    ``joblib.parallel_config`` block runs where that says, such as on a Dask cluster.
+    fast where another stage keeps one of them busy.
     """
-    limits = threadpool_limits(1) if rows <= SMALL else contextlib.nullcontext()
-    with limits:
+    with threadpool_limits(count_threads(rows)):
         yield
+
+
+def count_threads(rows: int) -> int:
+    """Return in how many threads an estimator is to work on so many rows."""
+    return 1 if rows <= SMALL else max((pool["num_threads"] for pool in threadpool_info()), default=1)
 
 
 def _try(pipeline: Pipeline, problem: Problem, space: dict[str, list[Any]], trials: int) -> dict[str, Any]:
     """Return scikit-learn's ``cv_results_`` of the settings that are tried."""
     settings = draw_settings(pipeline, space, trials, problem.seed)
     grid = [{f"{STEP}{key}": [value] for key, value in one.items()} for one in settings]
+    threads = count_threads(len(problem.X))
+    scoring = _Score(problem.schema, threads)
     search = GridSearchCV(
-        pipeline, grid, scoring=_Score(problem.schema), refit=False, cv=problem.folds, error_score="raise"
+        _Threaded(pipeline.steps, threads), grid, scoring=scoring, refit=False, cv=problem.folds, error_score="raise"
     )
-    with few_threads(len(problem.X)):
+    with on_workers(problem.cluster):
         return search.fit(problem.X, problem.y).cv_results_
+
+
+class _Threaded(Pipeline):
+    """A pipeline that is fitted in so many threads wherever that is: sums differ in the last digits with more."""
+
+    def __init__(self, steps: list[tuple[str, Any]], threads: int) -> None:
+        super().__init__(steps)
+        self.threads = threads
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray) -> "_Threaded":
+        """Fit it."""
+        with threadpool_limits(self.threads):
+            return super().fit(X, y)
 
 
 def _by_fold(results: dict[str, Any], metric: str) -> np.ndarray:
@@ -134,6 +155,8 @@ class _Score:
     """All metrics of the task at once, as GridSearchCV calls for them."""
 
     schema: Schema
+    threads: int
 
     def __call__(self, pipeline: Pipeline, X: pd.DataFrame, y: np.ndarray) -> dict[str, float]:
-        return measure(compare(y, predict_input(pipeline, X, self.schema), self.schema))
+        with threadpool_limits(self.threads):
+            return measure(compare(y, predict_input(pipeline, X, self.schema), self.schema))

@@ -66,10 +66,12 @@ def fit_candidate(
     seed: int = 0,
     *,
     decision: Decision | None = None,
+    cluster: str = "",
 ) -> Candidate:
     """Return the best pipeline that a search finds on ``train``, fitted on all of its rows.
 
-    estimator: a name of `NAMES`, or ``best`` for a search over all. The features are those of the schema: neither the
+    estimator: a name of `NAMES`, or ``best`` for a search over all. cluster: address of a Dask scheduler whose workers
+    do the fits of the search; empty: this process. The features are those of the schema: neither the
     target nor a key or an ignored column can be one. The same rows, arguments, libraries and machine give the same
     candidate to the last digit. Raises ConfigError for wrong arguments, DataError for rows that cannot be learned from.
     """
@@ -83,7 +85,7 @@ def fit_candidate(
     kind, names = target_kind(schema, y), NAMES if estimator == BEST else (estimator,)
     check_space(names, kind, search.space)
     folds = make_folds(rows, schema, folds=search.folds, seed=seed)
-    best, trials = search_best(names, Problem(schema, X, y, kind, folds, scoring, seed), search)
+    best, trials = search_best(names, Problem(schema, X, y, kind, folds, scoring, seed, cluster), search)
     partition = make_partition(rows, schema, folds=search.folds, seed=seed)
     with few_threads(len(X)):
         pipeline = clone(best).fit(X, y)
