@@ -1,6 +1,7 @@
 """``quire champion``, ``quire promote`` and ``quire rollback``: which model version is used, and since when."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,14 +142,22 @@ def _print_champion(settings: "Settings", current: "Version", history: list["Eve
     _line("made", _time(current.created_at))
     if since:
         _line("champion since", f"{_time(since.at)}{f': {since.reason}' if since.reason else ''}")
-    for name, value in sorted(current.metrics.items()):
-        _line(name, f"{value:.4g}")
+    _print_metrics(current.metrics)
     _line("run", current.tags.get("quire.run_id", "") or current.run_id)
     _line("model", current.uri)
     if len(history) > 1:
         click.echo("\nBefore it:")
         for event in list(reversed(history))[1:SHOWN]:
             click.echo(f"  {_time(event.at)}  version {event.version:<4} {event.kind:<9} {event.reason}")
+
+
+def _print_metrics(metrics: Mapping[str, float]) -> None:
+    """Print a line per metric: what the gate judged, and what cross-validation had said before."""
+    columns = {"test window": "test_{}", "folds, mean": "{}", "folds, ±": "{}_std"}
+    _line("", "".join(f"{title:>13}" for title in columns))
+    for name in sorted(name for name in metrics if not name.startswith("test_") and not name.endswith("_std")):
+        cells = [metrics.get(key.format(name)) for key in columns.values()]
+        _line(name, "".join(f"{'' if cell is None else format(cell, '.4g'):>13}" for cell in cells).rstrip())
 
 
 def _print_versions(registry: "Registry", current: "Version") -> None:
