@@ -12,6 +12,8 @@ from quire.io import lease, storage
 from quire.io.archive import Archive
 
 WORK = 'run.save("{name}", {{"value": {value}, "seen": run.load("{needs}")["value"]}})'
+WORK_SECOND = WORK.format(name="second", value=2, needs="first")
+WORK_THIRD = WORK.format(name="third", value=3, needs="second")
 
 
 @pytest.fixture
@@ -21,8 +23,8 @@ def machine(project, bucket, aws, tmp_path):
     config = {"source": {"kind": "demo"}, "archive": archive}
     (project.root / "params" / "x" / "config.yaml").write_text(yaml.safe_dump(config))
     project.stage("first", 'run.save("first", {"value": 1})')
-    project.stage("second", WORK.format(name="second", value=2, needs="first"), needs=["first"])
-    project.stage("third", WORK.format(name="third", value=3, needs="second"), needs=["second"])
+    project.stage("second", WORK_SECOND, needs=["first"])
+    project.stage("third", WORK_THIRD, needs=["second"])
 
     def make(name, endpoint_url=aws):
         root = tmp_path / name
@@ -65,7 +67,9 @@ def test_another_machine_reuses_what_the_first_one_made_and_runs_only_what_chang
     assert two.artifact(result, "third", "third") == {"value": 3, "seen": 20}
 
 
-def test_a_run_killed_on_one_machine_is_gone_on_with_on_another(machine, archive, until, kill):
+def test_a_run_killed_on_one_machine_is_gone_on_with_on_another(project, machine, archive, until, kill):
+    registry = "from quire.io import tracking\nclient = tracking.open(settings).client\n"
+    project.notebook("second", f'{registry}client.create_registered_model("x")\n{WORK_SECOND}')
     one = machine("one")
     one.notebook("third", "import time; time.sleep(600)")
     process = one.process("run", "params/x")
@@ -78,6 +82,7 @@ def test_a_run_killed_on_one_machine_is_gone_on_with_on_another(machine, archive
     process.communicate()
     archive.store.delete([item.key for item in archive.store.items("leases/")])  # as if it had lapsed
     two = machine("two")
+    two.notebook("third", f'{registry}client.get_registered_model("x")\n{WORK_THIRD}')
     result = two.run(publish=False)
     assert two.statuses(result) == {"first": "reused", "second": "reused", "third": "succeeded"}
     assert two.artifact(result, "third", "third") == {"value": 3, "seen": 2}
@@ -115,6 +120,28 @@ def test_a_run_without_its_archive_is_whole_here_and_sent_by_the_next(machine, a
     config.write_text(config.read_text().replace("http://127.0.0.1:9", aws))
     assert alone.run(publish=True).exit_code == 0
     assert content(archive.fetch_run(result.folder.name)) == content(result.folder)
+
+
+KILL_PUBLISHER = """
+import os, signal
+from pathlib import Path
+mark = f"QUIRE_ROOT={os.environ['QUIRE_ROOT']}".encode()
+for folder in Path("/proc").glob("[0-9]*"):
+    try:
+        if b"quire.flow.publish" in (folder / "cmdline").read_bytes() and mark in (folder / "environ").read_bytes():
+            os.kill(int(folder.name), signal.SIGKILL)
+    except OSError:
+        continue
+"""
+
+
+def test_a_run_whose_publisher_died_is_not_archived_and_says_so(machine):
+    one = machine("one")
+    one.notebook("third", KILL_PUBLISHER)
+    result = one.run(publish=True, cold=True)
+    assert result.record["status"] == "succeeded"
+    assert result.exit_code == 6
+    assert any("could not be published" in warning for warning in result.record["warnings"])
 
 
 def test_two_machines_do_not_run_the_same_params_at_once(machine, archive):

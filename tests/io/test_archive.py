@@ -11,13 +11,6 @@ from quire.io.storage import Unreachable
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    import botocore.retries.standard as retries
-
-    monkeypatch.setattr(retries.ExponentialBackoff, "delay_amount", lambda self, context: 0)
-
-
-@pytest.fixture
 def archive_at(bucket, aws, tmp_path):
     """Make an archive as one machine sees it: its own outputs folder, the same bucket."""
 

@@ -1,7 +1,8 @@
 """Other machines that share the archive: what they made is gone on from here, and no two run the same params at once.
 
-A machine that starts with nothing finds the stages of a run that died elsewhere by their keys, brings it back and
-reuses what is whole of it. An archive that does not answer holds nothing up: it is said, and the run goes on alone.
+A machine that starts with nothing gets the tracking store and the database of the one that ran last, finds the stages
+of a run that died elsewhere by their keys, brings it back and reuses what is whole of it. An archive that does not
+answer holds nothing up: it is said, and the run goes on alone.
 """
 
 import os
@@ -33,10 +34,15 @@ class Elsewhere:
         self._silent = not settings.config.archive.url
         self.trouble = ""
         """Why nothing is seen of other machines, where there is something to see."""
+        self.news = ""
+        """What came from another machine before the run began."""
 
     @contextmanager
     def held(self, run_id: str) -> Iterator[None]:
-        """Hold the lease on the params while the block runs; raises Busy while another machine has it."""
+        """Hold the lease on the params while the block runs, and bring the stores up to date first.
+
+        Raises Busy while another machine has the lease.
+        """
         with ExitStack() as stack:
             if not self._silent:
                 from quire.io import lease
@@ -44,6 +50,7 @@ class Elsewhere:
                 owner = f"run {run_id} (process {os.getpid()} on {socket.gethostname()})"
                 try:
                     stack.enter_context(lease.hold(self._open().store, self._settings.name, owner))
+                    self._bring_stores()
                 except ArchiveError as error:
                     self._give_up(error)
             yield
@@ -67,6 +74,16 @@ class Elsewhere:
         self._end(folder.name)
         cache.hold(task, key, trace, folder.name)
         return True
+
+    def _bring_stores(self) -> None:
+        """Bring the tracking store and the database of the machine that ran last, where this one has not got them."""
+        from quire.io import mirror
+
+        stores = mirror.open(self._settings)
+        brought = stores.bring() if stores else []
+        if brought:
+            names = " and ".join(name for name in brought if "/" not in name)
+            self.news = f"{names} came from the archive, with {sum('/' in name for name in brought)} files of models"
 
     def _open(self) -> "Archive":
         from quire.io import archive

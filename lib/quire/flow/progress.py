@@ -60,6 +60,8 @@ def as_line(event: Mapping[str, Any]) -> str:
         return f"signal {event['name']} ({event['reason']}): {what}"
     if kind == "job":
         return f"{event['as_of'][:10]:<10} {event['worker']}: {event['line']}".strip()
+    if kind == "note":
+        return str(event["message"])
     if kind == "warning":
         return f"warning: {event['message']}"
     if kind == "run_ended":
@@ -141,7 +143,7 @@ def _live() -> Iterator[Listen]:
 
         def listen(event: dict[str, Any]) -> None:
             view.hear(event)
-            if event["event"] in ("run_ended", "warning", "signal", "stage_retried", "job"):
+            if event["event"] in ("run_ended", "note", "warning", "signal", "stage_retried", "job"):
                 live.console.print(as_line(event), highlight=False, markup=False)
 
         yield listen

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Told = dict[str, Any]
 
+PUBLISH_FAILED = "PublishFailed"
+"""The kind of problem that stands for all: the process itself ended early."""
+
 
 class Publisher:
     """The runner's end: hears the events of a run and hands them to the process, all from a thread of its own."""
@@ -84,7 +87,7 @@ class Publisher:
         code = process.wait()
         if code:
             last = (log.read_text("utf-8").strip().splitlines() or [f"exit code {code}"])[-1]
-            self._told.append({"kind": "PublishFailed", "message": f"The run could not be published: {last}"})
+            self._told.append({"kind": PUBLISH_FAILED, "message": f"The run could not be published: {last}"})
         log.unlink()
 
     def _process(self, descriptors: list[int]) -> Forked | subprocess.Popen[bytes]:
@@ -110,7 +113,7 @@ def main(name: str, folder: Path) -> None:
     settings = config.load(name)
     if read_record(folder)["cause"] != FOR_ANOTHER:
         _warm_up(settings)
-    there = _archive_of(settings)
+    there = _archive_of(settings, stores=read_record(folder)["cause"] != FOR_ANOTHER)
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "end":
@@ -128,10 +131,10 @@ def _warm_up(settings: Settings) -> None:
         tracking.open(settings).champion()
 
 
-def _archive_of(settings: Settings) -> "Archive | None":
+def _archive_of(settings: Settings, *, stores: bool) -> "Archive | None":
     from quire.io import archive
 
-    return archive.open(settings)
+    return archive.open(settings, stores=stores)
 
 
 def _archive_stage(settings: Settings, folder: Path, stage: str, there: "Archive") -> None:
@@ -158,8 +161,10 @@ def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Itera
         yield from _tried(lambda: _delivered(_alert(settings, record, folder)))
     if there is not None:
         yield from _tried(lambda: there.save_run(folder))
+        yield from _tried(lambda: there.save_stores(folder.name))
         yield from _tried(lambda: there.save_owed(but=folder.name))
         yield from _tried(lambda: there.prune(datetime.now(UTC)))
+        yield from _tried(lambda: there.prune_stores(datetime.now(UTC)))
 
 
 def _tried(action: Callable[[], Any]) -> Iterator[Told]:

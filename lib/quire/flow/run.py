@@ -20,7 +20,7 @@ from quire.flow.elsewhere import Elsewhere
 from quire.flow.graph import build
 from quire.flow.lock import Holder, only_run
 from quire.flow.parameters import resolve
-from quire.flow.publish import Publisher
+from quire.flow.publish import PUBLISH_FAILED, Publisher
 from quire.flow.reach import Library, package_root
 from quire.flow.record import Record, new_run_id, read_record
 from quire.flow.schedule import Schedule
@@ -137,6 +137,8 @@ def _run(context: Context) -> Result:
     context.record.update()
     expected = {name: trace["seconds"] for name, task in context.graph.items() if (trace := context.cache.last(task))}
     context.emit("run_started", run_id=context.run_id, stages=list(context.graph), expected_s=expected)
+    if context.elsewhere.news:
+        context.emit("note", message=context.elsewhere.news)
     if context.elsewhere.trouble:
         context.warn(context.elsewhere.trouble)
     warmth = Warmth(context)
@@ -162,7 +164,9 @@ def _finish(context: Context, publisher: Publisher, started: float) -> Result:
     ended = round(time.monotonic() - started, 3)
     index = str(context.folder / "index.html")
     context.emit("run_ended", status=context.record.content["status"], seconds=ended, index=index)
-    archived = not any(problem["kind"] == ArchiveError.__name__ for problem in problems)
+    # A publisher that ended early did not archive either.
+    unsent = (ArchiveError.__name__, *([PUBLISH_FAILED] if context.settings.config.archive.url else []))
+    archived = not any(problem["kind"] in unsent for problem in problems)
     return Result(context.folder, context.record.content, archived)
 
 

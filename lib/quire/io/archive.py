@@ -5,6 +5,7 @@
     runs/<run_id>/...              the run's files, by their own names
     runs/<run_id>/_archive.json    what is whole: path -> SHA-256 and size; written last, and all that a reader trusts
     stages/<key>.json              which runs hold the result of a stage, by its cache key
+    stores/...                     the tracking store and the database, see `mirror`
     leases/<params>.json           who runs these params now
 
 What could not be sent is owed: a file in ``outputs/.archive/owed/`` remembers the run, and the next run sends it.
@@ -21,7 +22,8 @@ from typing import Any
 
 from quire.config import Settings
 from quire.errors import ArchiveError, ArtifactError, near
-from quire.io import storage
+from quire.io import mirror, storage
+from quire.io.mirror import Mirror
 from quire.io.storage import Missing, Store, Unreachable
 
 MANIFEST = "_archive.json"
@@ -48,12 +50,16 @@ class Sent:
     sent_bytes: int
 
 
-def open(settings: Settings) -> "Archive | None":
-    """Return the archive that config.yaml names, or None where it names none; nothing is asked of the server yet."""
+def open(settings: Settings, *, stores: bool = False) -> "Archive | None":
+    """Return the archive that config.yaml names, or None where it names none; nothing is asked of the server yet.
+
+    stores: mirror the tracking store and the database of this machine too.
+    """
     config = settings.config.archive
     if not config.url:
         return None
-    return Archive(storage.open(config.url, config.endpoint_url), settings.outputs, config.keep_days)
+    mirrored = mirror.open(settings) if stores else None
+    return Archive(storage.open(config.url, config.endpoint_url), settings.outputs, config.keep_days, mirrored)
 
 
 @dataclass
@@ -63,6 +69,7 @@ class Archive:
     store: Store
     outputs: Path
     keep_days: int | None = None
+    stores: Mirror | None = None
     _held: dict[str, dict[str, str]] = field(default_factory=dict)
     _hashes: dict[tuple[str, int, int], Found] = field(default_factory=dict)
     _places: dict[str, str] | None = None
@@ -79,6 +86,9 @@ class Archive:
             raise self._unreachable
         try:
             sent = self._save(run_folder, ended=False)
+            # Before the note: whoever finds the stage must find the model version that it registered.
+            if self.stores:
+                self.stores.save(run_folder.name)
             if key:
                 self.store.write(f"stages/{key}.json", json.dumps(note).encode())
         except Unreachable as error:
@@ -93,6 +103,14 @@ class Archive:
         except Unreachable as error:
             self._unreachable = error
             raise
+
+    def save_stores(self, run_id: str) -> None:
+        """Mirror what ``run_id`` left in the tracking store and the database; raises ArchiveError.
+
+        Nothing is done after the server did not answer: the run itself reports that, and the next one mirrors.
+        """
+        if self.stores and not self._unreachable:
+            self.stores.save(run_id)
 
     def owed(self) -> list[str]:
         """Return the runs that are here but not, or not wholly, in the archive, oldest first."""
@@ -178,6 +196,10 @@ class Archive:
             self.store.delete(key for key in keys[run_id] if key != manifest)
         self.store.delete(item.key for item in self.store.items("stages/") if item.modified_at < oldest)
         return gone
+
+    def prune_stores(self, now: datetime) -> int:
+        """Remove content of the stores that is no longer named; return how many objects."""
+        return self.stores.prune(now) if self.stores and not self._unreachable else 0
 
     @property
     def _runs(self) -> Path:

@@ -1,0 +1,272 @@
+"""The stores that live in ``outputs/``, mirrored in the archive: MLflow's SQLite with its files, and the database.
+
+A machine that starts with nothing then knows the champion, the history and the predictions of the one before it. ::
+
+    stores/_stores.json        what is whole: path below outputs/ -> SHA-256 and size; written last
+    stores/<SHA-256>           the content
+
+SQLite is copied by its own backup, which waits for nobody and is whole. The list is replaced only over the version that
+this machine saw last: of two machines that wrote at once, the second is told, and nothing is lost. Stores on a server
+(``tracking.uri``, ``database``) are not mirrored: they do not live on the machine.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from quire.config import Settings
+from quire.errors import ArchiveError
+from quire.io import storage
+from quire.io.storage import Conflict, Missing, Store
+from quire.io.tracking_store import store_path
+
+LIST = "stores/_stores.json"
+UNNAMED_FOR = timedelta(days=1)
+"""How long content stays that no list names: somebody may just now be sending or reading it."""
+
+
+def open(settings: Settings) -> "Mirror | None":
+    """Return the mirror of the stores in outputs/; None without an archive, or where both stores are on servers."""
+    config, outputs = settings.config.archive, settings.outputs
+    paths = [store_path(uri) for uri in (settings.tracking_uri, settings.database_url)]
+    here = tuple(path.relative_to(outputs).as_posix() for path in paths if path and path.is_relative_to(outputs))
+    if not config.url or not here:
+        return None
+    tracking = paths[0]
+    folders = ("mlartifacts",) if tracking and tracking.is_relative_to(outputs) else ()
+    return Mirror(storage.open(config.url, config.endpoint_url), outputs, here, folders)
+
+
+@dataclass
+class Mirror:
+    """SQLite files and folders below ``outputs``, by relative path, and their mirror in ``store``."""
+
+    store: Store
+    outputs: Path
+    databases: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    _hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
+
+    def save(self, run_id: str) -> int:
+        """Mirror what changed since the last time, and return how many files were sent.
+
+        run_id: the run that changed it, for people. Raises ArchiveError if the mirror is not what is here, and says
+        which machine was faster where one was.
+        """
+        with self._alone(), tempfile.TemporaryDirectory() as scratch:
+            seen, marks = self._seen(), self._marks()
+            if seen.get("marks") == marks:
+                return 0
+            # The databases first: what they name is on disk by then, so that the copy names nothing that it lacks.
+            places = self._copies(Path(scratch)) | self._files()
+            files: dict[str, dict[str, Any]] = {
+                path: {"sha256": self._sha256(place), "bytes": _size(place)} for path, place in places.items()
+            }
+            ours = {name: files[name]["sha256"] for name in self.databases if name in files}
+            if not files:
+                return 0
+            if seen.get("files") == files and seen["ours"] == ours:
+                self._remember(seen["tag"], files, ours, marks)
+                return 0
+            known = {one["sha256"] for one in seen.get("files", {}).values()}
+            new = {one["sha256"]: places[path] for path, one in files.items() if one["sha256"] not in known}
+            self._send(new)
+            content = {"machine": socket.gethostname(), "outputs": str(self.outputs), "run_id": run_id, "files": files}
+            tag = self._write_list(content, seen.get("tag"))
+            self._remember(tag, files, ours, marks)
+            return len(new)
+
+    def bring(self) -> list[str]:
+        """Make the stores here those of the archive if another machine wrote them since; return the files that came.
+
+        Raises ArchiveError where both sides changed: then nothing is touched.
+        """
+        with self._alone():
+            try:
+                text, item = self.store.read_tagged(LIST)
+            except Missing:
+                return []
+            seen = self._seen()
+            if item.tag == seen.get("tag"):
+                return []
+            there = json.loads(text)
+            if self._changed(seen):
+                raise ArchiveError(self._parted(there))
+            # From here on what is here is not ours: a crash in between must not look like a change.
+            self._remember("", {}, {}, {}, bringing=True)
+            wanted = [path for path in there["files"] if path in self.databases or path.startswith(self._starts)]
+            came = self._fetch(there, sorted(wanted, key=lambda path: path in self.databases))
+            # What came names files of this machine, so it is not, byte for byte, what the archive holds.
+            self._remember(item.tag, there["files"], self._hashes_of_databases(), self._marks())
+            return came
+
+    def prune(self, now: datetime) -> int:
+        """Remove content that the list no longer names; return how many objects."""
+        try:
+            listed = {one["sha256"] for one in json.loads(self.store.read(LIST))["files"].values()}
+        except Missing:
+            return 0
+        old = [item.key for item in self.store.items("stores/") if item.modified_at < now - UNNAMED_FOR]
+        gone = [key for key in old if key != LIST and key.removeprefix("stores/") not in listed]
+        self.store.delete(gone)
+        return len(gone)
+
+    @property
+    def _starts(self) -> tuple[str, ...]:
+        return tuple(f"{folder}/" for folder in self.folders)
+
+    def _alone(self) -> Any:
+        from filelock import FileLock
+
+        self._memory.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{self._memory}.lock")
+
+    @property
+    def _memory(self) -> Path:
+        return self.outputs / ".archive" / "stores.json"
+
+    def _seen(self) -> dict[str, Any]:
+        """Return what this machine and the archive last agreed on; {} if they never did."""
+        try:
+            seen = json.loads(self._memory.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return seen if seen["url"] == self.store.url() else {}
+
+    def _remember(self, tag: str, files: Any, ours: Any, marks: Any, *, bringing: bool = False) -> None:
+        """Note what the archive holds, the hashes of the databases here that are the same, and how their files look."""
+        seen = {"url": self.store.url(), "tag": tag, "files": files, "ours": ours, "marks": marks, "bringing": bringing}
+        beside = self._memory.with_suffix(".partial")
+        beside.write_text(json.dumps(seen), encoding="utf-8")
+        os.replace(beside, self._memory)
+
+    def _marks(self) -> dict[str, list[int]]:
+        """Return size and time of change of every file, those that SQLite keeps beside its own included."""
+        logs = {f"{name}-wal": self.outputs / f"{name}-wal" for name in self.databases}
+        here = {name: self.outputs / name for name in self.databases} | logs | self._files()
+        stats = {path: place.stat() for path, place in here.items() if place.is_file()}
+        return {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items() if stat.st_size}
+
+    def _files(self) -> dict[str, Path]:
+        found = [path for folder in self.folders for path in (self.outputs / folder).rglob("*") if path.is_file()]
+        return {path.relative_to(self.outputs).as_posix(): path for path in sorted(found)}
+
+    def _copies(self, scratch: Path) -> dict[str, Path]:
+        """Return a copy of each database that is here."""
+        names = [name for name in self.databases if (self.outputs / name).is_file()]
+        copies = {name: scratch / f"{number}.db" for number, name in enumerate(names)}
+        for name, copy in copies.items():
+            _copy(self.outputs / name, copy)
+        return copies
+
+    def _changed(self, seen: dict[str, Any]) -> bool:
+        """Whether a database is here that is not the one which this machine and the archive agreed on."""
+        if seen.get("bringing") or seen.get("marks") == self._marks():
+            return False
+        return any(seen.get("ours", {}).get(name) != sha256 for name, sha256 in self._hashes_of_databases().items())
+
+    def _hashes_of_databases(self) -> dict[str, str]:
+        with tempfile.TemporaryDirectory() as scratch:
+            return {name: storage.file_sha256(copy) for name, copy in self._copies(Path(scratch)).items()}
+
+    def _sha256(self, path: Path) -> str:
+        stat = path.stat()
+        mark = (str(path), stat.st_mtime_ns, stat.st_ino)
+        if mark not in self._hashes:
+            self._hashes[mark] = storage.file_sha256(path)
+        return self._hashes[mark]
+
+    def _send(self, new: dict[str, Path]) -> None:
+        results = storage.each(lambda sha256: self.store.put(new[sha256], f"stores/{sha256}", sha256), new)
+        failed = [result for _, result in results if isinstance(result, ArchiveError)]
+        if failed:
+            raise ArchiveError(
+                f"{len(failed)} of {len(new)} files of the tracking store and the database did not reach "
+                f"{self.store.url('stores')}: {failed[0]} They are whole here; the next `quire run` sends them."
+            )
+
+    def _write_list(self, content: dict[str, Any], tag: str | None) -> str:
+        text = json.dumps(content, indent=1).encode()
+        try:
+            return self.store.write(LIST, text, tag=tag) if tag else self.store.write(LIST, text, absent=True)
+        except Conflict:
+            held, item = self.store.read_tagged(LIST)
+            if held == text:  # the answer to our own write was lost and the call repeated
+                return item.tag
+            raise ArchiveError(self._parted(json.loads(held))) from None
+
+    def _fetch(self, there: dict[str, Any], paths: list[str]) -> list[str]:
+        """Bring files, the databases last, when all that they name is here."""
+
+        def bring(path: str) -> bool:
+            sha256, place = there["files"][path]["sha256"], self.outputs / path
+            if path not in self.databases and place.is_file() and storage.file_sha256(place) == sha256:
+                return False
+            if path in self.databases:
+                self._bring_database(path, sha256, there["outputs"])
+            else:
+                self.store.get(f"stores/{sha256}", place, sha256)
+            return True
+
+        results = storage.each(bring, [path for path in paths if path not in self.databases])
+        failed = [result for _, result in results if isinstance(result, ArchiveError)]
+        if failed:
+            raise ArchiveError(f"{len(failed)} of {len(paths)} files of the stores did not come: {failed[0]}")
+        results += [(path, bring(path)) for path in paths if path in self.databases]
+        return [path for path, came in results if came]
+
+    def _bring_database(self, name: str, sha256: str, outputs: str) -> None:
+        place = self.outputs / name
+        beside = place.with_name(f".{place.name}.{os.getpid()}.brought")
+        try:
+            self.store.get(f"stores/{sha256}", beside, sha256)
+            _move_paths(beside, Path(outputs).as_uri(), self.outputs.as_uri())
+            if place.exists():
+                _copy(beside, place)  # in a transaction: whoever has it open sees the old or the new content
+            else:
+                for left in ("-wal", "-shm", "-journal"):  # of a database that was moved away: SQLite would apply it
+                    place.with_name(place.name + left).unlink(missing_ok=True)
+                os.replace(beside, place)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _parted(self, there: dict[str, Any]) -> str:
+        return (
+            f"The tracking store and the database in {self.outputs} and those in {self.store.url('stores')} went "
+            f"different ways: run {there['run_id']} on {there['machine']} wrote the archive's. Machines that run at "
+            "the same time need an MLflow server and PostgreSQL (tracking.uri and database in config.yaml). To go on "
+            f"with the archive's, move {' and '.join(self.databases)} away from here; to go on with those here, "
+            f"remove {self.store.url(LIST)}."
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a SQLite database whole, whoever writes to it meanwhile; the target is replaced in a transaction."""
+    with closing(sqlite3.connect(source, timeout=60)) as old, closing(sqlite3.connect(target, timeout=60)) as new:
+        old.backup(new)
+
+
+def _move_paths(database: Path, old: str, new: str) -> None:
+    """Rewrite the file:// addresses below ``old``: MLflow's tables hold whole ones."""
+    if old == new:
+        return
+    with closing(sqlite3.connect(database)) as connection, connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            columns = [(row[1], row[2].upper()) for row in connection.execute(f'PRAGMA table_info("{table}")')]
+            for column in (name for name, kind in columns if "CHAR" in kind or "TEXT" in kind):
+                connection.execute(
+                    f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) WHERE substr("{column}", 1, ?) = ?',
+                    (new, len(old) + 1, len(old) + 1, f"{old}/"),
+                )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
