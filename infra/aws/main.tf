@@ -28,6 +28,7 @@ locals {
     AWS_DEFAULT_REGION  = var.region
     QUIRE_ENVIRONMENT   = var.environment
     QUIRE_ARCHIVE       = "s3://${aws_s3_bucket.archive.id}/quire"
+    QUIRE_ALERTS        = "log,sns,cloudwatch"
     QUIRE_ALERTS_TOPIC  = aws_sns_topic.alerts.arn
     QUIRE_NAMESPACE     = local.namespace
     MLFLOW_TRACKING_URI = var.web_enabled ? local.mlflow_url : ""

@@ -125,3 +125,32 @@ def test_outputs_tracking_and_alias_follow_the_environment(project, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     monkeypatch.setenv("QUIRE_ALIAS", "backfill")
     assert (settings.tracking_uri, settings.alias) == ("http://127.0.0.1:5000", "backfill")
+
+
+def test_channels_of_alerts_may_come_from_the_environment(project):
+    config = "source: {kind: demo}\nalerts: {channels: '${QUIRE_ALERTS:-log}'}\n"
+    assert load(project, config=config).config.alerts.channels == ("log",)
+    found = load(project, config=config, environment={"QUIRE_ALERTS": "log,sns, cloudwatch"})
+    assert found.config.alerts.channels == ("log", "sns", "cloudwatch")
+
+
+def test_a_channel_that_is_none_is_named(project):
+    config = "source: {kind: demo}\nalerts: {channels: '${QUIRE_ALERTS:-log}'}\n"
+    with pytest.raises(ConfigError, match=r"config\.yaml:2: alerts\.channels is .*; expected .log., .sns."):
+        load(project, config=config, environment={"QUIRE_ALERTS": "log mail"})
+
+
+@pytest.mark.parametrize("name", config.use_cases(ROOT))
+def test_a_shipped_use_case_stays_on_this_machine_until_the_environment_says_otherwise(name):
+    alone = config.load(name, root=ROOT, environment={}).config
+    assert (alone.archive.url, alone.alerts.channels) == ("", ("log",))
+    there = {
+        "QUIRE_ARCHIVE": "s3://bucket/quire",
+        "QUIRE_ALERTS": "log,sns,cloudwatch",
+        "QUIRE_ALERTS_TOPIC": "arn:aws:sns:eu-west-1:123456789012:alerts",
+        "QUIRE_NAMESPACE": "Quire/prod",
+    }
+    told = config.load(name, root=ROOT, environment=there).config
+    assert told.archive.url == "s3://bucket/quire"
+    assert told.alerts.channels == ("log", "sns", "cloudwatch")
+    assert (told.alerts.sns_topic, told.alerts.namespace) == (there["QUIRE_ALERTS_TOPIC"], "Quire/prod")

@@ -21,6 +21,14 @@ source:
 
 # The logical time of a run: rows from then on are not seen. Without it, the end of the source.
 # as_of: 2026-01-31
+
+# On AWS the instances' environment says where runs are kept and who is told; without it both stay on this machine.
+archive: {{url: "${{QUIRE_ARCHIVE:-}}", keep_days: 365}}
+alerts:
+  channels: ${{QUIRE_ALERTS:-log}}  # of log, sns, cloudwatch, webhook
+  sns_topic: ${{QUIRE_ALERTS_TOPIC:-}}
+  webhook: ${{QUIRE_WEBHOOK:-}}
+  namespace: ${{QUIRE_NAMESPACE:-Quire}}
 """
 
 SCHEMA = """\

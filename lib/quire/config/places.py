@@ -1,8 +1,8 @@
 """config.yaml: where things are."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from quire.config.units import Moment
 from quire.config.yaml import Entity
@@ -94,10 +94,20 @@ class Archive(Entity):
     keep_days: int | None = Field(default=None, ge=1)
 
 
-class Alerts(Entity):
-    """Channels that alerts go to, and how long one cause stays quiet after it alerted."""
+def _words(value: Any) -> Any:
+    """Return a text's words, or a list's items, as a tuple: a reference to the environment can only give a text."""
+    if isinstance(value, str):
+        return tuple(value.replace(",", " ").split())
+    return tuple(value) if isinstance(value, list) else value
 
-    channels: tuple[Literal["log", "sns", "cloudwatch", "webhook"], ...] = ("log",)
+
+class Alerts(Entity):
+    """Channels that alerts go to, and how long one cause stays quiet after it alerted.
+
+    channels: a list, or a text such as ``log, sns, cloudwatch``.
+    """
+
+    channels: Annotated[tuple[Literal["log", "sns", "cloudwatch", "webhook"], ...], BeforeValidator(_words)] = ("log",)
     cool_down_hours: float = Field(default=24.0, ge=0)
     report_only: bool = False
     sns_topic: str = ""
