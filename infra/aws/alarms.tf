@@ -1,6 +1,13 @@
 # Every alarm goes to the topic, which has at least one subscriber, and says there when it is over.
 
 locals {
+  # Kinds of alerts that monitoring sends.
+  findings = {
+    drift       = "the data has drifted"
+    performance = "the model predicts worse than it did"
+    data        = "the data of the period is in question"
+  }
+
   scheduled = { for name, schedule in var.schedules : name => { UseCase = schedule.params, Workflow = schedule.workflow } }
 
   alarms = merge(
@@ -26,17 +33,11 @@ locals {
       }
     },
     {
-      for params in toset([for schedule in values(var.schedules) : schedule.params]) : "drift-${params}" => {
-        text   = "Data of ${params} drifted: see the monitoring report."
+      for pair in setproduct(keys(local.findings), toset([for schedule in values(var.schedules) : schedule.params])) :
+      join("-", pair) => {
+        text   = "${pair[1]}: ${local.findings[pair[0]]}; see the monitoring report."
         metric = "Alerts", statistic = "Sum", operator = "GreaterThanOrEqualToThreshold", threshold = 1
-        period = 3600, dimensions = { UseCase = params, Kind = "drift" }, missing = "notBreaching"
-      }
-    },
-    {
-      for params in toset([for schedule in values(var.schedules) : schedule.params]) : "performance-${params}" => {
-        text   = "The model of ${params} performs worse than it should: see the monitoring report."
-        metric = "Alerts", statistic = "Sum", operator = "GreaterThanOrEqualToThreshold", threshold = 1
-        period = 3600, dimensions = { UseCase = params, Kind = "performance" }, missing = "notBreaching"
+        period = 3600, dimensions = { UseCase = pair[1], Kind = pair[0] }, missing = "notBreaching"
       }
     },
     {

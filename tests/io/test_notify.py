@@ -10,7 +10,7 @@ from quire import config
 from quire.io import notify, storage
 from quire.io.notify import Alert, Delivery
 
-AT = datetime.now(UTC).replace(microsecond=0)
+AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DRIFT = Alert("drift", "2 columns drifted: temp, hum", body="temp: 0.4 above", cause="drift:hum,temp", at=AT)
 
 
@@ -89,12 +89,14 @@ def topic(aws):
 
 
 def figures(aws, name, dimensions):
+    """What an alarm sees: the sums of the last hour."""
+    now = datetime.now(UTC)
     answer = storage.client("cloudwatch", aws).get_metric_statistics(
         Namespace="Quire",
         MetricName=name,
         Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
-        StartTime=AT - timedelta(hours=1),
-        EndTime=AT + timedelta(hours=1),
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(minutes=1),
         Period=60,
         Statistics=["Sum"],
     )
@@ -127,7 +129,7 @@ def test_a_subject_is_cut_to_what_sns_takes(settings_with, aws, topic):
     assert message["Subject"].startswith("[demo] warning: gr??er xxx")
 
 
-def test_an_alert_counts_in_cloudwatch(settings_with, aws):
+def test_an_alert_counts_in_cloudwatch_now_whatever_the_time_of_its_data(settings_with, aws):
     settings = settings_with(channels=("cloudwatch",), endpoint_url=aws)
     notify.send(DRIFT, settings)
     assert figures(aws, "Alerts", {"UseCase": "demo", "Kind": "drift"}) == [1.0]
@@ -136,7 +138,7 @@ def test_an_alert_counts_in_cloudwatch(settings_with, aws):
 def test_figures_of_a_run_reach_cloudwatch(settings_with, aws):
     settings = settings_with(channels=("cloudwatch",), endpoint_url=aws)
     values = {"RunSucceeded": 1, "RunSeconds": 12.5, "roc_auc": float("nan")}
-    assert notify.measure(values, settings, workflow="score", at=AT) == [Delivery("cloudwatch", "sent")]
+    assert notify.measure(values, settings, workflow="score") == [Delivery("cloudwatch", "sent")]
     dimensions = {"UseCase": "demo", "Workflow": "score"}
     assert figures(aws, "RunSucceeded", dimensions) == [1.0]
     assert figures(aws, "RunSeconds", dimensions) == [12.5]

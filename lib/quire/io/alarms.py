@@ -9,6 +9,9 @@ from typing import Any
 from quire.config import Settings
 from quire.io import storage
 
+KINDS = ("drift", "performance", "data")
+"""Kinds of alerts that have an alarm of their own; ``run_failed`` is the figure ``RunSucceeded``."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -56,7 +59,7 @@ def _subscribe(sns: Any, topic: str, emails: tuple[str, ...]) -> tuple[str, ...]
 def _alarms(settings: Settings, workflow: str, overdue_days: int) -> list[dict[str, Any]]:
     name, run = settings.name, {"UseCase": settings.name, "Workflow": workflow}
     below, reached = "LessThanThreshold", "GreaterThanOrEqualToThreshold"
-    kinds = {kind: {"UseCase": name, "Kind": kind} for kind in ("drift", "performance")}
+    kinds = {kind: {"UseCase": name, "Kind": kind} for kind in KINDS}
     return [
         _alarm(f"{name}-{workflow}-failed", "RunSucceeded", "Minimum", below, run, period=900),
         _alarm(

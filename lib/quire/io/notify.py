@@ -90,16 +90,15 @@ def send(
     return deliveries
 
 
-def measure(
-    values: Mapping[str, float], settings: Settings, *, workflow: str = "", at: datetime | None = None
-) -> list[Delivery]:
+def measure(values: Mapping[str, float], settings: Settings, *, workflow: str = "") -> list[Delivery]:
     """Send figures such as ``RunSucceeded`` or ``DriftedColumns`` to CloudWatch, if it is one of the channels.
 
-    Each is put with the dimensions UseCase and, if given, Workflow; alarms name the same ones.
+    Each is put with the dimensions UseCase and, if given, Workflow; alarms name the same ones. Their time is now, not
+    that of the data: an alarm looks at the last hour, and CloudWatch refuses what is older than two weeks.
     """
     if "cloudwatch" not in _channels(settings.config.alerts) or not values:
         return []
-    return [_attempt("cloudwatch", lambda: _put_metrics(values, settings, workflow, at or datetime.now(UTC)))]
+    return [_attempt("cloudwatch", lambda: _put_metrics(values, settings, workflow))]
 
 
 def _channels(config: Alerts) -> list[str]:
@@ -149,11 +148,12 @@ def _send_sns(alert: Alert, settings: Settings) -> None:
 
 def _send_cloudwatch(alert: Alert, settings: Settings) -> None:
     dimensions = [{"Name": "UseCase", "Value": settings.name}, {"Name": "Kind", "Value": alert.kind}]
-    datum = {"MetricName": "Alerts", "Value": 1.0, "Unit": "Count", "Timestamp": alert.at, "Dimensions": dimensions}
+    # Without a time of its own it counts from now; ``alert.at`` is the time of the data. See `measure`.
+    datum = {"MetricName": "Alerts", "Value": 1.0, "Unit": "Count", "Dimensions": dimensions}
     _client("cloudwatch", settings).put_metric_data(Namespace=settings.config.alerts.namespace, MetricData=[datum])
 
 
-def _put_metrics(values: Mapping[str, float], settings: Settings, workflow: str, at: datetime) -> None:
+def _put_metrics(values: Mapping[str, float], settings: Settings, workflow: str) -> None:
     dimensions = [{"Name": "UseCase", "Value": settings.name}]
     if workflow:
         dimensions.append({"Name": "Workflow", "Value": workflow})
@@ -162,7 +162,6 @@ def _put_metrics(values: Mapping[str, float], settings: Settings, workflow: str,
             "MetricName": name,
             "Value": float(value),
             "Unit": UNITS.get(name, "None"),
-            "Timestamp": at,
             "Dimensions": dimensions,
         }
         for name, value in values.items()

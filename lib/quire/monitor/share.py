@@ -62,7 +62,7 @@ def share(run: Run, seen: Seen, *, now: datetime | None = None) -> Shared:
         sent = tuple(_send(alert, run, store) for alert in make_alerts(seen.verdict, at, link=page_of(run)))
     finally:
         store.close()
-    notify.measure({"DriftedColumns": drifted_columns(seen.drift)}, run.settings, at=at)
+    notify.measure({"DriftedColumns": drifted_columns(seen.drift)}, run.settings)
     if seen.verdict.retrain:
         run.signal(RETRAIN, seen.verdict.retrain)
     return Shared(kept, sent, seen.verdict.retrain, by_hand=False)
