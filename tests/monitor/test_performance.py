@@ -5,8 +5,10 @@ import pytest
 from quire.config import Column, Performance, Schema
 from quire.monitor.concept import judge_concept, signed_errors
 from quire.monitor.estimate import expected_metric, fit_estimator
+from quire.monitor.observe import sample
 from quire.monitor.performance import (
     Interval,
+    days_of,
     judge_performance,
     measured,
     outcomes_of,
@@ -164,3 +166,24 @@ def test_a_metric_of_which_more_is_better_is_judged_by_what_lacks_to_one():
     found = judge_performance(recent, windows, {"r2": Interval(0.9, 0.88, 0.92)}, RULES).iloc[0]
     assert found["status"] == "alert"
     assert found["change"] == pytest.approx(4.0)
+
+
+def test_days_are_numbered_whatever_the_unit_of_the_times():
+    times = pd.to_datetime(["2024-01-01 23:59", "2024-01-02 00:00", "2024-01-02 12:00"], utc=True)
+    for unit in ("s", "us", "ns"):
+        assert days_of(pd.DataFrame({"at": times.as_unit(unit)}), NUMBER).tolist() == [0, 1, 1]
+    assert days_of(pd.DataFrame({"x": [1.0]}), CLASS) is None
+
+
+def test_a_sample_of_many_rows_keeps_their_order_and_of_few_takes_all():
+    rows = pd.DataFrame({"x": np.arange(1_000)})
+    taken = sample(rows, 100, np.random.default_rng(0))["x"]
+    assert len(taken) == 100
+    assert taken.is_monotonic_increasing
+    assert sample(rows, 1_000, np.random.default_rng(0)) is rows
+
+
+def test_an_interval_from_a_sample_is_as_narrow_as_all_rows_make_it():
+    few = measured(scored(20, seed=5), NUMBER, ("mae",), np.random.default_rng(0), 0.9)["mae"]
+    many = measured(scored(180, seed=5), NUMBER, ("mae",), np.random.default_rng(0), 0.9)["mae"]
+    assert (many.high - many.low) / (few.high - few.low) == pytest.approx(1 / 3, rel=0.35)

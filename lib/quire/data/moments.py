@@ -48,13 +48,15 @@ def moments_of(frame: pd.DataFrame, names: Sequence[str]) -> Moments | None:
     """Return the moments of the columns ``names`` of ``frame``; None with fewer than two of them, or very many."""
     if not 2 <= len(names) <= MOST_COLUMNS:
         return None
-    table = np.column_stack([_floats(frame[name]) for name in names])
-    known = table[np.isfinite(table).all(axis=1)]
-    if not len(known):
+    # A line per column: they lie in memory as they come, which takes half the time of interleaving them.
+    table = np.stack([_floats(frame[name]) for name in names])
+    whole = np.isfinite(table).all(axis=0)
+    known = table if whole.all() else table[:, whole]
+    if not known.size:
         return Moments(tuple(names), 0, np.full(len(names), np.nan), np.full((len(names), len(names)), np.nan))
-    mean = known.mean(axis=0)
-    known -= mean
-    return Moments(tuple(names), len(known), mean, known.T @ known)
+    mean = known.mean(axis=1)
+    known -= mean[:, None]
+    return Moments(tuple(names), known.shape[1], mean, known @ known.T)
 
 
 def moments_from(record: Mapping[str, Any] | None) -> Moments | None:

@@ -178,14 +178,24 @@ class Profiles:
         """Return one profile of all periods; raises ArtifactError if there is none."""
         if not self.periods:
             raise ArtifactError("There is no profile to merge: the data had no rows.")
-        return reduce(Profile.merge, self.periods)
+        starts = [profile.start for profile in self.periods if profile.start]
+        ends = [profile.end for profile in self.periods if profile.end]
+        columns = {name: self.merged_column(name) for name in self.columns}
+        return Profile(min(starts, default=None), max(ends, default=None), self.rows, columns, self.moments())
 
     def merged_column(self, column: str) -> ColumnProfile:
         """Return the profile of one column over all periods; raises KeyError if it is in none."""
-        found = [profile.columns[column] for profile in self.periods if column in profile.columns]
-        if not found:
-            raise KeyError(column)
-        return reduce(ColumnProfile.merge, found)
+        if column not in self._merged:
+            found = [profile.columns[column] for profile in self.periods if column in profile.columns]
+            if not found:
+                raise KeyError(column)
+            self._merged[column] = reduce(ColumnProfile.merge, found)
+        return self._merged[column]
+
+    @cached_property
+    def _merged(self) -> dict[str, ColumnProfile]:
+        """Columns over all periods, once merged: many ask for the same one, and each time takes as long."""
+        return {}
 
     def moments(self) -> Moments | None:
         """Return means and products of all periods together; None if a period has none, or others."""

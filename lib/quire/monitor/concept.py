@@ -12,7 +12,7 @@ from scipy import special
 
 from quire.config import Performance, Schema, label
 from quire.data import split_periods
-from quire.monitor.performance import labelled
+from quire.monitor.performance import days_of, labelled
 
 COLUMNS = ["start", "end", "labelled", "actual", "predicted", "bias", "low", "high", "share"]
 
@@ -89,11 +89,9 @@ def _mean_interval(
     errors: np.ndarray, known: pd.DataFrame, schema: Schema, confidence: float
 ) -> tuple[float, float, float]:
     """Return the mean and its t interval, from the means of days where there are three or more of them."""
-    draws = errors
-    if schema.timestamp and schema.timestamp in known:
-        days = pd.to_datetime(known[schema.timestamp], utc=True).dt.floor("D")
-        by_day = pd.Series(errors).groupby(days.to_numpy()).mean().to_numpy()
-        draws = by_day if len(by_day) >= 3 else errors
+    draws, days = errors, days_of(known, schema)
+    if days is not None and days.max() >= 2:
+        draws = np.bincount(days, weights=errors) / np.bincount(days)
     mean = float(errors.mean())
     t = special.stdtrit(len(draws) - 1, 1 - (1 - confidence) / 2)
     reach = float(t * draws.std(ddof=1) / np.sqrt(len(draws)))

@@ -85,12 +85,13 @@ def measure_shares(reference: Profiles, recent: Profiles, drift: Drift) -> pd.Da
     frames = []
     for column in compared(reference, drift):
         for thing in counted(reference, recent, column, drift):
+            periods, bins = thing.recent.shape
             before = thing.windows.sum(axis=0) / max(thing.windows.sum(), 1)
-            for number, profile in enumerate(recent):
-                now = thing.recent[number] / max(thing.recent[number].sum(), 1)
-                about = {"column": column, "part": thing.part, "bin": range(len(now)), "label": thing.labels}
-                shares = {"period": number, "start": profile.start, "reference": before, "now": now}
-                frames.append(pd.DataFrame(about | shares))
+            now = thing.recent / np.maximum(thing.recent.sum(axis=1, keepdims=True), 1)
+            about = {"column": column, "part": thing.part, "bin": np.tile(np.arange(bins), periods)}
+            about |= {"label": np.tile(thing.labels, periods), "period": np.repeat(np.arange(periods), bins)}
+            about |= {"start": np.repeat(np.array(_starts(recent), dtype=object), bins)}
+            frames.append(pd.DataFrame(about | {"reference": np.tile(before, periods), "now": now.ravel()}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SHARES)
 
 

@@ -20,6 +20,7 @@ from quire.config import Performance, Schema
 from quire.data import split_periods
 from quire.model.features import model_input
 from quire.model.metrics import Outcomes, measure
+from quire.monitor.observe import sample
 from quire.monitor.performance import labelled, outcomes_of
 
 MOST_ROWS = 10_000
@@ -63,9 +64,7 @@ def fit_estimator(
     known = labelled(test)
     if (schema.task == "regression" and metric != "mae") or len(known) < FOLDS * performance.min_labelled:
         return None
-    if len(known) > MOST_ROWS:
-        known = known.iloc[np.sort(rng.choice(len(known), MOST_ROWS, replace=False))]
-    known = known.reset_index(drop=True)
+    known = sample(known, MOST_ROWS, rng).reset_index(drop=True)
     make = ErrorModel if schema.task == "regression" else Calibrated
     past = []
     for start, end, part in _folds(known, schema, period):
@@ -95,15 +94,13 @@ class ErrorModel:
     def __init__(self, known: pd.DataFrame, schema: Schema, metric: str) -> None:
         """Learn from labelled rows; ``metric`` is the mean absolute error."""
         from sklearn.ensemble import HistGradientBoostingRegressor
-        from threadpoolctl import threadpool_limits
 
         self.schema = schema
         inputs = self._inputs(known)
         self.codes = {name: pd.Index(inputs[name].dropna().unique()) for name in inputs if inputs[name].dtype == object}
         errors = np.abs(known["actual"].to_numpy(dtype=float) - known["prediction"].to_numpy(dtype=float))
         self.model = HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=8, learning_rate=0.1, random_state=0)
-        with threadpool_limits(1):  # a fit this small loses more to its threads than it gains
-            self.model.fit(self._coded(inputs), errors)
+        self.model.fit(self._coded(inputs), errors)
 
     def estimate(self, rows: pd.DataFrame) -> float:
         """Return the mean absolute error that ``rows`` are expected to have."""

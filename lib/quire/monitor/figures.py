@@ -8,19 +8,25 @@ import pandas as pd
 
 from quire.config import Performance, Schema
 from quire.data import split_periods
+from quire.model import measure
 from quire.monitor.concept import judge_concept, signed_errors
 from quire.monitor.estimate import fit_estimator
-from quire.monitor.observe import Observed
+from quire.monitor.observe import Observed, sample
 from quire.monitor.performance import (
     Interval,
     judge_performance,
     labelled,
     main_metric,
     measured,
+    outcomes_of,
     period_performance,
+    scored,
     segment_performance,
     shown_metrics,
 )
+
+MOST_ESTIMATED = 20_000
+"""Rows of a period from which its performance is estimated; of more a random part is taken."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,22 @@ class Figures:
 
 def measure_performance(observed: Observed, schema: Schema, performance: Performance, *, seed: int = 0) -> Figures:
     """Return the figures of performance. Where labels are not known yet, only the estimated ones are there."""
-    rng = np.random.default_rng(seed)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # sums and fits this small lose more to their threads than they gain
+        return _figures(observed, schema, performance, np.random.default_rng(seed))
+
+
+def _figures(observed: Observed, schema: Schema, performance: Performance, rng: np.random.Generator) -> Figures:
     metric, metrics = main_metric(performance, schema), shown_metrics(performance, schema)
-    test, period, end = observed.champion.test, observed.period, observed.end
+    period, end = observed.period, observed.end
+    # Only the columns that are needed: every cut into periods and segments copies rows.
+    test, rows = scored(observed.champion.test, schema), scored(observed.rows, schema)
+    current = rows[rows["window"] == "current"]
+    rows = rows if schema.timestamp else current
     options: dict[str, Any] = {"period": period, "rng": rng}
     expected = measured(labelled(test), schema, metrics, rng, performance.confidence)
     windows = period_performance(test, schema, performance, end=None, **options)
-    rows = observed.rows if schema.timestamp else observed.current
     recent = period_performance(rows, schema, performance, end=end, **options)
     signed = signed_errors(rows, schema, performance, period=period, end=end)
     before = signed_errors(test, schema, performance, period=period, end=None)
@@ -70,7 +85,7 @@ def measure_performance(observed: Observed, schema: Schema, performance: Perform
         judge_performance(recent, windows, expected, performance),
         judge_concept(signed, before, performance),
         *_estimated(observed, schema, performance, metric, rng),
-        segment_performance(test, observed.current, schema, performance, rng),
+        segment_performance(test, current, schema, performance, rng),
     )
 
 
@@ -86,15 +101,16 @@ def _estimated(
     seen = observed.champion.test[schema.timestamp].max() if schema.timestamp else None
     own = estimator.past.assign(rows=np.nan, low=np.nan, high=np.nan)[names] if seen is not None else None
     found = []
-    for start, stop, part in split_periods(observed.rows, schema, observed.period, end=observed.end):
+    later = observed.rows[observed.rows[schema.timestamp] > seen] if seen is not None else observed.current
+    for start, stop, part in split_periods(later, schema, observed.period, end=observed.end):
         if seen is not None and start is not None and start <= seen:
             continue
-        part = part if seen is not None else part[part["window"] == "current"]
-        known = labelled(part)
+        known = labelled(scored(part, schema))
         realised = np.nan
         if len(known) >= performance.min_labelled:
-            realised = measured(known, schema, [metric], rng, performance.confidence)[metric].value
-        found.append((start, stop, len(part), *estimator.estimate(part, performance.confidence), realised))
+            realised = measure(outcomes_of(known, schema), (metric,))[metric]
+        guess = estimator.estimate(sample(part, MOST_ESTIMATED, rng), performance.confidence)
+        found.append((start, stop, len(part), *guess, realised))
     table = pd.DataFrame(found, columns=names)
     both = pd.concat([estimator.past, table])[["estimated", "realised"]].dropna()
     off = float(np.abs(both["estimated"] - both["realised"]).mean()) if len(both) else float("nan")

@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import httpx
+    from starlette.responses import Response
+
+PARTS = "/live/voila/"
+"""Below it are Voila's scripts and style sheets: the same for everybody, so asked of it once and then kept."""
+
+MOST_PARTS = 500
+"""Parts that are kept; a page has about 150, of together 10 MB."""
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "content-encoding", "content-length", "host"}
 FULL = "All places on the live page are taken. The latest page is at /; please try /live again in some minutes.\n"
@@ -39,6 +46,7 @@ class Live:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _client: "httpx.AsyncClient | None" = field(default=None, init=False)
     _port: int = field(default=0, init=False)
+    _parts: "dict[str, Response]" = field(default_factory=dict, init=False, repr=False)
 
     def start(self) -> None:
         """Start Voila on a free port of the loopback."""
@@ -86,9 +94,13 @@ class Live:
     async def _forward(self, scope: Any, receive: Any, send: Any) -> None:
         import httpx
         from starlette.requests import Request
-        from starlette.responses import PlainTextResponse, StreamingResponse
+        from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
         request = Request(scope, receive)
+        address = f"{scope['path']}?{request.url.query}"
+        if address in self._parts:
+            await self._parts[address](scope, receive, send)
+            return
         is_page = scope["path"].rstrip("/") == "/live"
         if is_page and self._watching >= self.viewers:
             await PlainTextResponse(FULL, status_code=503, headers={"Retry-After": "60"})(scope, receive, send)
@@ -104,6 +116,12 @@ class Live:
             await PlainTextResponse(NOT_YET, status_code=503, headers={"Retry-After": "5"})(scope, receive, send)
             return
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+        if request.method == "GET" and scope["path"].startswith(PARTS) and answer.status_code == 200:
+            part = Response(await answer.aread(), headers=kept | {"Cache-Control": "private, max-age=3600"})
+            if len(self._parts) < MOST_PARTS:
+                self._parts[address] = part
+            await part(scope, receive, send)
+            return
         # The body is passed on as it comes: Voila sends the page while its cells run.
         response = StreamingResponse(answer.aiter_bytes(), status_code=answer.status_code, headers=kept)
         try:

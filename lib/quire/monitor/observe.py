@@ -77,7 +77,7 @@ def observe(run: Run, period: str = "7d", *, seed: int = 0) -> Observed:
     registry = tracking.open(run.settings)
     model, version = _model(run, registry, str(predictions["model_version"].iloc[0]))
     files = registry.files(model)
-    test = _sample(run.load("test"), np.random.default_rng(seed))
+    test = sample(run.load("test"), MOST_TEST_ROWS, np.random.default_rng(seed))
     test = test.rename(columns={schema.target: "actual"}).assign(window="test")
     test = test.assign(**predict(registry.load(model), test, schema))
     kept = files / OUTCOMES
@@ -151,15 +151,16 @@ def _evaluation(run: Run, files: Path, version: str) -> dict[str, Any]:
     return run.load("evaluation") if version == "candidate" and run.has("evaluation") else {}
 
 
-def _sample(test: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    if len(test) <= MOST_TEST_ROWS:
-        return test
-    return test.iloc[np.sort(rng.choice(len(test), MOST_TEST_ROWS, replace=False))].reset_index(drop=True)
+def sample(rows: pd.DataFrame, most: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return ``rows``, or at most ``most`` of them: a random part, in the same order."""
+    if len(rows) <= most:
+        return rows
+    return rows.iloc[np.sort(rng.choice(len(rows), most, replace=False))].reset_index(drop=True)
 
 
 def _judged_on(kept: Path, schema: Schema, seed: int) -> pd.DataFrame:
     """Return the rows that the champion was judged on; a later run's test window is another one."""
-    rows = _sample(pd.read_parquet(kept), np.random.default_rng(seed))
+    rows = sample(pd.read_parquet(kept), MOST_TEST_ROWS, np.random.default_rng(seed))
     return rows.rename(columns={schema.target: "actual"}).assign(window="test")
 
 

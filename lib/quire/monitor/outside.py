@@ -32,11 +32,16 @@ class Outside:
     alerts: pd.DataFrame
 
 
+def nothing_outside() -> Outside:
+    """Return what is known where there is no database."""
+    return Outside(pd.DataFrame(columns=FEEDBACK), pd.DataFrame(columns=SERVICE), pd.DataFrame(columns=ALERTS))
+
+
 def read_outside(run: Run, schema: Schema, metric: str, *, before: datetime | None = None) -> Outside:
     """Return what the database holds of the last 12 weeks; empty frames where there is no database. Only reads."""
     url = run.settings.database_url
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
-        return Outside(pd.DataFrame(columns=FEEDBACK), pd.DataFrame(columns=SERVICE), pd.DataFrame(columns=ALERTS))
+        return nothing_outside()
     store, name = database.open(url), run.settings.model_name
     try:
         newest = store.predictions(name, limit=1)

@@ -47,6 +47,12 @@ def labelled(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["actual"].notna() & rows["prediction"].notna()]
 
 
+def scored(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return of the columns those that metrics are made of: what is known, predicted, when, and of which segment."""
+    wanted = {"actual", "prediction", "window", *schema.segments, *([schema.timestamp] if schema.timestamp else [])}
+    return rows[[name for name in rows if name in wanted or str(name).startswith("probability")]]
+
+
 def outcomes_of(rows: pd.DataFrame, schema: Schema) -> Outcomes:
     """Return labelled rows in the form that metrics take."""
     if schema.task == "regression":
@@ -83,12 +89,17 @@ def measured(
 
 def _blocks(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
     """Return the day of each row as a number from 0, or the row's own where there are fewer than three days."""
-    if schema.timestamp and schema.timestamp in rows:
-        days = pd.to_datetime(rows[schema.timestamp], utc=True).dt.floor("D")
-        codes = pd.factorize(days)[0]
-        if codes.max(initial=0) >= 2:
-            return codes
-    return np.arange(len(rows))
+    days = days_of(rows, schema)
+    return days if days is not None and days.max(initial=0) >= 2 else np.arange(len(rows))
+
+
+def days_of(rows: pd.DataFrame, schema: Schema) -> np.ndarray | None:
+    """Return the day (UTC) of each row as a number from 0, without gaps; None where there is no timestamp."""
+    if not schema.timestamp or schema.timestamp not in rows:
+        return None
+    # As whole numbers: an array of times with a zone becomes an object for every row.
+    seconds = pd.to_datetime(rows[schema.timestamp], utc=True).dt.as_unit("s").astype("int64")
+    return pd.factorize(seconds.to_numpy() // 86_400)[0]
 
 
 def period_performance(

@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,11 @@ class Chart:
 
     def picture(self) -> str:
         """Return the figure as inline SVG, or as an image where it holds very many points."""
+        return self._picture
+
+    @cached_property
+    def _picture(self) -> str:
+        """The picture, drawn once: a page and the run's index may show the same chart."""
         if points(self.figure) > MOST_POINTS:
             data = base64.b64encode(self._saved("png", facecolor="white")).decode()
             return f'<img alt="{escape(self.message)}" src="data:image/png;base64,{data}">'
@@ -64,11 +70,20 @@ class Chart:
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
             buffer = io.BytesIO()
-            self.figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=metadata, **options)
+            _lay_out(self.figure)
+            self.figure.savefig(buffer, format=kind, metadata=metadata, **options)
         return buffer.getvalue()
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.how_to_read}".strip()
+
+
+def _lay_out(figure: "Figure") -> None:
+    """Place everything once; saving a figure that still has a layout engine draws it twice for the same result."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def points(figure: "Figure") -> int:
