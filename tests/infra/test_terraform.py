@@ -1,12 +1,21 @@
 """The plan, read: nothing is public, everything is encrypted, watched and ends."""
 
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+
+from quire import config
+from quire.flow import publish
+from quire.io import alarms, notify, storage
+from quire.monitor.share import TITLES
+
+ROOT = Path(__file__).parents[2]
 
 
 def of(plan, kind):
@@ -135,6 +144,61 @@ def test_a_run_that_is_missing_rings_when_nothing_is_heard(plan):
     for values in of(plan, "aws_cloudwatch_metric_alarm").values():
         if "run-missing" in values["alarm_name"]:
             assert values["treat_missing_data"] == "breaching"
+
+
+@pytest.fixture
+def told(aws, monkeypatch):
+    """All figures that reach CloudWatch, by name and dimensions, when every part has told its own."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
+    environment = {"QUIRE_NAMESPACE": "Quire/staging", "QUIRE_ALERTS": "cloudwatch"}
+    settings = config.load("demo", root=ROOT, environment=environment)
+    section = settings.config.alerts.model_copy(update={"endpoint_url": aws})
+    settings = replace(settings, config=settings.config.model_copy(update={"alerts": section}))
+    for workflow in ("score", "train"):
+        publish.send_figures(settings, {"status": "failed", "seconds": 1.0, "workflow": workflow})
+    for kind, title in TITLES.items():
+        notify.send(notify.Alert(kind, title), settings)
+    s3, watch = storage.client("s3", aws), load_function("watch")
+    s3.create_bucket(Bucket="archive", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    for workflow in ("score", "train"):
+        s3.put_object(Bucket="archive", Key=f"status/demo/{workflow}.json", Body=b"{}")
+    watched = json.dumps([["demo", "score"], ["demo", "train"]])
+    for name, value in {"STACK": "x", "BUCKET": "archive", "MAX_HOURS": "5", "WATCHED": watched}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NAMESPACE", "Quire/staging")
+    watch.handler({}, None)
+    alarms.make(settings)
+    cloudwatch = storage.client("cloudwatch", aws)
+    put = cloudwatch.list_metrics(Namespace="Quire/staging")["Metrics"]
+    return {(one["MetricName"], pairs(one["Dimensions"])) for one in put}, cloudwatch.describe_alarms()["MetricAlarms"]
+
+
+def load_function(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "infra" / "aws" / "functions" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pairs(dimensions):
+    return frozenset((one["Name"], one["Value"]) for one in dimensions)
+
+
+def test_every_alarm_looks_at_a_figure_that_somebody_sends(plan, told):
+    figures, put = told
+    ours = [one for one in of(plan, "aws_cloudwatch_metric_alarm").values() if one["namespace"] == "Quire/staging"]
+    looked_at = {one["alarm_name"]: (one["metric_name"], frozenset((one["dimensions"] or {}).items())) for one in ours}
+    looked_at |= {one["AlarmName"]: (one["MetricName"], pairs(one["Dimensions"])) for one in put}
+    assert {name: what for name, what in looked_at.items() if what not in figures} == {}
+    assert len(ours) >= 10
+    assert len(put) == 5
+
+
+def test_every_kind_of_finding_has_an_alarm_with_terraform_and_without(plan, told):
+    kinds = {
+        (values["dimensions"] or {}).get("Kind") for values in of(plan, "aws_cloudwatch_metric_alarm").values()
+    } - {None}
+    assert kinds == set(TITLES) == set(alarms.KINDS)
 
 
 def test_a_schedule_tries_again_and_then_tells(plan):

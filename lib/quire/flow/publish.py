@@ -156,7 +156,7 @@ def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Itera
             yield from _tried(lambda: there.save_run(folder))
         return
     yield from _tried(lambda: tracking.open(settings).log_run(record, folder))
-    yield from _tried(lambda: _delivered(_send_figures(settings, record)))
+    yield from _tried(lambda: _delivered(send_figures(settings, record)))
     if record["status"] == "failed":
         yield from _tried(lambda: _delivered(_alert(settings, record, folder)))
     if there is not None:
@@ -204,7 +204,8 @@ def _alert(settings: Settings, record: dict[str, Any], folder: Path) -> list[Any
     return notify.send(alert, settings, database.open(settings.database_url), run_id=record["run_id"])
 
 
-def _send_figures(settings: Settings, record: dict[str, Any]) -> list[Any]:
+def send_figures(settings: Settings, record: dict[str, Any]) -> list[Any]:
+    """Tell CloudWatch, if it is a channel, whether the run succeeded and how long it took; return the deliveries."""
     from quire.io import notify
 
     figures = {"RunSucceeded": float(record["status"] == "succeeded"), "RunSeconds": float(record["seconds"] or 0)}

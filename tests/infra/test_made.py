@@ -1,15 +1,21 @@
-"""Least privilege: read from the policies, and tried with moto's enforcement.
+"""What Terraform makes: roles of least privilege, user data that starts a run, an environment that turns channels on.
 
-moto weighs resources for S3 only and takes every other call as one on ``*``; so what is allowed elsewhere is read from
-the policy, and what is refused is tried.
+Least privilege is read from the policies, and tried with moto's enforcement. moto weighs resources for
+S3 only and takes every other call as one on ``*``; so what is allowed elsewhere is read, and what is refused is tried.
 """
 
+import base64
 import json
+import re
+import shutil
+import subprocess
 import urllib.request
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
+import yaml
 
 # AWS knows no resources for these, so "*" is all that can be written: the Service Authorization Reference says so.
 WITHOUT_RESOURCES = {
@@ -197,3 +203,66 @@ def test_cloud_init_is_given_what_it_knows(made):
     environment = next(file["content"] for file in content["write_files"] if file["path"] == "/etc/quire/boot.env")
     assert "BOOT_BUCKET=quire-staging-archive-123456789012\n" in environment
     assert "password" not in text.lower().replace("get-login-password", "").replace("--password-stdin", "")
+
+
+LARGEST_USER_DATA = 16_384
+"""Bytes that EC2 takes, before base64."""
+
+
+@pytest.fixture(scope="session")
+def user_data(stack, made):
+    """What cloud-init of runner and notebook is given, by name."""
+    runner = base64.b64decode(made["aws_launch_template.runner"]["user_data"]).decode()
+    done = subprocess.run(
+        ["terraform", f"-chdir={stack.folder}", "console"],
+        input="jsonencode(local.notebook_user_data)\n",
+        capture_output=True,
+        text=True,
+        env=stack.environment,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return {"runner": runner, "notebook": json.loads(json.loads(done.stdout))}
+
+
+@pytest.mark.parametrize("name", ["runner", "notebook"])
+def test_cloud_init_takes_the_user_data(user_data, tmp_path, name):
+    (tmp_path / "user-data").write_text(user_data[name])
+    if shutil.which("cloud-init") is None:
+        pytest.skip("cloud-init is missing: `apt install cloud-init`")
+    command = ["cloud-init", "schema", "--config-file", str(tmp_path / "user-data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Valid" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["runner", "notebook"])
+def test_the_user_data_has_no_other_keys_and_fits(user_data, name):
+    text = user_data[name]
+    assert text.startswith("#cloud-config\n")
+    assert set(yaml.safe_load(text)) == {"packages", "write_files", "runcmd"}
+    assert len(text.encode()) < LARGEST_USER_DATA
+
+
+def test_the_user_data_starts_what_it_writes(user_data):
+    for text in user_data.values():
+        content = yaml.safe_load(text)
+        units = {Path(one["path"]).name for one in content["write_files"] if "/systemd/system/" in one["path"]}
+        started = {word for command in content["runcmd"] for word in command if word.startswith("quire-")}
+        assert {one if "." in one else f"{one}.service" for one in started} <= units
+        written = {one["path"] for one in content["write_files"]}
+        for one in content["write_files"]:
+            assert set(re.findall(r"/opt/quire/\w+\.sh|/etc/quire/\w+\.env", one["content"])) <= written
+
+
+def test_the_instance_turns_archive_and_channels_of_the_shipped_params_on(user_data, made):
+    from quire import config
+
+    files = {one["path"]: one["content"] for one in yaml.safe_load(user_data["runner"])["write_files"]}
+    environment = dict(line.split("=", 1) for line in files["/etc/quire/boot.env"].splitlines())
+    root = Path(__file__).parents[2]
+    settings = config.load("demo", root=root, environment=environment).config
+    assert settings.archive.url == f"s3://{made['aws_s3_bucket.archive']['id']}/quire"
+    assert set(settings.alerts.channels) == {"log", "sns", "cloudwatch"}
+    assert settings.alerts.sns_topic == made["aws_sns_topic.alerts"]["arn"]
+    assert settings.alerts.namespace == "Quire/staging"
