@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from quire.config import label
 from quire.io.engine import connect, masked, migrate, speaking
+from quire.io.insert import DIALECTS, insert_new
 from quire.io.tables import ALERT, FEEDBACK, METRIC, PREDICTION, TABLES
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Database:
     def insert_predictions(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows of the table prediction in one transaction; returns how many of them were new."""
         with self._begin() as connection:
-            return _insert_new(connection, PREDICTION, rows)
+            return insert_new(connection, PREDICTION, rows)
 
     def save_predictions(
         self,
@@ -178,7 +178,7 @@ class Database:
         complete = [blank | dict(row) for row in rows]
         if complete:
             with self._begin() as connection:
-                statement = _dialect(connection).insert(METRIC)
+                statement = DIALECTS[connection.dialect.name].insert(METRIC)
                 keys = [column.name for column in METRIC.primary_key]
                 changed = {name: statement.excluded[name] for name in blank if name not in keys}
                 connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), complete)
@@ -334,27 +334,13 @@ def _within(time: Any, since: datetime | None, until: datetime | None) -> list[A
     return ([time >= since] if since else []) + ([time < until] if until else [])
 
 
-def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    if not rows:
-        return 0
-    statement = _dialect(connection).insert(table).on_conflict_do_nothing()
-    if connection.dialect.name == "sqlite":
-        return connection.execute(statement, list(rows)).rowcount
-    # psycopg does not count the rows of many statements; RETURNING does, and makes one statement of them.
-    return len(connection.execute(statement.returning(table.primary_key.columns[0]), list(rows)).all())
-
-
-def _dialect(connection: sa.Connection) -> Any:
-    return sqlite if connection.dialect.name == "sqlite" else postgresql
-
-
 def _save_one(connection: sa.Connection, prediction_id: str, actual: Any, source: str, at: datetime) -> str:
     is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
     said = {"value": float(actual), "label": None} if is_number else {"value": None, "label": label(actual)}
     if connection.execute(sa.select(PREDICTION.c.id).where(PREDICTION.c.id == prediction_id)).first() is None:
         return "unknown"
     new = said | {"prediction_id": prediction_id, "first_received_at": at, "received_at": at, "source": source}
-    if _insert_new(connection, FEEDBACK, [new | {"revisions": 0}]):
+    if insert_new(connection, FEEDBACK, [new | {"revisions": 0}]):
         return "recorded"
     table = FEEDBACK.c
     same = [table.value.is_not_distinct_from(said["value"]), table.label.is_not_distinct_from(said["label"])]

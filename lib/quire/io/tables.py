@@ -1,5 +1,6 @@
 """The four tables of the database: predictions, feedback, monitoring history, alerts."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,20 +26,30 @@ class Utc(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Return ``value`` in UTC; a time without a zone is refused, because it could mean anything."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone; give an aware time, such as datetime.now(UTC).")
-        at = value.astimezone(UTC)
-        return at.replace(tzinfo=None) if dialect.name == "sqlite" else at
+    def bind_processor(self, dialect: Any) -> Callable[[datetime | None], Any]:
+        """Return what gives a time to the driver: in UTC, to SQLite as text. Written out, because it is run most."""
+        return _utc_text if dialect.name == "sqlite" else _utc
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
         """Return what the database holds, aware and in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    """Return ``value`` in UTC; a time without a zone is refused, because it could mean anything."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone; give an aware time, such as datetime.now(UTC).")
+    return value.astimezone(UTC)
+
+
+def _utc_text(value: datetime | None) -> str | None:
+    """Return ``value`` in UTC as SQLAlchemy reads it from SQLite: 2026-03-01 12:00:00.000000."""
+    at = _utc(value)
+    return None if at is None else at.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 METADATA = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s"})

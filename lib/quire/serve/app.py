@@ -1,5 +1,6 @@
 """The service over HTTP: FastAPI's application."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +14,10 @@ from quire import config
 from quire.config import Settings
 from quire.serve import form, openapi
 from quire.serve.contract import Problem, Rejected
-from quire.serve.guard import COOKIE, Guard, Keys, Rate, sent_key
-from quire.serve.log import Unavailable
+from quire.serve.endpoint import REFUSALS, Predict, read_body, refusal
+from quire.serve.guard import COOKIE, FAILED, Guard, Keys, Rate, sent_key
 from quire.serve.metrics import CONTENT_TYPE, Metrics
 from quire.serve.service import Service, new_service
-
-MOST_EXPLAINED = 20
-"""Rows of one request that are explained; each costs a prediction per feature."""
 
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
@@ -30,8 +28,14 @@ PAGE_HEADERS = {
 }
 
 
-class TooLarge(Exception):
-    """A body that is longer than it may be."""
+class Application(FastAPI):
+    """FastAPI with ``entrance``, an ASGI application, before all of its own layers."""
+
+    entrance: Any
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let a request in by the entrance."""
+        await self.entrance(scope, receive, send)
 
 
 def create(params: str, root: str, rate_file: str | None = None) -> FastAPI:
@@ -44,21 +48,22 @@ def make_app(settings: Settings, *, service: Service | None = None, rate_file: s
     """Return the application; ``service`` is for tests that need one with parts of their own."""
     serve = settings.config.serve
     made = service or new_service(settings, Metrics())
-    app = FastAPI(title=settings.config.title or settings.name, docs_url=None, redoc_url=None, lifespan=_life(made))
+    app = Application(title=settings.config.title or settings.name, docs_url=None, redoc_url=None, lifespan=_life(made))
     app.state.service, app.state.keys = made, Keys(settings.api_keys)
     app.openapi = lambda: openapi.document(app, made)  # type: ignore[method-assign]
+    predict = Predict(made)
+    # Plain routes: the requests are checked by the contract, not by FastAPI, and the document is our own.
+    app.add_route("/predict", predict, methods=["POST"], include_in_schema=False)  # type: ignore[arg-type]
     for path, methods, handler in ROUTES:
-        # Plain routes: the requests are checked by the contract, not by FastAPI, and the document is our own.
         app.add_route(path, handler, methods=methods, include_in_schema=False)
-    app.add_exception_handler(Rejected, _rejected)
-    app.add_exception_handler(Unavailable, _unavailable)
-    app.add_exception_handler(TooLarge, _too_large)
+    for kind in (*REFUSALS, Exception):
+        app.add_exception_handler(kind, _refused if kind in REFUSALS else _failed)
+    inside = _shortcut(app, predict)
     if serve.cors_origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=list(serve.cors_origins), allow_methods=["GET", "POST"], allow_headers=["*"]
-        )
-    app.add_middleware(
-        Guard,
+        allowed = list(serve.cors_origins)
+        inside = CORSMiddleware(inside, allow_origins=allowed, allow_methods=["GET", "POST"], allow_headers=["*"])
+    app.entrance = Guard(
+        inside,
         keys=app.state.keys,
         rate=Rate(serve.rate_limit, serve.rate_burst, rate_file),
         max_body_bytes=serve.max_body_bytes,
@@ -68,34 +73,30 @@ def make_app(settings: Settings, *, service: Service | None = None, rate_file: s
     return app
 
 
+def _shortcut(app: FastAPI, predict: Predict) -> Any:
+    """Return the application, with predictions going past its layers."""
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+            scope["endpoint"] = predict
+            await predict(scope, receive, send)
+        else:
+            await FastAPI.__call__(app, scope, receive, send)
+
+    return inside
+
+
 def _life(service: Service) -> Any:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        # What is there now stays: looking through it for garbage again and again makes requests wait.
+        gc.collect()
+        gc.freeze()
         yield
         await service.stop()
 
     return life
-
-
-async def predict(request: Request) -> Response:
-    """Answer rows with predictions."""
-    service: Service = request.app.state.service
-    served = service.served()
-    given, many = served.contract.parse(await _body(request))
-    asked = request.scope["query_string"]
-    explain = bool(asked) and request.query_params.get("explain", "").lower() in ("1", "true", "yes")
-    if explain and len(given) > MOST_EXPLAINED:
-        allowed = f"at most {MOST_EXPLAINED} rows when explain is asked for"
-        raise Rejected([Problem(None, "rows", f"{len(given)} rows", allowed)])
-    request_id = request.state.request_id
-    answers, explained = await service.predict(served, given, request_id=request_id, explain=explain)
-    for answer, found in zip(answers, explained, strict=False):
-        answer["effects"] = [
-            {"feature": e.feature, "value": e.value, "normal": e.normal, "effect": e.effect} for e in found
-        ]
-    about = {"model_name": served.version.name, "model_version": served.number, "request_id": request_id}
-    return _json({"predictions": answers, **about} if many else {**answers[0], **about})
 
 
 async def feedback(request: Request) -> Response:
@@ -184,7 +185,6 @@ async def page_feedback(request: Request) -> Response:
 
 
 ROUTES: list[tuple[str, list[str], Any]] = [
-    ("/predict", ["POST"], predict),
     ("/feedback", ["POST"], feedback),
     ("/health", ["GET"], health),
     ("/health/live", ["GET"], live),
@@ -197,15 +197,7 @@ ROUTES: list[tuple[str, list[str], Any]] = [
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body; raises TooLarge as soon as it has more bytes than it may."""
-    limit = request.app.state.service.settings.config.serve.max_body_bytes
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise TooLarge(f"A body may have {limit} bytes.")
-        parts.append(part)
-    return b"".join(parts)
+    return await read_body(request.receive, request.app.state.service.settings.config.serve.max_body_bytes)
 
 
 def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bool]:
@@ -262,16 +254,10 @@ def _html(content: str, status: int = 200) -> Response:
     return Response(content, status, PAGE_HEADERS, "text/html; charset=utf-8")
 
 
-async def _rejected(request: Request, error: Any) -> Response:
-    listed = [{"row": p.row, "field": p.field, "sent": p.sent, "allowed": p.allowed} for p in error.problems]
-    about = {"problems": error.total, "errors": listed, "request_id": request.state.request_id}
-    return _json({"error": f"Nothing was predicted or kept. {error}", **about}, 422)
+async def _refused(request: Request, error: Exception) -> Response:
+    status, content, headers = refusal(error, request.state.request_id)
+    return _json(content, status, headers)
 
 
-async def _unavailable(request: Request, error: Any) -> Response:
-    retry = {"retry-after": str(error.retry_after_s)}
-    return _json({"error": str(error), "request_id": request.state.request_id}, 503, retry)
-
-
-async def _too_large(request: Request, error: Exception) -> Response:
-    return _json({"error": str(error), "request_id": request.state.request_id}, 413)
+async def _failed(request: Request, _: Exception) -> Response:
+    return _json({"error": FAILED, "request_id": request.state.request_id}, 500)

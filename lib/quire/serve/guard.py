@@ -14,6 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, BinaryIO
 
 import orjson
+from starlette.requests import ClientDisconnect
 
 from quire.serve.ids import random_ids
 
@@ -21,6 +22,10 @@ OPEN = ("/", "/openapi.json", "/health", "/health/live", "/health/ready", "/feed
 """Paths that need no key: health is for load balancers; the forms of the page check the key themselves."""
 
 COOKIE = "quire_key"
+FAILED = "The service failed; its log says why."
+GONE = 499
+"""The status that is counted for a client that left before it had sent everything."""
+
 LOG = logging.getLogger("quire.serve.access")
 
 
@@ -114,14 +119,16 @@ class Guard:
         try:
             refusal, holder = self._refusal(scope, headers, client)
             if refusal:
-                await _answer(send_on, *refusal, request_id)
+                refused, reason, more = refusal
+                await send_json(send_on, refused, {"error": reason, "request_id": request_id}, more)
             else:
                 await self._app(scope, receive, send_on)
+        except ClientDisconnect:
+            status = GONE
         except Exception:
             LOG.exception("request %s failed", request_id)
-            if begun:
-                raise
-            await _answer(send_on, 500, "The service failed; its log says why.", {}, request_id)
+            if not begun:
+                await send_json(send_on, 500, {"error": FAILED, "request_id": request_id})
         finally:
             seconds = time.perf_counter() - started
             self._measured(scope["path"] if "endpoint" in scope else "other", status, seconds)
@@ -163,12 +170,13 @@ def sent_key(headers: Mapping[bytes, bytes]) -> str:
 
 def _request_id(headers: Mapping[bytes, bytes], ids: Iterator[str]) -> str:
     sent = headers.get(b"x-request-id", b"").decode("latin-1")
-    return sent if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else next(ids)
+    return sent if sent and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else next(ids)
 
 
-async def _answer(send: Any, status: int, reason: str, headers: Mapping[str, str], request_id: str) -> None:
-    body = orjson.dumps({"error": reason, "request_id": request_id})
-    listed = {"content-type": "application/json", "content-length": str(len(body)), **headers}
-    pairs = [(name.encode(), value.encode()) for name, value in listed.items()]
+async def send_json(send: Any, status: int, content: Any, headers: Mapping[str, str] | None = None) -> None:
+    """Send an answer in JSON."""
+    body = orjson.dumps(content)
+    pairs = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    pairs += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
