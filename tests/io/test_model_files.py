@@ -70,6 +70,7 @@ def test_a_regressor_comes_back_with_the_same_predictions(pipeline, X, tmp_path)
     pipeline.fit(X, np.abs(X["temp"].fillna(0)) + 1)
     loaded = model_files.load_model(saved(tmp_path / "model", pipeline, X))
     np.testing.assert_array_equal(loaded.predict(X), pipeline.predict(X))
+    assert model_files.read_example_output(tmp_path / "model") == pipeline.predict(X.head(3)).tolist()
 
 
 @pytest.mark.parametrize("pipeline", CLASSIFIERS, ids=lambda one: str(one[-1]))
@@ -79,6 +80,7 @@ def test_a_classifier_comes_back_with_the_same_probabilities(pipeline, classes, 
     loaded = model_files.load_model(saved(tmp_path / "model", pipeline, X))
     np.testing.assert_array_equal(loaded.predict_proba(X), pipeline.predict_proba(X))
     assert list(loaded.classes_) == classes
+    assert model_files.read_example_output(tmp_path / "model") == pipeline.predict_proba(X.head(3)).tolist()
 
 
 def test_mlflow_itself_loads_the_folder_and_knows_its_signature(X, tmp_path):

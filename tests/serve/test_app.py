@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 import json
 import random
+import shutil
 
 import pytest
 from starlette.testclient import TestClient
 
+from quire import tracking
 from quire.config import Serve
 from quire.io import database
 from quire.serve.app import make_app
@@ -233,6 +235,20 @@ def test_a_new_champion_that_does_not_load_leaves_the_old_one_and_says_so(serve,
     (problem,) = client.get("/health").json()["problems"]
     assert "Version 2 is not served, version 1 is served still" in problem
     assert "the file is cut off" in problem
+    assert client.post("/predict", json=row).json()["model_version"] == "1"
+
+
+def test_a_new_champion_that_disagrees_with_its_own_input_example_leaves_the_old_one(
+    serve, row, promote, pipelines, settings
+):
+    client, registry = serve(), tracking.open(settings)
+    version = promote(pipelines["hist_gradient_boosting"], alias="staged")
+    shutil.copy(registry.folder(registry.champion()) / "model.skops", registry.folder(version) / "model.skops")
+    registry.client.set_registered_model_alias("demo", "champion", version.version)
+    wait_until(lambda: client.get("/health").json()["status"] == "degraded")
+    (problem,) = client.get("/health").json()["problems"]
+    assert "Version 2 is not served, version 1 is served still" in problem
+    assert "disagrees with its own input example" in problem
     assert client.post("/predict", json=row).json()["model_version"] == "1"
 
 

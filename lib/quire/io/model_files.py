@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PIPELINE = "model.skops"
+EXAMPLE_OUTPUT = "input_example_output.json"
+"""What the pipeline gave for the input example when it was saved; whoever loads it can see whether it still does."""
+
 FILES = "files"
 """The sub-folder for what belongs to the model: profiles, schema, evaluation, model card."""
 
@@ -50,8 +53,8 @@ def save_model(
 ) -> None:
     """Write the fitted ``pipeline`` to ``folder``, with its signature, an input example, and ``files`` by name.
 
-    input_example: a few rows as the pipeline takes them. Raises ModelError where the pipeline holds a type that is
-    not on the list of trusted ones.
+    input_example: a few rows as the pipeline takes them; what it gives for them is kept too. Raises ModelError where
+    the pipeline holds a type that is not on the list of trusted ones.
     """
     from mlflow.models import infer_signature
     from mlflow.sklearn import save_model
@@ -71,6 +74,7 @@ def save_model(
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             metadata=dict(metadata),
         )
+    (folder / EXAMPLE_OUTPUT).write_text(json.dumps(_output(pipeline, input_example)), encoding="utf-8")
     beside = folder / FILES
     beside.mkdir()
     for name, path in files.items():
@@ -97,6 +101,16 @@ def read_signature(folder: Path) -> list[dict[str, Any]]:
 
     described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
     return json.loads((described.get("signature") or {}).get("inputs") or "[]")
+
+
+def read_example_output(folder: Path) -> list[Any] | None:
+    """Return a number or the probability of each class per row of the input example, or None where none is kept."""
+    path = folder / EXAMPLE_OUTPUT
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _output(pipeline: Any, X: "pd.DataFrame") -> list[Any]:
+    return (pipeline.predict_proba(X) if hasattr(pipeline, "predict_proba") else pipeline.predict(X)).tolist()
 
 
 def _trusted(pipeline: Any) -> list[str]:

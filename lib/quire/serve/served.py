@@ -14,6 +14,7 @@ import pandas as pd
 
 from quire.config import Schema
 from quire.errors import ModelError
+from quire.io import model_files
 from quire.model.features import input_names, model_input, positive_label
 from quire.model.predictions import class_probabilities, decision_threshold, misfit
 from quire.serve.contract import Contract, Row
@@ -166,7 +167,7 @@ def _read_reference(files: Path, schema: Schema) -> dict[str, Any]:
 
 
 def _check_example(served: Served, folder: Path) -> None:
-    """Raise ModelError unless the model predicts the input example that it was logged with, as its task says."""
+    """Raise ModelError unless the model gives for its input example what it gave when it was logged."""
     name = f"Version {served.number} of {served.version.name}"
     X = _read_example(folder, served)
     mismatch = misfit(served.pipeline, X, served.schema)
@@ -179,6 +180,17 @@ def _check_example(served: Served, folder: Path) -> None:
     shares_add_up = not served.classes or np.allclose(found.sum(axis=1), 1)
     if len(found) != len(X) or not np.isfinite(found).all() or not shares_add_up:
         raise ModelError(f"{name} disagrees with its own input example: it gives {np.asarray(found).tolist()[:3]}.")
+    expected = model_files.read_example_output(folder)
+    if expected is not None and not _is_close(found, np.asarray(expected)):
+        raise ModelError(
+            f"{name} disagrees with its own input example: it gives {np.asarray(found).tolist()[:3]}, and gave "
+            f"{expected[:3]} when it was logged. Its files or the libraries are not the same any more: train again."
+        )
+
+
+def _is_close(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether outputs are the same but for what another processor or library rounds otherwise."""
+    return found.shape == expected.shape and np.allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 def _read_example(folder: Path, served: Served) -> pd.DataFrame:
