@@ -5,6 +5,7 @@ bounded. When the database fails or hangs, requests are refused at once, and the
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -16,6 +17,8 @@ from quire.errors import ServiceError
 
 if TYPE_CHECKING:
     from quire.io.database import Database
+
+LOG = logging.getLogger("quire.serve")
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -173,7 +176,7 @@ class PredictionLog:
                 self._commit([entry])
 
     def _fail(self, entries: list[_Entry], problem: str) -> None:
-        self.problem = problem
+        self._note(problem)
         if self._fast:
             self._queue.extendleft(reversed(entries))
             return
@@ -188,14 +191,22 @@ class PredictionLog:
             if self._database is None:
                 self._database = self._connect()
             self._database.ping()
-            self.problem = ""
+            self._note("")
         except ServiceError as error:
             if self._fast:
-                self.problem = str(error)
+                self._note(str(error))
             else:
                 self._fail([], str(error))
             self._stopping.wait(PAUSE_S)
             self._wake.set()
+
+    def _note(self, problem: str) -> None:
+        """Remember what keeps the log from writing, if anything does, and say so when that changes."""
+        if problem and not self.problem:
+            LOG.error("predictions are refused, because they cannot be logged: %s", problem)
+        elif self.problem and not problem:
+            LOG.info("the database answers again, and predictions are taken")
+        self.problem = problem
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         if not self._loop.is_closed():

@@ -1,5 +1,6 @@
 """The processes of the service: one socket, one or several workers, structured logs, and an end that answers first."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ import orjson
 
 from quire.config import Settings
 from quire.errors import ServiceError
+from quire.io import engine
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Each worker computes in one thread: with the default, workers and libraries fight for the cores."""
@@ -49,8 +51,9 @@ def log_config(level: str = "INFO") -> dict[str, Any]:
 def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Serve until SIGTERM or SIGINT; what was accepted by then is answered first.
 
-    Raises ServiceError if the address is taken.
+    Raises ServiceError if the address is taken, or the database is of a kind that there can never be.
     """
+    engine.connect(settings.database_url, settings.config.serve.log_timeout_s).dispose()
     for name in THREADS:
         os.environ.setdefault(name, "1")
     listening = _listen(host, port)
@@ -58,7 +61,9 @@ def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
     try:
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        _serve(settings, listening, workers, Path(shared))
+        # uvicorn has ended in good order by the time it hands Ctrl-C on.
+        with contextlib.suppress(KeyboardInterrupt):
+            _serve(settings, listening, workers, Path(shared))
     finally:
         listening.close()
         shutil.rmtree(shared, ignore_errors=True)

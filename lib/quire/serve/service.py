@@ -71,6 +71,8 @@ class Service:
         await asyncio.to_thread(self.models.refresh)
         if self.models.current:
             self._swapped(self.models.current)
+        else:
+            LOG.warning("no model is served: %s", self.models.problem)
         self._begin(self.models.watch(every_s=serve.refresh_s))
         if serve.keep_days:
             self._begin(self._prune(timedelta(days=serve.keep_days)))
