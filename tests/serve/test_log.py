@@ -112,6 +112,7 @@ def test_a_database_that_hangs_fills_no_memory(db):
         found = await asyncio.gather(*(log.write([record(f"{i}")]) for i in range(500)), return_exceptions=True)
         assert all(isinstance(one, Unavailable) for one in found)
         assert log.rows <= 100
+        await until(lambda: log.state != "up")
         with pytest.raises(Unavailable, match="has not answered"):
             await log.write([record("late")])
         faulty.free.set()
