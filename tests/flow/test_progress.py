@@ -1,5 +1,8 @@
 import io
 import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 from quire.flow import progress
 from quire.flow.progress import View, as_line
@@ -69,3 +72,19 @@ def test_the_findings_say_what_each_stage_found_and_where_to_read_on(tmp_path, m
 
     progress.print_findings(tmp_path, record | {"status": "failed"})
     assert "dashboard" not in capsys.readouterr().err
+
+
+class Slow(io.StringIO):
+    """A stream at which other threads get their turn with every write."""
+
+    def write(self, text):
+        time.sleep(0.0001)
+        return super().write(text)
+
+
+def test_lines_of_json_are_whole_where_several_threads_print(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Slow())
+    with progress.listener(as_json=True) as listen, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: listen({"event": "cell", "cell": n}), range(50)))
+    told = [json.loads(line) for line in sys.stdout.getvalue().splitlines()]
+    assert sorted(event["cell"] for event in told) == list(range(50))

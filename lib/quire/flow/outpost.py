@@ -135,13 +135,10 @@ def main() -> None:
     """Run the job that stdin holds as JSON; print events, and at last how it ended, as lines of JSON."""
     from quire.errors import QuireError
     from quire.flow.context import FOR_ANOTHER, Request
+    from quire.flow.progress import print_json as tell
     from quire.flow.run import run
 
     job = Job(**json.load(sys.stdin))
-
-    def tell(event: dict[str, Any]) -> None:
-        print(json.dumps(event), flush=True)
-
     request = Request(
         job.params, job.workflow, tuple(job.stages), job.overrides, as_of=job.as_of, fresh=job.fresh, jobs=1,
         wait_s=-1, beside=True, cause=FOR_ANOTHER,

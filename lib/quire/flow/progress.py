@@ -3,6 +3,7 @@
 import json
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 Listen = Callable[[dict[str, Any]], None]
 
 WORDS = {"succeeded": "ran", "reused": "reused", "skipped": "skipped", "failed": "FAILED", "interrupted": "interrupted"}
+_printing = threading.Lock()
+
 COLOURS = {"succeeded": "green", "reused": "cyan", "skipped": "yellow", "failed": "bold red", "interrupted": "yellow"}
 
 
@@ -24,7 +27,7 @@ COLOURS = {"succeeded": "green", "reused": "cyan", "skipped": "yellow", "failed"
 def listener(*, quiet: bool = False, as_json: bool = False) -> Iterator[Listen]:
     """Yield what takes the events of a run and shows them: a live view, plain lines off a terminal, JSON or nothing."""
     if as_json:
-        yield lambda event: print(json.dumps(event), flush=True)
+        yield print_json
     elif quiet:
         yield lambda event: None
     elif sys.stderr.isatty():
@@ -34,10 +37,17 @@ def listener(*, quiet: bool = False, as_json: bool = False) -> Iterator[Listen]:
         yield _print_line
 
 
+def print_json(event: Mapping[str, Any]) -> None:
+    """Print an event as a line of JSON, whole also where several threads print."""
+    with _printing:
+        print(json.dumps(event), flush=True)
+
+
 def _print_line(event: dict[str, Any]) -> None:
     line = as_line(event)
     if line:
-        print(line, file=sys.stderr, flush=True)
+        with _printing:
+            print(line, file=sys.stderr, flush=True)
 
 
 def as_line(event: Mapping[str, Any]) -> str:
