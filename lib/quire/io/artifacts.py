@@ -114,11 +114,13 @@ class Run:
     def load_each(self, name: str) -> dict[str, Any]:
         """Return what each part of a fan-out saved under ``name``, by the part's stage name, sorted."""
         return {
-            path.parent.name: self._read_frame(path)
-            if path.suffix == ".parquet"
-            else json.loads(path.read_text("utf-8"))
-            for path in sorted(self._candidates(name))
+            stage: self._read_frame(path) if path.suffix == ".parquet" else json.loads(path.read_text("utf-8"))
+            for stage, path in self.path_each(name).items()
         }
+
+    def path_each(self, name: str) -> dict[str, Path]:
+        """Return where each part of a fan-out saved ``name``, by the part's stage name, sorted."""
+        return {path.parent.name: path for path in sorted(self._candidates(name))}
 
     def path(self, name: str) -> Path:
         """Return where the artifact ``name`` (with its suffix, for other files) is; raises ArtifactError if nowhere."""

@@ -81,6 +81,14 @@ def save_model(
         shutil.copyfile(path, beside / name)
 
 
+def write_pipeline(folder: Path, pipeline: Any) -> None:
+    """Write the fitted ``pipeline`` alone to ``folder``, for `load_model`; raises ModelError as `save_model` does."""
+    import skops.io
+
+    _trusted(pipeline)
+    skops.io.dump(pipeline, folder / PIPELINE)
+
+
 def load_model(folder: Path) -> Any:
     """Return the fitted pipeline that ``folder`` holds; raises ModelError if it is not there, or not to be trusted."""
     import skops.io

@@ -1,4 +1,7 @@
 from .bootstrap import Interval as Interval
+from .by_segment import join_parts as join_parts
+from .by_segment import save_part as save_part
+from .by_segment import segment_rows as segment_rows
 from .calibration import calibration_curve as calibration_curve
 from .card import complete_card as complete_card
 from .estimators import NAMES as NAMES

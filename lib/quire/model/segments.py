@@ -21,6 +21,11 @@ def segment_labels(frame: pd.DataFrame, schema: Schema, columns: tuple[str, ...]
     return {name: _labels(frame[name], schema.columns[name].type, schema.timezone) for name in columns}
 
 
+def exact_labels(values: pd.Series) -> pd.Series:
+    """Return each value as text, as the snapshot writes categories; missing ones stay missing."""
+    return values.astype(object).map(label, na_action="ignore")
+
+
 def compare_segments(
     candidate: Outcomes, champion: Outcomes | None, labels: dict[str, pd.Series], how: Resampling
 ) -> pd.DataFrame:
@@ -65,7 +70,7 @@ def _labels(values: pd.Series, kind: str, timezone: str) -> pd.Series:
     elif kind in ("number", "integer") and values.nunique() > MOST_LEVELS:
         text = _quarters(values.astype("float64"))
     else:
-        text = values.astype(object).map(label, na_action="ignore")
+        text = exact_labels(values)
         frequent = text.value_counts().index[:MOST_LEVELS]
         text = text.where(text.isin(frequent), "other")
     return text.astype(object).where(~missing, "missing")

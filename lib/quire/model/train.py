@@ -90,13 +90,13 @@ def fit_candidate(
     with few_threads(len(X)):
         pipeline = clone(best).fit(X, y)
         raw = _out_of_fold(best, X, y, partition, schema)
-    threshold = _threshold(raw, y, schema, decision)
-    predicted = _decided(raw, y, schema, threshold or 0.5, X.index)
+    threshold = threshold_of(raw, y, schema, decision)
+    predicted = decided(raw, y, schema, threshold or 0.5, X.index)
     chosen = trials[trials["chosen"]].iloc[0]
     name, params = str(chosen["estimator"]), _plain(pipeline[-1].get_params())
     window = _window(rows, schema)
     fingerprint = _fingerprint(X, y, name, params, threshold)
-    _sign(pipeline, fingerprint=fingerprint, threshold=threshold, trained_until=window and window["end"])
+    sign(pipeline, fingerprint=fingerprint, threshold=threshold, trained_until=window and window["end"])
     return Candidate(
         pipeline=pipeline,
         estimator=name,
@@ -137,7 +137,7 @@ def check_target(y: np.ndarray, schema: Schema) -> None:
         )
 
 
-def _sign(pipeline: Pipeline, **facts: Any) -> None:
+def sign(pipeline: Pipeline, **facts: Any) -> None:
     """Keep ``facts`` with the pipeline as learnt attributes, such as ``threshold_``: they are where the model is."""
     for name, value in facts.items():
         if value is not None:
@@ -153,13 +153,15 @@ def _out_of_fold(best: Pipeline, X: pd.DataFrame, y: np.ndarray, partition: list
     return cross_val_predict(best, X, y, cv=partition, method=method)
 
 
-def _threshold(raw: np.ndarray, y: np.ndarray, schema: Schema, decision: Decision) -> float | None:
+def threshold_of(raw: np.ndarray, y: np.ndarray, schema: Schema, decision: Decision) -> float | None:
+    """Return the threshold of a binary task from out-of-fold probabilities, shape (rows, 2); None for other tasks."""
     if schema.task != "binary":
         return None
-    return choose_threshold(compare(y, _decided(raw, y, schema, 0.5, pd.RangeIndex(len(y))), schema), decision)
+    return choose_threshold(compare(y, decided(raw, y, schema, 0.5, pd.RangeIndex(len(y))), schema), decision)
 
 
-def _decided(raw: np.ndarray, y: np.ndarray, schema: Schema, threshold: float, index: pd.Index) -> pd.DataFrame:
+def decided(raw: np.ndarray, y: np.ndarray, schema: Schema, threshold: float, index: pd.Index) -> pd.DataFrame:
+    """Return out-of-fold predictions in the form of `quire.model.predict`; raw: numbers, or probabilities by class."""
     if schema.task == "regression":
         return pd.DataFrame({"prediction": raw}, index=index)
     return decide(raw, [str(name) for name in np.unique(y)], schema, threshold, index)

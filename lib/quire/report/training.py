@@ -48,6 +48,32 @@ def answer(candidate: Candidate, schema: Schema) -> Answer:
     return make_answer("good", headline, facts, {name: values[name] for name in values if not name.endswith("_std")})
 
 
+def joined_answer(candidate: Candidate, schema: Schema) -> Answer:
+    """Return how well the models of all segments predict together."""
+    metric, values, parts = candidate.scoring, candidate.metrics, candidate.trials["segment"].nunique()
+    headline = (
+        f"{parts} models, {candidate.estimator}, predict {schema.target} with {metric} {values[metric]:.3f} together, "
+        "each row by a model that did not learn from it."
+    )
+    facts = [
+        (f"{metric}, out of fold", values[metric], "all segments together"),
+        ("segments", parts),
+        ("rows", candidate.rows),
+        ("features", len(candidate.features)),
+        ("seconds", round(candidate.seconds, 1), "of search, fit and out-of-fold predictions, added up"),
+    ]
+    return make_answer("good", headline, facts, {name: values[name] for name in values if not name.endswith("_std")})
+
+
+def parts_table(candidate: Candidate) -> Table:
+    """Return what each segment's model is, and what it scored alone."""
+    metric, chosen = candidate.scoring, candidate.trials[candidate.trials["chosen"]]
+    names = {metric: f"{metric}, alone", f"{metric}_std": "± over folds"}
+    formats = {metric: ".4f", f"{metric}_std": ".4f"}
+    columns = ["segment", "estimator", metric, f"{metric}_std"]
+    return table(chosen[columns], "A model for each segment", names=names, formats=formats)
+
+
 def rows_note(train: pd.DataFrame) -> Table:
     """Return in words whether the model learned from all training rows or from a sample of them."""
     rows = count_rows(train)
