@@ -6,6 +6,7 @@ from quire import config
 from quire.errors import ConfigError
 from quire.flow.backfill import backfill, dates, write_page
 from quire.flow.context import Request
+from quire.flow.warm import is_possible
 
 REQUEST = Request(params="x", publish=False)
 
@@ -62,3 +63,24 @@ def test_it_stops_at_a_date_that_fails_and_goes_on_from_there(series):
     (series.root / "notebooks" / "a.ipynb").write_text(good)
     second = list(backfill(REQUEST, points, root=series.root))
     assert [result.record["as_of"][8:10] for result in second] == ["12", "19"]
+
+
+forked = pytest.mark.skipif(not is_possible(), reason="kernels are forked on Linux only")
+
+
+@forked
+def test_the_kernels_of_all_dates_are_forked_from_one_process_which_ends_with_them(series):
+    series.stage("a", "import os\nrun.save('parent', os.getppid())", parameters='as_of = ""')
+    results = list(backfill(REQUEST, dates("2026-01-05", "2026-01-12", "7d"), root=series.root))
+    first, second = (series.artifact(result, "a", "parent") for result in results)
+    assert first == second != os.getpid()
+    assert not os.path.exists(f"/proc/{first}")
+
+
+@forked
+def test_a_fork_server_that_dies_is_replaced_for_the_next_date(series):
+    kill = "import os, signal\nrun.save('parent', os.getppid())\nos.kill(os.getppid(), signal.SIGKILL)"
+    series.stage("a", kill, parameters='as_of = ""')
+    results = list(backfill(REQUEST, dates("2026-01-05", "2026-01-12", "7d"), root=series.root))
+    assert [result.record["status"] for result in results] == ["succeeded", "succeeded"]
+    assert len({series.artifact(result, "a", "parent") for result in results}) == 2

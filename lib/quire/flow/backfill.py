@@ -18,9 +18,10 @@ from quire.config import Settings
 from quire.errors import ConfigError
 from quire.flow import history
 from quire.flow.cluster import ahead, workforce
-from quire.flow.context import Listener, Request
+from quire.flow.context import Drivers, Listener, Request
 from quire.flow.record import write_whole
 from quire.flow.run import Result, run
+from quire.flow.warm import Keeper
 
 if TYPE_CHECKING:
     from quire.page.dates import Date
@@ -69,10 +70,12 @@ def backfill(
         if points and spread:
             force = stack.enter_context(workforce(settings, cluster, jobs, listen or (lambda event: None)))
             wait = stack.enter_context(ahead(request, points, force, alias=alias, root=root))
+        drivers = Drivers(keeper=stack.enter_context(Keeper()))
         for point in points:
             if wait:
                 wait(point)
-            result = run(replace(request, as_of=point.isoformat(), cause=f"backfill {alias}"), root=root, listen=listen)
+            asked = replace(request, as_of=point.isoformat(), cause=f"backfill {alias}")
+            result = run(asked, root=root, listen=listen, drivers=drivers)
             yield result
             if result.record["status"] != "succeeded":
                 return

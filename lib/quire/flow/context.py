@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quire.config import Settings
 from quire.flow.cache import Cache
@@ -13,6 +13,9 @@ from quire.flow.graph import Graph, Task
 from quire.flow.parameters import read_signature
 from quire.flow.reach import Library
 from quire.flow.record import Record
+
+if TYPE_CHECKING:
+    from quire.flow.warm import Keeper
 
 Listener = Callable[[dict[str, Any]], None]
 """Called with every event of a run: ``{"event": "stage_started", "stage": ..., ...}``."""
@@ -30,11 +33,13 @@ KernelMaker = Callable[[Path, Mapping[str, str]], Any]
 class Drivers:
     """Who does the work of a run, where it is not this process alone: an orchestrator, a cluster.
 
-    carry: instead of the runner's own retries. kernel: instead of a kernel on this machine.
+    carry: instead of the runner's own retries. kernel: instead of a kernel on this machine. keeper: of a fork server
+    that several runs share, one after another.
     """
 
     carry: Carrier | None = None
     kernel: KernelMaker | None = None
+    keeper: "Keeper | None" = None
 
 
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "WHYLOGS_NO_ANALYTICS": "True"}

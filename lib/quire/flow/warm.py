@@ -79,6 +79,10 @@ class Warm:
             descriptors=descriptors,
         )
 
+    def is_up(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def close(self) -> None:
         """End the server; kernels that still run are not touched."""
         if self._process is not None:
@@ -89,6 +93,24 @@ class Warm:
 
 PUBLISH = "publish"
 """What the publisher is called among the stages."""
+
+
+class Keeper:
+    """Keeps the fork server of the first run for those that follow, which find imported what it has imported.
+
+    Use as a context manager.
+    """
+
+    def __init__(self) -> None:
+        """Nothing starts yet."""
+        self.server: Warm | None = None
+
+    def __enter__(self) -> "Keeper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.server is not None:
+            self.server.close()
 
 
 class Warmth:
@@ -116,11 +138,19 @@ class Warmth:
             return self.server
 
     def close(self) -> None:
-        """End the server."""
-        if self.server is not None:
+        """End the server, but for one that is kept for other runs."""
+        if self.server is not None and not self._context.drivers.keeper:
             self.server.close()
 
     def _start(self) -> Warm:
+        keeper = self._context.drivers.keeper
+        if keeper is None:
+            return self._new()
+        if keeper.server is None or not keeper.server.is_up():
+            keeper.server = self._new()
+        return keeper.server
+
+    def _new(self) -> Warm:
         context = self._context
         stages = context.record.stages
         wants = {
