@@ -1,4 +1,4 @@
-"""The snapshot of Parquet files that are larger than memory: the same steps, a chunk at a time, through the disk.
+"""The snapshot of files that are larger than memory: the same steps, a chunk at a time, through the disk.
 
 Rows are wrangled as they are read and put into bundles on disk: by a hash of the key where equal keys may be far apart
 in time, then by time. A bundle fits into memory, so that within it duplicates are dropped and rows sorted by the very
@@ -22,6 +22,7 @@ import pandas as pd
 from quire.config import Schema, Settings
 from quire.data import snapshot, window, wrangle
 from quire.data.source import describe
+from quire.data.staged import Staged
 from quire.data.wrangle import Change
 from quire.errors import DataError
 from quire.io.frames import Stored, Writer
@@ -80,37 +81,37 @@ class Found:
 
 def ingest(
     settings: Settings,
-    files: Sequence[Path],
+    source: Staged,
     as_of: datetime | None,
     *,
     lengths: Mapping[str, str],
     shares: Mapping[str, float],
     seed: int,
 ) -> "Ingested":
-    """Return the snapshot of Parquet ``files``; its frames are samples, the whole is on disk.
+    """Return the snapshot of the ``source``; its frames are samples, the whole is on disk.
 
     lengths: current, test and train of the windows. shares: test_share and current_share where there is no timestamp.
     """
     schema = settings.schema
-    where, unused = _look(files, schema)
+    where, unused = _look(source, schema)
     scratch = settings.outputs / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     folder = tempfile.TemporaryDirectory(prefix=".ingest-", dir=scratch)
     found, base = Found(), Path(folder.name)
     at = snapshot.utc(as_of)
     if schema.timestamp:
-        hours = _count_hours(files, schema, at)
+        hours = _count_hours(source, schema, at)
         if not hours:
             raise DataError(f"{where} has no row with a timestamp before as_of. Check as_of and source.")
-        at = at or window.end_of(_last(files, schema), schema.frequency)
+        at = at or window.end_of(_last(source, schema), schema.frequency)
         windows = window.place_windows(at, **lengths, label_delay=schema.label_delay)
-        bundles = _bundles_in_time(files, schema, at, windows, hours, base, found)
+        bundles = _bundles_in_time(source, schema, at, windows, hours, base, found)
         split: Callable[[pd.DataFrame, int], dict[str, pd.DataFrame]] = lambda frame, _: {  # noqa: E731
             name: frame[placed.rows(frame[schema.timestamp])] for name, placed in windows.items()
         }
     else:
         windows = {}
-        bundles = _bundles_by_key(files, schema, at, windows, base, found)
+        bundles = _bundles_by_key(source, schema, at, windows, base, found)
         split = lambda frame, number: window.split_at_random(frame, schema, **shares, seed=[seed, number])  # noqa: E731
     extents = _write(bundles, split, schema, at, windows, base, found)
     manifest = {
@@ -153,44 +154,45 @@ def fingerprint(frames: Mapping[str, Stored]) -> str:
     return digest.hexdigest()
 
 
-def _look(files: Sequence[Path], schema: Schema) -> tuple[str, tuple[str, ...]]:
+def _look(source: Staged, schema: Schema) -> tuple[str, tuple[str, ...]]:
     """Return the source in words and its columns that are not read; raises DataError where a file lacks columns."""
     unused: tuple[str, ...] = ()
-    for path in files:
+    for path, where in zip(source.files, source.names, strict=True):
         header = [name for name in Stored(path).columns if not name.startswith("__index_level_")]
-        wrangle.check_columns(header, schema, where=str(path))
+        wrangle.check_columns(header, schema, where=where)
         named = {*wrangle.source_columns(schema), *(one.source or name for name, one in schema.columns.items())}
         unused = unused or tuple(name for name in header if name not in named)
-    return (f"{files[0]} and {len(files) - 1} more files" if len(files) > 1 else str(files[0])), unused
+    names = source.names
+    return (f"{names[0]} and {len(names) - 1} more files" if len(names) > 1 else names[0]), unused
 
 
-def _raw(files: Sequence[Path], columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+def _raw(source: Staged, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Yield the rows of all files in chunks, indexed by their place in the whole source."""
     start = 0
-    for path in files:
+    for path in source.files:
         for chunk in Stored(path).chunks(columns):
             chunk.index = range(start, start + len(chunk))
             start += len(chunk)
             yield chunk
 
 
-def _times(files: Sequence[Path], schema: Schema) -> Iterator[pd.Series]:
+def _times(source: Staged, schema: Schema) -> Iterator[pd.Series]:
     column = schema.columns[str(schema.timestamp)]
     keys = [schema.columns[name].source or name for name in schema.key]
     names = [column.source or str(schema.timestamp), *([column.add_hours] if column.add_hours else []), *keys]
-    for chunk in _raw(files, list(dict.fromkeys(names))):
-        yield wrangle.read_timestamp(chunk, schema).values.dropna()
+    for chunk in _raw(source, list(dict.fromkeys(names))):
+        yield wrangle.read_timestamp(chunk, schema, source.decimal).values.dropna()
 
 
-def _last(files: Sequence[Path], schema: Schema) -> pd.Series:
+def _last(source: Staged, schema: Schema) -> pd.Series:
     """Return the last timestamp of the source, as a series of one."""
-    return pd.Series([max(times.max() for times in _times(files, schema) if len(times))])
+    return pd.Series([max(times.max() for times in _times(source, schema) if len(times))])
 
 
-def _count_hours(files: Sequence[Path], schema: Schema, as_of: pd.Timestamp | None) -> dict[int, int]:
+def _count_hours(source: Staged, schema: Schema, as_of: pd.Timestamp | None) -> dict[int, int]:
     """Return how many rows before ``as_of`` each hour has, by hours since 1970."""
     counted: Counter[int] = Counter()
-    for times in _times(files, schema):
+    for times in _times(source, schema):
         within = times if as_of is None else times[times < as_of]
         hours, counts = np.unique(within.astype("int64").to_numpy() // _HOUR, return_counts=True)
         counted.update(dict(zip(hours.tolist(), counts.tolist(), strict=True)))
@@ -198,7 +200,7 @@ def _count_hours(files: Sequence[Path], schema: Schema, as_of: pd.Timestamp | No
 
 
 def _wrangled(
-    files: Sequence[Path],
+    source: Staged,
     schema: Schema,
     at: pd.Timestamp | None,
     windows: Mapping[str, window.Window],
@@ -206,8 +208,8 @@ def _wrangled(
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows typed and cleaned, indexed by their place in the source, and add up what was done to them."""
     current = windows.get("current")
-    for raw in _raw(files, wrangle.source_columns(schema)):
-        done = wrangle.wrangle(raw, schema, as_of=at if schema.timestamp else None)
+    for raw in _raw(source, wrangle.source_columns(schema)):
+        done = wrangle.wrangle(raw, schema, as_of=at if schema.timestamp else None, decimal=source.decimal)
         found.read += done.read
         found.missing.update(done.missing)
         if done.times is not None and current is not None:
@@ -217,7 +219,7 @@ def _wrangled(
 
 
 def _bundles_in_time(
-    files: Sequence[Path],
+    source: Staged,
     schema: Schema,
     at: pd.Timestamp,
     windows: Mapping[str, window.Window],
@@ -234,7 +236,7 @@ def _bundles_in_time(
         at_hour = frame[schema.timestamp].astype("int64").to_numpy() // _HOUR
         return np.searchsorted(starts, at_hour, side="right") - 1
 
-    rows = _wrangled(files, schema, at, windows, found)
+    rows = _wrangled(source, schema, at, windows, found)
     together = not schema.key or schema.timestamp in schema.key
     if not together:  # equal keys may be far apart in time
         rows = _without_duplicates(_by_key(rows, schema, sum(hours.values()), base), schema, found, windows)
@@ -244,7 +246,7 @@ def _bundles_in_time(
 
 
 def _bundles_by_key(
-    files: Sequence[Path],
+    source: Staged,
     schema: Schema,
     at: pd.Timestamp | None,
     windows: Mapping[str, window.Window],
@@ -252,11 +254,11 @@ def _bundles_by_key(
     found: Found,
 ) -> Iterator[pd.DataFrame]:
     """Yield bundles of rows whose keys are equal or not far apart, without duplicates; as they come without a key."""
-    rows = _wrangled(files, schema, at, windows, found)
+    rows = _wrangled(source, schema, at, windows, found)
     if not schema.key:
         yield from rows
         return
-    many = sum(Stored(path).rows for path in files)
+    many = sum(Stored(path).rows for path in source.files)
     for frame in _by_key(rows, schema, many, base):
         yield from _without_duplicates([snapshot.in_order(frame, schema)], schema, found, windows)
 

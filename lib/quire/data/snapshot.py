@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quire.config import ParquetSource, Schema, Settings, duration
-from quire.data import window, wrangle
+from quire.config import Schema, Settings, duration
+from quire.data import staged, window, wrangle
 from quire.data.source import Raw, describe, read_source
 from quire.data.wrangle import Change
 from quire.errors import DataError
 from quire.io.artifacts import Run
-from quire.io.fingerprint import source_files
-from quire.io.frames import Stored
 
 LABEL_HISTORY = "84d"
 
@@ -72,13 +70,12 @@ def ingest(
     """Return the snapshot of the use case's source at ``as_of`` (default: the end of the source).
 
     With a timestamp the windows are ``current``, ``test`` and ``train`` (lengths such as 7d; empty train: all); without
-    one the parts are random shares. Parquet files with more rows than ``memory_rows`` of config.yaml are taken a chunk
-    at a time, see `quire.data.large`. Raises DataError if the source or a window is empty.
+    one the parts are random shares. Parquet and CSV files with more rows than ``memory_rows`` of config.yaml are taken
+    a chunk at a time, see `quire.data.large`. Raises DataError if the source or a window is empty.
     """
-    schema, place, most_rows = settings.schema, settings.config.source, settings.config.memory_rows
-    if isinstance(place, ParquetSource):
-        files = source_files(place, settings.root)
-        if sum(Stored(path).rows for path in files) > most_rows:
+    schema = settings.schema
+    with staged.many_rows(settings) as files:
+        if files is not None:
             from quire.data import large
 
             lengths = {"current": current, "test": test, "train": train}

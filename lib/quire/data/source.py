@@ -1,7 +1,8 @@
 """The source of a use case, read as it is: CSV as text, so that the schema decides on types and nothing is coerced."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from quire.data import demo
 from quire.data.wrangle import check_columns, source_columns
 from quire.errors import DataError
 from quire.io.fingerprint import source_files
+from quire.io.frames import CHUNK_ROWS
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,44 @@ def _read_csv(
 ) -> Raw:
     where = where or str(file)
     options: dict[str, Any] = {"sep": separator, "encoding": encoding, "dtype": "str", "keep_default_na": False}
-    try:
+    # pandas goes by the name of a file, which an open one does not have.
+    options["compression"] = "gzip" if where.endswith(".gz") else "infer"
+    with _as_csv(where, encoding):
         header = list(pd.read_csv(file, nrows=0, **options).columns)
         columns = _wanted(header, schema, where)
         if hasattr(file, "seek"):
             file.seek(0)
         frame = pd.read_csv(file, usecols=columns, na_values=[""], **options)
+    return Raw(frame[columns], where, _unused(header, schema), decimal)
+
+
+def csv_chunks(
+    file: Path, separator: str, schema: Schema, *, where: str, encoding: str = "utf-8"
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a CSV file as text, some at a time, with all of its columns; the first may have no rows.
+
+    Raises DataError as `read_source` does.
+    """
+    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "dtype": "str", "keep_default_na": False}
+    with _as_csv(where, encoding):
+        header = pd.read_csv(file, nrows=0, **options)
+        check_columns(list(header.columns), schema, where=where)
+        yield header
+        with pd.read_csv(file, na_values=[""], chunksize=CHUNK_ROWS, **options) as chunks:
+            yield from chunks
+
+
+@contextmanager
+def _as_csv(where: str, encoding: str) -> Iterator[None]:
+    """Say in the block's errors what is wrong with the file."""
+    try:
+        yield
     except pd.errors.EmptyDataError:
         raise DataError(f"{where} is empty: expected a line with the names of the columns, then rows.") from None
     except pd.errors.ParserError as error:
         raise DataError(f"{where} is not the CSV that config.yaml says: {error}. Check source.separator.") from None
     except (UnicodeDecodeError, LookupError) as error:
         raise DataError(f"{where} is not {encoding} text: {error}. Set source.encoding, such as latin-1.") from None
-    return Raw(frame[columns], where, _unused(header, schema), decimal)
 
 
 def _read_parquet(file: Any, schema: Schema | None, *, where: str = "") -> Raw:

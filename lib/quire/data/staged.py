@@ -1,0 +1,107 @@
+"""Sources of many rows as Parquet files on this machine, so that they can be taken a chunk at a time.
+
+CSV files are rewritten as Parquet, all text, as `quire.data.source` reads them; objects of S3 are fetched first.
+"""
+
+import gzip
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from quire.config import CsvSource, ParquetSource, S3Source, Schema, Settings
+from quire.data.source import csv_chunks
+from quire.io.fingerprint import source_files
+from quire.io.frames import Stored, writer
+
+ROW_BYTES = 20
+"""A row of CSV is taken to have at least so many bytes: a bucket that holds less fits into memory unread."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Parquet files, what to call each in messages, and the decimal mark of numbers that are text."""
+
+    files: tuple[Path, ...]
+    names: tuple[str, ...]
+    decimal: str = "."
+
+
+@contextmanager
+def many_rows(settings: Settings) -> Iterator[Staged | None]:
+    """Yield the source's files where they have more than ``memory_rows`` rows, else None; copies go with the block.
+
+    Parquet and CSV, on this machine or in S3; what comes by a query or http is read whole.
+    """
+    place, most = settings.config.source, settings.config.memory_rows
+    with tempfile.TemporaryDirectory(prefix=".staged-", dir=_scratch(settings)) as folder:
+        if isinstance(place, ParquetSource):
+            files = source_files(place, settings.root)
+            many = sum(Stored(path).rows for path in files) > most
+            yield Staged(tuple(files), tuple(map(str, files))) if many else None
+        elif isinstance(place, CsvSource):
+            files = source_files(place, settings.root)
+            if _has_lines(files, most):
+                yield _rewritten(files, list(map(str, files)), place, settings.schema, Path(folder))
+            else:
+                yield None
+        elif isinstance(place, S3Source):
+            yield _fetched(place, most, settings.schema, Path(folder))
+        else:
+            yield None
+
+
+def _scratch(settings: Settings) -> Path:
+    folder = settings.outputs / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _has_lines(files: Sequence[Path], most: int) -> bool:
+    """Return whether the files have more than ``most`` lines, their headers aside."""
+    left = most + len(files)
+    for path in files:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while left >= 0 and (block := file.read(1 << 22)):
+                left -= block.count(b"\n")
+    return left < 0
+
+
+def _rewritten(
+    files: Sequence[Path], names: Sequence[str], place: CsvSource | S3Source, schema: Schema, folder: Path
+) -> Staged:
+    """Return Parquet files in ``folder`` with the rows of CSV ``files``, one for each."""
+    decimal = place.decimal if isinstance(place, CsvSource) else "."
+    encoding = place.encoding if isinstance(place, CsvSource) else "utf-8"
+    made = []
+    for number, (path, name) in enumerate(zip(files, names, strict=True)):
+        made.append(folder / f"{number:06}.parquet")
+        with writer(made[-1]) as out:
+            for chunk in csv_chunks(path, place.separator, schema, where=name, encoding=encoding):
+                out.write(chunk)
+    return Staged(tuple(made), tuple(names), decimal)
+
+
+def _fetched(place: S3Source, most: int, schema: Schema, folder: Path) -> Staged | None:
+    """Return the objects as Parquet files in ``folder``, or None where they have at most ``most`` rows."""
+    import pyarrow.parquet as pq
+
+    from quire.io import objects
+
+    bucket, found = objects.filesystem(place), objects.listed(place)
+    if place.format == "parquet":
+        rows = sum(pq.read_metadata(item.path, filesystem=bucket).num_rows for item in found)
+        if rows <= most:
+            return None
+    elif sum(item.size for item in found) <= most * ROW_BYTES:
+        return None
+    files = []
+    for number, item in enumerate(found):
+        suffix = ".gz" if item.path.endswith(".gz") else ""
+        files.append(folder / f"object-{number:06}.{place.format}{suffix}")
+        with bucket.open_input_stream(item.path, compression=None) as remote, files[-1].open("wb") as local:
+            while block := remote.read(1 << 22):
+                local.write(block)
+    names = tuple(f"s3://{item.path}" for item in found)
+    return Staged(tuple(files), names) if place.format == "parquet" else _rewritten(files, names, place, schema, folder)
