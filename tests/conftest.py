@@ -225,3 +225,11 @@ def tracking_store(tmp_path_factory):
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     create_store(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+def screenshots(tmp_path):
+    """Where tests put pictures of pages: QUIRE_SCREENSHOTS, which CI keeps, else a folder that goes with the test."""
+    folder = Path(os.environ.get("QUIRE_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

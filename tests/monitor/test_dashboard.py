@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from quire.monitor.dashboard import make_app
-from quire.monitor.live import with_params
 from quire.monitor.snapshots import Snapshots
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -114,13 +113,6 @@ def test_a_token_is_asked_for_and_taken_from_address_cookie_or_bearer(outputs):
     assert get(app, "/", authorization="Bearer s3cret").status_code == 200
 
 
-def test_the_live_notebook_gets_the_use_case_after_its_parameters():
-    notebook = {"cells": [{"metadata": {"tags": ["parameters"]}, "source": "params = 'demo'"}, {"metadata": {}}]}
-    made = with_params(notebook, "bikes")
-    assert [cell.get("source") for cell in made["cells"]] == ["params = 'demo'", "params = 'bikes'", None]
-    assert len(notebook["cells"]) == 2
-
-
 @pytest.fixture
 def served(outputs):
     """The dashboard in a process of its own, as people start it; its address and its process."""
@@ -158,7 +150,7 @@ def test_a_hundred_viewers_at_once_are_served_within_300_mb(served):
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=NO_CHROMIUM)
-def test_chromium_shows_the_page_at_phone_width_and_asks_nobody_else(served, tmp_path):
+def test_chromium_shows_the_page_at_phone_width_and_asks_nobody_else(served, screenshots):
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make setup")
     address, _ = served
     with api.sync_playwright() as play:
@@ -170,6 +162,6 @@ def test_chromium_shows_the_page_at_phone_width_and_asks_nobody_else(served, tmp
         assert "The newer one." in page.inner_text("h1")
         page.goto(f"{address}runs")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.screenshot(path=tmp_path / "runs.png")
+        page.screenshot(path=screenshots / "dashboard-runs-phone.png")
         browser.close()
     assert all(url.startswith((address, "data:")) for url in asked)

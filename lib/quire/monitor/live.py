@@ -64,7 +64,6 @@ class Live:
                 **self.environment,
                 "JUPYTER_PATH": str(self.dashboards),
                 "QUIRE_LIVE": "1",
-                "PYTHONWARNINGS": "ignore",
             },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -169,7 +169,7 @@ def drift_details(seen: Seen, *, column: str = "", period: int | None = None) ->
     for axes in list(grid.flat)[len(nearest) :]:
         axes.set_visible(False)
     first = nearest.iloc[0]
-    message = f"{first['column']} is nearest to its threshold: {first['change']}"
+    message = f"{first['column']}{'' if column else ' is nearest to its threshold'}: {first['change']}"
     how = "Grey is the whole training data, in bins of about equal size; blue is the period."
     return Chart(message, drawn, how)
 
