@@ -120,10 +120,13 @@ def make_project(root):
     return Project(root).params()
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch):
-    for name in ("QUIRE_ROOT", "QUIRE_OUTPUTS", "QUIRE_ALIAS", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture(scope="module", autouse=True)
+def _no_settings_from_outside():
+    """Of the module, so that it acts before the projects that a module's tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("QUIRE_ROOT", "QUIRE_OUTPUTS", "QUIRE_ALIAS", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture

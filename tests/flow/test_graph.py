@@ -1,8 +1,12 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from quire import config
 from quire.errors import ConfigError
+from quire.flow.context import Request
 from quire.flow.graph import above, as_text, below, build
+from quire.flow.run import prepare
 
 
 @pytest.fixture
@@ -60,3 +64,15 @@ def test_a_fan_out_has_a_task_for_every_combination(project):
 
 def test_the_text_shows_what_each_stage_needs(diamond):
     assert as_text(build(diamond, "train")).splitlines() == ["a", "c  <- a", "b  <- a", "d  <- c, b"]
+
+
+def test_stages_side_by_side_share_the_cores_and_one_at_a_time_has_all(diamond, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    settings = config.load("x", root=diamond.root)
+    for jobs, threads in ((0, "4"), (1, "8")):
+        request = Request(params="x", jobs=jobs)
+        context = prepare(settings, request, datetime.now(UTC), print)
+        assert context.environment["OMP_NUM_THREADS"] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "OMP_NUM_THREADS" not in context.environment

@@ -34,7 +34,11 @@ def test_a_signal_ends_kernels_and_marks_the_run(slow, until, number):
     until(lambda: not slow.kernels(), seconds=15)
 
 
-def test_after_kill_9_no_kernel_lives_on_and_the_next_run_resumes(slow, until):
+def test_after_kill_9_nothing_lives_on_or_stays_and_the_next_run_resumes(slow, until, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr("tempfile.tempdir", None)
     process = slow.process("run", "params/x", "--no-publish", start_new_session=True)
     until(lambda: started(slow))
     assert slow.kernels()
@@ -42,9 +46,11 @@ def test_after_kill_9_no_kernel_lives_on_and_the_next_run_resumes(slow, until):
     process.wait()
     until(lambda: not slow.kernels(), seconds=15)
     assert slow.latest()["status"] == "running"
+    assert list(scratch.glob("quire-*/kernel.json"))
 
     slow.notebook("b", 'run.save("two", run.load("one") + 1)')
     result = slow.run()
     assert slow.statuses(result) == {"a": "reused", "b": "succeeded"}
+    assert list(scratch.glob("quire-*")) == []
     dead = sorted((slow.outputs / "runs").iterdir())[0]
     assert '"interrupted"' in (dead / "run.json").read_text()

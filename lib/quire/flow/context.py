@@ -1,5 +1,6 @@
 """What the parts of one run share."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from quire.config import Settings
 from quire.flow.cache import Cache
 from quire.flow.elsewhere import Elsewhere
-from quire.flow.graph import Graph, Task
+from quire.flow.graph import Graph, Task, width
 from quire.flow.parameters import read_signature
 from quire.flow.reach import Library
 from quire.flow.record import Record
@@ -45,6 +46,9 @@ class Drivers:
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "WHYLOGS_NO_ANALYTICS": "True"}
 """It is off in every kernel; it would also start threads, and a process with threads cannot be forked."""
 
+
+THREADS = "OMP_NUM_THREADS"
+"""OpenBLAS and Arrow heed it too."""
 
 FOR_ANOTHER = "cluster"
 """Cause of a run whose stages another run has asked for: it goes to the archive, and the other one is told of."""
@@ -112,7 +116,24 @@ class Context:
             "QUIRE_OUTPUTS": str(self.settings.outputs),
             "QUIRE_ROOT": str(self.settings.root),
             **NO_TELEMETRY,
+            **self._threads,
         }
+
+    @property
+    def jobs(self) -> int:
+        """How many stages run side by side at most."""
+        return self.request.jobs or os.cpu_count() or 1
+
+    @property
+    def _threads(self) -> dict[str, str]:
+        """Share the cores of this machine among the kernels that compute side by side, unless somebody said how.
+
+        OpenMP and BLAS would each start a thread per core in every kernel, and wait for one another: measured on two
+        cores beside one busy process, the same gradient boosting took 12.2 s with two threads and 0.6 s with one.
+        """
+        if THREADS in os.environ or self.drivers.kernel:
+            return {}
+        return {THREADS: str(max(1, (os.cpu_count() or 1) // min(self.jobs, width(self.graph))))}
 
     def artifacts(self, name: str) -> Path:
         """Return where the task ``name`` saves its artifacts."""

@@ -8,6 +8,7 @@ still waits its turn. See `quire.flow.warm` for who starts it and `quire.flow.pr
 import argparse
 import array
 import builtins
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -361,6 +362,16 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
+def _leave(path: str) -> None:
+    """Remove the socket and its folder, in which the owner that died left nothing but its mark."""
+    folder = os.path.dirname(path)
+    for name in (path, os.path.join(folder, "owner")):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+    with contextlib.suppress(OSError):  # whatever else lies there is not ours
+        os.rmdir(folder)
+
+
 def main() -> None:
     """Serve until the owner is gone; a forked child leaves as what it was asked to be."""
     parser = argparse.ArgumentParser()
@@ -379,8 +390,7 @@ def main() -> None:
     gc.disable()
     request = server.serve()
     if request is None:
-        os.unlink(options.socket)
-        os.rmdir(os.path.dirname(options.socket))
+        _leave(options.socket)
         os._exit(0)
     become(request)
 

@@ -1,5 +1,6 @@
 """The graph of a run: which stage runs after which, fan-out made explicit."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,14 @@ def above(graph: Graph, name: str) -> set[str]:
             found.add(need)
             todo += graph[need].needs
     return found
+
+
+def width(graph: Graph) -> int:
+    """Return how many tasks are ready together, if all take the same time."""
+    depth: dict[str, int] = {}
+    for name, task in graph.items():
+        depth[name] = 1 + max((depth[need] for need in task.needs), default=0)
+    return max(Counter(depth.values()).values())
 
 
 def below(graph: Graph, name: str) -> set[str]:

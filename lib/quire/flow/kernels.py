@@ -6,9 +6,7 @@ can be started before its notebook is due and shut down after its notebook has b
 
 import json
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,13 +22,12 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from quire.flow.failure import KernelDied, OutOfMemory, TimedOut
+from quire.flow.private import PrivateFolder
 from quire.flow.record import write_whole
 from quire.io.artifacts import Stopped
 
 ENGINE = "quire"
 _START_TIMEOUT_S = 60
-_SHORT_PATH = 80
-"""A socket's path may have 107 characters; its folder must leave room for the name."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Kernel:
         """root: the kernel's working directory; environment: what is added to that of this process."""
         self._root = root
         self._environment = {**os.environ, **environment}
-        self._folder = _short_folder()
+        self._folder = PrivateFolder()
         self._killed = False
         self._manager: Any = None
         self._client: Any = None
@@ -60,7 +57,7 @@ class Kernel:
         """Start the process and wait until it answers."""
         out_of_memory = _oom_kills()
         self._manager = AsyncKernelManager(
-            kernel_name="python3", transport="ipc", connection_file=str(self._folder / "kernel.json")
+            kernel_name="python3", transport="ipc", connection_file=str(self._folder.path / "kernel.json")
         )
         run_sync(self._manager.start_kernel)(
             extra_arguments=["--HistoryManager.hist_file=:memory:"], cwd=str(self._root), env=self._environment
@@ -116,7 +113,7 @@ class Kernel:
             run_sync(self._manager.shutdown_kernel)(now=self._killed)
         if self._client is not None:
             self._client.stop_channels()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
     def kill(self) -> None:
         """End the process and all it started, at once; may be called from any thread, also before it has started."""
@@ -185,12 +182,6 @@ class Engine(NBClientEngine):
         executor = PapermillNotebookClient(nb_man, km=manager, kernel_name=kernel_name, timeout=execution_timeout)
         executor.kc = client
         return executor.execute()
-
-
-def _short_folder() -> Path:
-    """Return a new folder that only this user can enter, its path short enough for sockets."""
-    base = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="quire-", dir=base if len(base) < _SHORT_PATH else "/tmp"))
 
 
 def _drop_error_markers(path: Path) -> None:

@@ -1,6 +1,5 @@
 """A run: the stages of a workflow, side by side where their needs allow, and what they leave behind."""
 
-import os
 import subprocess
 import time
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from quire.flow.elsewhere import Elsewhere
 from quire.flow.graph import build
 from quire.flow.lock import Holder, only_run
 from quire.flow.parameters import resolve
+from quire.flow.private import remove_left_behind
 from quire.flow.publish import PUBLISH_FAILED, Publisher
 from quire.flow.reach import Library, package_root
 from quire.flow.record import Record, new_run_id, read_record
@@ -141,10 +141,11 @@ def _run(context: Context) -> Result:
         context.emit("note", message=context.elsewhere.news)
     if context.elsewhere.trouble:
         context.warn(context.elsewhere.trouble)
+    remove_left_behind()
     warmth = Warmth(context)
     publisher = Publisher(context, warmth)
     context = replace(context, listen=_both(context.listen, publisher.hear))
-    schedule = Schedule(context, warmth, jobs=context.request.jobs or os.cpu_count() or 1)
+    schedule = Schedule(context, warmth)
     try:
         with ended_by_signal(schedule.stop):
             schedule.run()

@@ -19,9 +19,9 @@ _GOOD = ("succeeded", "reused")
 class Schedule:
     """Runs the tasks of one run in this thread; each notebook is executed in the thread of its seat."""
 
-    def __init__(self, context: Context, warmth: Warmth, *, jobs: int) -> None:
-        """warmth: where kernels are forked from; jobs: how many notebooks are executed side by side."""
-        self.context, self.jobs = context, jobs
+    def __init__(self, context: Context, warmth: Warmth) -> None:
+        """warmth: where kernels are forked from."""
+        self.context, self.jobs = context, context.jobs
         self._warmth = warmth
         self._ended: SimpleQueue[str] = SimpleQueue()
         self._seats: dict[str, Seat] = {}

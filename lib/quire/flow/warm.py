@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ from quire.flow import forkserver
 from quire.flow.context import Context
 from quire.flow.forked import Forked, Refused, fork
 from quire.flow.key import notebook_facts
+from quire.flow.private import PrivateFolder
 from quire.flow.provisioner_name import GROUP, NAME, SOCKET, WANTS
 from quire.flow.reach import facts_of
 
@@ -33,8 +32,8 @@ class Warm:
         """
         self._wants = wants
         self._environment = dict(environment)
-        self._folder = Path(tempfile.mkdtemp(prefix="quire-warm-"))
-        self.socket = self._folder / "s"
+        self._folder = PrivateFolder("warm-")
+        self.socket = self._folder.path / "s"
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> "Warm":
@@ -88,7 +87,7 @@ class Warm:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
 
 PUBLISH = "publish"
