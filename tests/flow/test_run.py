@@ -85,6 +85,27 @@ def test_a_comment_or_markdown_reruns_nothing_and_code_reruns_the_stage(chain):
         path.write_text(before)
 
 
+def test_a_reused_stage_shows_text_that_was_edited_since(chain):
+    project, first = chain
+    path = project.root / "notebooks" / "b.ipynb"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("# b", "# Said better"))
+        result = project.run()
+        assert result.record["stages"]["b"]["status"] == "reused"
+        assert result.record["stages"]["b"]["why"].endswith(", but for its text")
+        assert "Said better" in (result.folder / "reports" / "b.html").read_text()
+        executed = json.loads((result.folder / "notebooks" / "b.ipynb").read_text())
+        assert any("injected-parameters" in cell["metadata"].get("tags", []) for cell in executed["cells"])
+        assert "Said better" not in (first.folder / "reports" / "b.html").read_text()
+        again = project.run()
+        assert again.record["stages"]["b"]["why"].startswith("unchanged since run")
+        assert "text" not in again.record["stages"]["b"]["why"]
+        assert "Said better" in (again.folder / "reports" / "b.html").read_text()
+    finally:
+        path.write_text(before)
+
+
 def test_the_schema_and_the_config_count_but_not_alerts_that_nobody_reads(chain):
     project, _ = chain
     path = project.root / "params" / "x" / "config.yaml"

@@ -41,13 +41,15 @@ class Cache:
         inputs: Mapping[str, Any],
         reads: Mapping[str, str],
         seconds: float,
+        words: str,
     ) -> None:
-        """Remember that ``run_id`` made and holds the result of ``task``."""
+        """Remember that ``run_id`` made and holds the result of ``task``; words: digest of the notebook's text."""
         folder = self.runs / run_id / "artifacts" / task.name
         trace: Trace = {
             "run_id": run_id,
             "made_by": run_id,
             "seconds": round(seconds, 3),
+            "words": words,
             "inputs": dict(inputs),
             "reads": dict(reads),
             "artifacts": [{**artifact, "stamp": files.stamp(folder / artifact["name"])} for artifact in artifacts],
@@ -55,9 +57,9 @@ class Cache:
         self._put_first(task, key, trace)
         self._put_last(task, key, trace)
 
-    def hold(self, task: Task, key: Key, trace: Trace, run_id: str) -> None:
+    def hold(self, task: Task, key: Key, trace: Trace, run_id: str, *, words: str) -> None:
         """Remember that ``run_id`` holds the result too, so that older runs may go."""
-        held = {**trace, "run_id": run_id}
+        held = {**trace, "run_id": run_id, "words": words}
         self._put_first(task, key, held)
         self._put_last(task, key, held)
 

@@ -72,7 +72,7 @@ class Elsewhere:
             warn(self.trouble)
             return False
         self._end(folder.name)
-        cache.hold(task, key, trace, folder.name)
+        cache.hold(task, key, trace, folder.name, words=trace.get("words", ""))
         return True
 
     def _bring_stores(self) -> None:

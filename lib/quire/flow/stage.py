@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quire.errors import StageFailed
-from quire.flow import failure, files
+from quire.flow import failure, files, wording
 from quire.flow.cache import Trace
 from quire.flow.context import Context
 from quire.flow.graph import Task, above
@@ -47,18 +47,29 @@ class StageRun:
         for part in (f"artifacts/{task.name}", f"notebooks/{task.name}.ipynb", f"reports/{task.name}.html"):
             if (source / part).exists():
                 files.link(source / part, context.folder / part)
-        context.cache.hold(task, self.key, trace, context.run_id)
+        words = wording.digest(task.notebook)
+        renewed = words != trace.get("words") and self._renew()
+        context.cache.hold(task, self.key, trace, context.run_id, words=words)
         context.record.update_stage(
             task.name,
             status="reused",
             seconds=0.0,
-            why=f"unchanged since run {trace['made_by']}",
+            why=f"unchanged since run {trace['made_by']}" + (", but for its text" if renewed else ""),
             made_by=trace["made_by"],
             key=self.key.digest,
             artifacts=[{k: artifact[k] for k in ("name", "sha256", "bytes")} for artifact in trace["artifacts"]],
             **self._papers(),
             **self._stop(),
         )
+        return True
+
+    def _renew(self) -> bool:
+        """Show the text cells that were edited since in the reused notebook and report; whether that could be done."""
+        executed = self.context.folder / "notebooks" / f"{self.task.name}.ipynb"
+        if not wording.renew(executed, self.task.notebook, executed):
+            return False
+        self.context.record.update_stage(self.task.name, **self._papers())
+        self.write_report()
         return True
 
     def execute(self, seat: Seat) -> None:
@@ -169,6 +180,7 @@ class StageRun:
             inputs=self._inputs(names),
             reads=self._state() if task.options.reads else self.reads,
             seconds=seconds,
+            words=wording.digest(task.notebook),
         )
         values: dict[str, Any] = {"status": "succeeded", "key": self.key.digest, "artifacts": artifacts}
         signals = read_signals(context.artifacts(task.name))
