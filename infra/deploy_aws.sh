@@ -7,7 +7,7 @@
 #   deploy_aws.sh smoke staging|prod      ask everything whether it is well
 #   deploy_aws.sh destroy staging         tear down (needs protect = false applied first)
 #
-#   DRY_RUN=1  print what would be done    YES=1  do not ask    TAG=1.2.3  name of the release (default: the commit)
+#   DRY_RUN=1  print what would be done; needs no account, no tool and no settings    YES=1  do not ask    TAG=1.2.3  name of the release (default: the commit)
 #
 # Needs aws (version 2), docker and terraform; settings are in infra/aws/ENV.tfvars.
 set -euo pipefail
@@ -50,10 +50,16 @@ confirm() {
     [ "$answer" = "$env" ] || fail "stopped; nothing was changed."
 }
 
+# What stops a deployment; a dry run says so and goes on.
+refuse() {
+    [ -n "$DRY_RUN" ] || fail "$*"
+    printf 'would stop: %s\n' "$*" >&2
+}
+
 need() {
     local tool
     for tool in "$@"; do
-        command -v "$tool" >/dev/null || fail "$tool is missing; $here/README.md says where to get it."
+        command -v "$tool" >/dev/null || refuse "$tool is missing; $here/README.md says where to get it."
     done
 }
 
@@ -66,10 +72,14 @@ ask() { # ask AWS; in a dry run without credentials the answer is a placeholder
 }
 
 setting() { # setting NAME: a value of ENV.tfvars
-    sed -nE "s/^ *$1 *= *\"?([^\"#]*[^\"# ])\"? *(#.*)?$/\1/p" "$tf/$env.tfvars" | tail -n 1
+    sed -nE "s/^ *$1 *= *\"?([^\"#]*[^\"# ])\"? *(#.*)?$/\1/p" "$settings" | tail -n 1
 }
 
-[ -f "$tf/$env.tfvars" ] || fail "$tf/$env.tfvars is not there; copy example.tfvars and fill it in."
+settings=$tf/$env.tfvars
+if [ ! -f "$settings" ]; then
+    refuse "$settings is not there; copy example.tfvars and fill it in."
+    settings=$tf/example.tfvars
+fi
 region=${AWS_REGION:-$(setting region)}
 [ -n "$region" ] || fail "no region: set it in $tf/$env.tfvars."
 export AWS_REGION=$region AWS_DEFAULT_REGION=$region AWS_PAGER=""
@@ -88,12 +98,12 @@ tag_of_commit() {
     local commit
     commit=$(git -C "$project" rev-parse --short=12 HEAD)
     # What is not committed cannot be told apart later.
-    git -C "$project" diff --quiet HEAD -- || fail "there are changes that are not committed; commit them, or set TAG."
+    git -C "$project" diff --quiet HEAD -- || refuse "there are changes that are not committed; commit them, or set TAG."
     echo "$commit"
 }
 
 build_functions() {
-    mkdir -p "$tf/build"
+    [ -n "$DRY_RUN" ] || mkdir -p "$tf/build"
     # The same content gives the same file, so that a plan without changes has none.
     (cd "$tf/functions" && run python3 - ../build/functions.zip <<'PYTHON'
 import pathlib, sys, zipfile
@@ -234,7 +244,7 @@ release() { # release TAG: roll out and look; go back by itself if it is not wel
     before=$(current)
     say "release $tag (now: $before)"
     if point_to "$tag" && smoke; then
-        say "$env runs $tag"
+        [ -n "$DRY_RUN" ] || say "$env runs $tag"
         return 0
     fi
     if [ "$before" = none ] || [ "$before" = "$tag" ]; then
@@ -271,7 +281,8 @@ release)
 rollback)
     need python3
     tag=$(before_this) || true
-    [ -n "$tag" ] || fail "there is no release before this one."
+    [ -n "$tag$DRY_RUN" ] || fail "there is no release before this one."
+    tag=${tag:-THE-RELEASE-BEFORE}
     confirm "Go back to release $tag in $env?"
     point_to "$tag"
     smoke

@@ -30,16 +30,15 @@ locals {
 resource "aws_lambda_function" "this" {
   for_each = local.functions
 
-  function_name                  = "${local.name}-${each.key}"
-  role                           = each.value.role
-  runtime                        = "python3.12"
-  handler                        = "${each.key}.handler"
-  filename                       = local.functions_zip
-  source_code_hash               = fileexists(local.functions_zip) ? filebase64sha256(local.functions_zip) : null
-  timeout                        = 60
-  memory_size                    = 256
-  reserved_concurrent_executions = 2
-  kms_key_arn                    = aws_kms_key.this.arn
+  function_name    = "${local.name}-${each.key}"
+  role             = each.value.role
+  runtime          = "python3.12"
+  handler          = "${each.key}.handler"
+  filename         = local.functions_zip
+  source_code_hash = fileexists(local.functions_zip) ? filebase64sha256(local.functions_zip) : null
+  timeout          = 60
+  memory_size      = 256
+  kms_key_arn      = aws_kms_key.this.arn
 
   environment {
     variables = each.value.environment

@@ -72,6 +72,8 @@ resource "aws_launch_template" "runner" {
   instance_initiated_shutdown_behavior = "terminate"
   update_default_version               = true
   user_data                            = base64encode(local.runner_user_data)
+  # Not as a network interface: with one, EC2 refuses the subnet that functions/launch.py chooses.
+  vpc_security_group_ids = [aws_security_group.runner.id]
 
   iam_instance_profile {
     arn = aws_iam_instance_profile.runner.arn
@@ -86,12 +88,6 @@ resource "aws_launch_template" "runner" {
 
   monitoring {
     enabled = true
-  }
-
-  network_interfaces {
-    associate_public_ip_address = false
-    delete_on_termination       = true
-    security_groups             = [aws_security_group.runner.id]
   }
 
   block_device_mappings {

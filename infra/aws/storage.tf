@@ -217,8 +217,8 @@ resource "aws_ecr_lifecycle_policy" "this" {
   policy = jsonencode({
     rules = [{
       rulePriority = 1
-      description  = "Keep the images of the last 20 releases"
-      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 60 }
+      description  = "Keep the images of the last 20 releases, four each"
+      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 80 }
       action       = { type = "expire" }
     }]
   })

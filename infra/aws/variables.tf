@@ -148,9 +148,9 @@ variable "alert_emails" {
 }
 
 variable "budget_usd" {
-  description = "Monthly budget in US dollars; 80% spent and 100% forecast are mailed. 0: none."
+  description = "Monthly budget in US dollars; 80% spent and 100% forecast are mailed. 0: none. infra/README.md has the costs."
   type        = number
-  default     = 150
+  default     = 300
 }
 
 variable "notebook_enabled" {

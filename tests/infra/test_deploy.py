@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,17 @@ class Account:
     def calls(self):
         return (self.folder / "calls").read_text().splitlines()
 
+    @property
+    def environment(self):
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+            "FAKE": str(self.folder),
+            "TAG": "1.1.0",
+            "WAIT_S": "0",
+            "WAIT_TRIES": "2",
+        }
+
     def deploy(self, *words, answer="", **environment):
         return subprocess.run(
             [str(self.folder / "infra" / "deploy_aws.sh"), *words],
@@ -111,15 +123,7 @@ class Account:
             text=True,
             input=answer,
             timeout=120,
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
-                "FAKE": str(self.folder),
-                "TAG": "1.1.0",
-                "WAIT_S": "0",
-                "WAIT_TRIES": "2",
-                **environment,
-            },
+            env=self.environment | environment,
         )
 
 
@@ -138,6 +142,38 @@ def test_a_dry_run_prints_what_it_would_do_and_does_nothing(account):
         assert word in done.stdout
     assert [call for call in account.calls if call.startswith(CHANGES)] == []
     assert account.state["releases"] == ["none", "1.0.0"]
+
+
+@pytest.mark.parametrize("command", ["deploy", "rollback"])
+def test_make_hands_on_what_it_is_given(account, command):
+    shutil.copy(INFRA.parent / "Makefile", account.folder)
+    done = subprocess.run(
+        ["make", command, "DRY_RUN=1", "ENV=staging"],
+        capture_output=True,
+        text=True,
+        cwd=account.folder,
+        env=account.environment,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    release = "1.1.0" if command == "deploy" else "THE-RELEASE-BEFORE"
+    assert f"put-parameter --name /quire-staging/image --value {release}" in done.stdout
+    assert [call for call in account.calls if call.startswith(CHANGES)] == []
+
+
+def test_a_dry_run_needs_no_tool_and_no_settings(account):
+    (account.folder / "infra" / "aws" / "staging.tfvars").unlink()
+    for tool in ("aws", "docker", "terraform"):
+        (account.folder / "bin" / tool).unlink()
+    for tool in ("bash", "cat", "cut", "dirname", "grep", "mktemp", "rm", "sed", "seq", "tail", "tr"):
+        (account.folder / "bin" / tool).symlink_to(shutil.which(tool))
+    (account.folder / "bin" / "python3").symlink_to(sys.executable)
+    done = account.deploy("deploy", "staging", DRY_RUN="1", PATH=str(account.folder / "bin"))
+    assert done.returncode == 0, done.stderr
+    assert "would stop: aws is missing" in done.stderr
+    assert "staging.tfvars is not there; copy example.tfvars" in done.stderr
+    assert "terraform" in done.stdout
+    assert not (account.folder / "infra" / "aws" / "build").exists()
 
 
 def test_a_deployment_plans_asks_applies_and_releases(account):
