@@ -152,6 +152,18 @@ def test_two_machines_do_not_run_the_same_params_at_once(machine, archive):
     assert two.run().exit_code == 0
 
 
+def test_a_machine_waits_for_the_other_as_long_as_it_is_told(machine, archive):
+    two = machine("two")
+    theirs = lease.hold(archive.store, "x", "run abc (process 1 on one)")
+    theirs.__enter__()
+    with pytest.raises(Busy):
+        two.run(wait_s=0.1)
+    ended = threading.Timer(1, theirs.__exit__, (None, None, None))
+    ended.start()
+    assert two.run(wait_s=60).exit_code == 0
+    ended.join()
+
+
 def test_without_an_archive_nobody_is_asked(project, door):
     project.stage("first", 'run.save("first", {"value": 1})')
     threads = threading.active_count()

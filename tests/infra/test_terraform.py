@@ -108,7 +108,7 @@ def test_instances_take_only_the_second_metadata_service(plan):
             assert values["metadata_options"][0]["http_tokens"] == "required"
             assert values["metadata_options"][0]["http_put_response_hop_limit"] == 1
     for values in of(plan, "aws_elastic_beanstalk_environment").values():
-        assert ("DisableIMDSv1", "true") in {(s["name"], s["value"]) for s in values["setting"]}
+        assert ("DisableIMDSv1", "true") in {(s["name"], s.get("value")) for s in values["setting"]}
 
 
 def test_disks_and_database_are_encrypted(plan):

@@ -7,12 +7,13 @@ answer holds nothing up: it is said, and the run goes on alone.
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from quire.config import Settings
-from quire.errors import ArchiveError, ArtifactError
+from quire.errors import ArchiveError, ArtifactError, Busy
 from quire.flow.cache import Cache, Trace
 from quire.flow.graph import Task
 from quire.flow.key import Key
@@ -20,6 +21,9 @@ from quire.flow.record import Record, read_record
 
 if TYPE_CHECKING:
     from quire.io.archive import Archive
+
+ASK_AGAIN_S = 5
+"""Between two looks at a lease that another machine has."""
 
 Warn = Callable[[str], None]
 
@@ -38,18 +42,16 @@ class Elsewhere:
         """What came from another machine before the run began."""
 
     @contextmanager
-    def held(self, run_id: str) -> Iterator[None]:
+    def held(self, run_id: str, *, wait_s: float = 0) -> Iterator[None]:
         """Hold the lease on the params while the block runs, and bring the stores up to date first.
 
-        Raises Busy while another machine has the lease.
+        Raises Busy if another machine still has the lease after ``wait_s`` seconds; negative: waits for ever.
         """
         with ExitStack() as stack:
             if not self._silent:
-                from quire.io import lease
-
                 owner = f"run {run_id} (process {os.getpid()} on {socket.gethostname()})"
                 try:
-                    stack.enter_context(lease.hold(self._open().store, self._settings.name, owner))
+                    self._take_lease(stack, owner, wait_s)
                     self._bring_stores()
                 except ArchiveError as error:
                     self._give_up(error)
@@ -74,6 +76,21 @@ class Elsewhere:
         self._end(folder.name)
         cache.hold(task, key, trace, folder.name, words=trace.get("words", ""))
         return True
+
+    def _take_lease(self, stack: ExitStack, owner: str, wait_s: float) -> None:
+        """Enter the lease as soon as no other machine has it; raises Busy when ``wait_s`` is over."""
+        from quire.io import lease
+
+        end = time.monotonic() + (wait_s if wait_s >= 0 else float("inf"))
+        while True:
+            try:
+                stack.enter_context(lease.hold(self._open().store, self._settings.name, owner))
+                return
+            except Busy:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(left, ASK_AGAIN_S))
 
     def _bring_stores(self) -> None:
         """Bring the tracking store and the database of the machine that ran last, where this one has not got them."""

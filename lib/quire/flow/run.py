@@ -78,7 +78,7 @@ def run(
     with only_run(settings.outputs, name, wait_s=request.wait_s) as holder:
         mark_dead_run(settings.outputs, holder)
         holder.write(context.run_id, now)
-        with nullcontext() if request.beside else context.elsewhere.held(context.run_id):
+        with nullcontext() if request.beside else context.elsewhere.held(context.run_id, wait_s=request.wait_s):
             return _run(context)
 
 
