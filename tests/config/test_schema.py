@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from quire.config import Column, Schema, label
-from quire.config.schema import Expectation, expectation_types
+from quire.config.expectations import expectation_arguments, expectation_types
+from quire.config.schema import Expectation
+from quire.data.expectations import _INTERNAL
 
 MINIMAL = {"y": Column(type="number", role="target"), "x": Column(type="number")}
 
@@ -87,14 +89,30 @@ def test_an_unknown_expectation_is_refused_with_the_nearest():
 
 def test_the_known_expectations_are_those_of_great_expectations():
     pytest.importorskip("great_expectations")
-    from great_expectations.expectations.registry import list_registered_expectation_implementations
+    from great_expectations.expectations import registry
 
-    assert set(list_registered_expectation_implementations()) <= set(expectation_types())
+    kinds = registry.list_registered_expectation_implementations()
+    assert set(kinds) <= set(expectation_types())
+    for kind in kinds:
+        takes = set(registry.get_expectation_impl(kind).__fields__) - _INTERNAL - {"library_metadata"}
+        assert set(expectation_arguments(kind)) == takes, kind
 
 
-@pytest.mark.parametrize("kwargs", [{"column": "z"}, {"column_A": "x", "column_B": "z"}, {"column_list": ["x", "z"]}])
-def test_an_expectation_of_an_unknown_column_is_refused(kwargs):
-    one = Expectation(type="expect_compound_columns_to_be_unique", kwargs=kwargs)
+def test_an_unknown_argument_of_an_expectation_is_refused_with_those_there_are():
+    with pytest.raises(ValidationError, match=r"takes no argument 'min_valu'; .*Did you mean 'min_value'"):
+        Expectation(type="expect_column_mean_to_be_between", kwargs={"min_valu": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [
+        ("expect_column_values_to_be_unique", {"column": "z"}),
+        ("expect_column_pair_values_to_be_equal", {"column_A": "x", "column_B": "z"}),
+        ("expect_compound_columns_to_be_unique", {"column_list": ["x", "z"]}),
+    ],
+)
+def test_an_expectation_of_an_unknown_column_is_refused(kind, kwargs):
+    one = Expectation(type=kind, kwargs=kwargs)
     with pytest.raises(ValidationError, match="names 'z', which is no column"):
         schema(expectations=(one,))
 

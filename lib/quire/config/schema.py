@@ -1,12 +1,11 @@
 """schema.yaml: what the data is."""
 
-import importlib.util
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from quire.config.expectations import expectation_arguments, expectation_types
 from quire.config.units import Duration
 from quire.config.yaml import Entity
 from quire.errors import near
@@ -36,22 +35,22 @@ class Expectation(Entity):
             raise ValueError(f"Great Expectations has no expectation of this type.{near(name, known)}")
         return name
 
+    @model_validator(mode="after")
+    def _takes_its_arguments(self) -> Self:
+        known = expectation_arguments(self.type)
+        for name in self.kwargs:
+            if known and name not in known:
+                raise ValueError(
+                    f"{self.type} takes no argument {name!r}; it takes: {', '.join(known)}.{near(name, known)}"
+                )
+        return self
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the arguments name."""
         named = [self.kwargs.get(key) for key in ("column", "column_A", "column_B")]
         several = [name for key in ("column_list", "column_set") for name in self.kwargs.get(key) or ()]
         return tuple(str(name) for name in (*named, *several) if name is not None)
-
-
-@cache
-def expectation_types() -> tuple[str, ...]:
-    """Return the types that Great Expectations has, by the names of its files: importing it takes seconds."""
-    found = importlib.util.find_spec("great_expectations")
-    if found is None or found.origin is None:
-        return ()
-    folder = Path(found.origin).parent / "expectations" / "core"
-    return tuple(sorted(path.stem for path in folder.glob("*expect*.py")))
 
 
 class Column(Entity):
