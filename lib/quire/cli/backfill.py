@@ -34,7 +34,11 @@ def backfill(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Run a workflow as of a series of dates, oldest first; each run sees only what was known then. Resumable."""
+    """Run a workflow as of a series of dates, oldest first; each run sees only what was known then. Resumable.
+
+    With `--workflow score` the model stays the one that was promoted last under the alias: train it by a backfill of
+    one date, then watch it over the dates that follow.
+    """
     from quire.flow import backfill as flow_backfill
     from quire.flow import progress
     from quire.flow.context import Request
