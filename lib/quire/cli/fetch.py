@@ -13,18 +13,23 @@ from quire.errors import ConfigError
     "--only", multiple=True, metavar="PATH", help="Only what is below this path of the run, such as reports/."
 )
 @click.option("--list", "listing", is_flag=True, help="List the runs in the archive instead.")
-def fetch(run_id: str | None, params: str, only: tuple[str, ...], listing: bool) -> None:
+@click.option(
+    "--stores", is_flag=True, help="Also the tracking store and the database, where they are mirrored and not here."
+)
+def fetch(run_id: str | None, params: str, only: tuple[str, ...], listing: bool, stores: bool) -> None:
     """Bring RUN, or the newest run, back from the archive of PARAMS into outputs/runs/; what is here is not sent again.
 
-    RUN may also be ``latest``. The archive is that of config.yaml.
+    RUN may also be ``latest``. The archive is that of config.yaml. With --stores a new machine knows the champion, and
+    can serve it, before its first run.
     """
-    from quire.io import archive
+    from quire.io import archive, mirror
 
     settings = config.load(params)
     there = archive.open(settings)
     if there is None:
         raise ConfigError(
-            f"{settings.folder}/config.yaml names no archive. Write archive: {{url: s3://bucket/prefix}} there first."
+            f"{settings.folder}/config.yaml names no archive. Set QUIRE_ARCHIVE where it refers to that, "
+            "or write archive: {url: s3://bucket/prefix} there."
         )
     runs = there.runs()
     if listing:
@@ -37,3 +42,6 @@ def fetch(run_id: str | None, params: str, only: tuple[str, ...], listing: bool)
         run_id = runs[-1]
     folder = there.fetch_run(str(run_id), below=only or ("",))
     click.echo(f"{folder}")
+    mirrored = mirror.open(settings) if stores else None
+    for name in mirrored.bring() if mirrored else ():
+        click.echo(f"{settings.outputs / name}")
