@@ -1,5 +1,6 @@
 """The stores of outputs/ in the archive: what one machine knew, the next one knows."""
 
+import json
 import shutil
 import sqlite3
 import threading
@@ -171,25 +172,62 @@ def test_the_log_of_a_database_that_was_moved_away_is_not_applied(mirror_at):
     assert read(two) == ["a"]
 
 
-def test_a_crash_while_it_comes_is_no_change(mirror_at, monkeypatch):
+def test_a_crash_while_databases_are_switched_is_no_change(mirror_at, monkeypatch):
     one, two = mirror_at("one"), mirror_at("two")
     write(one, "a")
     write(one, "row", database="quire.db")
     one.save("run-1")
-    get = storage.Store.get
+    take = Mirror._take
 
-    def crash(store, key, path, sha256=""):
-        if "quire.db" in path.name:
+    def crash(self, name, beside):
+        if name == "quire.db":
             raise KeyboardInterrupt
-        get(store, key, path, sha256)
+        take(self, name, beside)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage.Store, "get", crash)
+        patch.setattr(Mirror, "_take", crash)
         with pytest.raises(KeyboardInterrupt):
             two.bring()
     assert read(two) == ["a"]
     two.bring()
     assert read(two, database="quire.db") == ["row"]
+
+
+def test_what_does_not_come_whole_changes_nothing_here(mirror_at, monkeypatch):
+    one, two = mirror_at("one"), mirror_at("two")
+    write(one, "a")
+    one.save("run-1")
+    two.bring()
+    write(one, "b")
+    write(one, "row", database="quire.db")
+    one.save("run-2")
+    one.store.delete([f"stores/{sha256}" for sha256 in hashes(one, "quire.db")])
+    with pytest.raises(ArchiveError, match="is not there"):
+        two.bring()
+    assert read(two) == ["a"]
+    write(two, "alone")
+    with pytest.raises(ArchiveError, match="went different ways"):
+        two.save("run-3")
+
+
+def hashes(machine, *paths):
+    files = json.loads(machine.store.read(LIST))["files"]
+    return [files[path]["sha256"] for path in paths]
+
+
+def test_a_machine_with_a_server_keeps_what_another_one_mirrors(mirror_at):
+    one, two = mirror_at("one"), mirror_at("two", databases=("quire.db",), folders=())
+    write(one, "a")
+    write(one, "row", database="quire.db")
+    model(one, "a", "weights")
+    one.save("run-1")
+    assert two.bring() == ["quire.db"]
+    write(two, "more", database="quire.db")
+    two.save("run-2")
+    three = mirror_at("three")
+    assert three.bring() == ["mlartifacts/a/model.skops", "mlflow.db", "quire.db"]
+    assert read(three) == ["a"]
+    assert read(three, database="quire.db") == ["row", "more"]
 
 
 def test_a_copy_made_while_somebody_writes_is_whole(mirror_at):

@@ -15,8 +15,9 @@ import os
 import socket
 import sqlite3
 import tempfile
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def open(settings: Settings) -> "Mirror | None":
     return Mirror(storage.open(config.url, config.endpoint_url), outputs, here, folders)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Mirror:
     """SQLite files and folders below ``outputs``, by relative path, and their mirror in ``store``."""
 
@@ -52,7 +53,6 @@ class Mirror:
     outputs: Path
     databases: tuple[str, ...]
     folders: tuple[str, ...] = ()
-    _hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     def save(self, run_id: str) -> int:
         """Mirror what changed since the last time, and return how many files were sent.
@@ -66,17 +66,18 @@ class Mirror:
                 return 0
             # The databases first: what they name is on disk by then, so that the copy names nothing that it lacks.
             places = self._copies(Path(scratch)) | self._files()
-            files: dict[str, dict[str, Any]] = {
-                path: {"sha256": self._sha256(place), "bytes": _size(place)} for path, place in places.items()
-            }
+            files = self._described(places, seen, marks)
             ours = {name: files[name]["sha256"] for name in self.databases if name in files}
             if not files:
                 return 0
+            # Stores that are on a server for this machine may be mirrored by another one.
+            files |= {path: one for path, one in seen.get("files", {}).items() if not self._is_ours(path)}
             if seen.get("files") == files and seen["ours"] == ours:
                 self._remember(seen["tag"], files, ours, marks)
                 return 0
             known = {one["sha256"] for one in seen.get("files", {}).values()}
-            new = {one["sha256"]: places[path] for path, one in files.items() if one["sha256"] not in known}
+            new = {files[path]["sha256"]: place for path, place in places.items() if path in files}
+            new = {sha256: place for sha256, place in new.items() if sha256 not in known}
             self._send(new)
             content = {"machine": socket.gethostname(), "outputs": str(self.outputs), "run_id": run_id, "files": files}
             tag = self._write_list(content, seen.get("tag"))
@@ -99,10 +100,13 @@ class Mirror:
             there = json.loads(text)
             if self._changed(seen):
                 raise ArchiveError(self._parted(there))
-            # From here on what is here is not ours: a crash in between must not look like a change.
-            self._remember("", {}, {}, {}, bringing=True)
-            wanted = [path for path in there["files"] if path in self.databases or path.startswith(self._starts)]
-            came = self._fetch(there, sorted(wanted, key=lambda path: path in self.databases))
+            came = self._fetch(there)
+            with self._fetched_databases(there) as databases:
+                # All is on this machine now. From here on a crash must not look like a change of its own.
+                self._remember("", {}, {}, {}, bringing=True)
+                for name, beside in databases.items():
+                    self._take(name, beside)
+            came += sorted(databases)
             # What came names files of this machine, so it is not, byte for byte, what the archive holds.
             self._remember(item.tag, there["files"], self._hashes_of_databases(), self._marks())
             return came
@@ -118,9 +122,8 @@ class Mirror:
         self.store.delete(gone)
         return len(gone)
 
-    @property
-    def _starts(self) -> tuple[str, ...]:
-        return tuple(f"{folder}/" for folder in self.folders)
+    def _is_ours(self, path: str) -> bool:
+        return path in self.databases or path.startswith(tuple(f"{folder}/" for folder in self.folders))
 
     def _alone(self) -> Any:
         from filelock import FileLock
@@ -151,8 +154,13 @@ class Mirror:
         """Return size and time of change of every file, those that SQLite keeps beside its own included."""
         logs = {f"{name}-wal": self.outputs / f"{name}-wal" for name in self.databases}
         here = {name: self.outputs / name for name in self.databases} | logs | self._files()
-        stats = {path: place.stat() for path, place in here.items() if place.is_file()}
-        return {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items() if stat.st_size}
+        found = {}
+        for path, place in here.items():
+            with suppress(FileNotFoundError):
+                stat = place.stat()
+                if stat.st_size:
+                    found[path] = [stat.st_size, stat.st_mtime_ns]
+        return found
 
     def _files(self) -> dict[str, Path]:
         found = [path for folder in self.folders for path in (self.outputs / folder).rglob("*") if path.is_file()]
@@ -176,12 +184,17 @@ class Mirror:
         with tempfile.TemporaryDirectory() as scratch:
             return {name: storage.file_sha256(copy) for name, copy in self._copies(Path(scratch)).items()}
 
-    def _sha256(self, path: Path) -> str:
-        stat = path.stat()
-        mark = (str(path), stat.st_mtime_ns, stat.st_ino)
-        if mark not in self._hashes:
-            self._hashes[mark] = storage.file_sha256(path)
-        return self._hashes[mark]
+    def _described(self, places: dict[str, Path], seen: dict[str, Any], marks: Any) -> dict[str, dict[str, Any]]:
+        """Return hash and size of each file; one that did not change since the last time is not read again."""
+        found, before = {}, seen.get("marks", {})
+        for path, place in places.items():
+            unchanged = path in before and before[path] == marks.get(path)
+            if unchanged and path in seen["files"] and path not in self.databases:
+                found[path] = seen["files"][path]
+                continue
+            with suppress(FileNotFoundError):  # removed just now
+                found[path] = {"sha256": storage.file_sha256(place), "bytes": place.stat().st_size}
+        return found
 
     def _send(self, new: dict[str, Path]) -> None:
         results = storage.each(lambda sha256: self.store.put(new[sha256], f"stores/{sha256}", sha256), new)
@@ -202,40 +215,49 @@ class Mirror:
                 return item.tag
             raise ArchiveError(self._parted(json.loads(held))) from None
 
-    def _fetch(self, there: dict[str, Any], paths: list[str]) -> list[str]:
-        """Bring files, the databases last, when all that they name is here."""
+    def _fetch(self, there: dict[str, Any]) -> list[str]:
+        """Bring what is not here of the folders; return the paths."""
 
         def bring(path: str) -> bool:
             sha256, place = there["files"][path]["sha256"], self.outputs / path
-            if path not in self.databases and place.is_file() and storage.file_sha256(place) == sha256:
+            if place.is_file() and storage.file_sha256(place) == sha256:
                 return False
-            if path in self.databases:
-                self._bring_database(path, sha256, there["outputs"])
-            else:
-                self.store.get(f"stores/{sha256}", place, sha256)
+            self.store.get(f"stores/{sha256}", place, sha256)
             return True
 
-        results = storage.each(bring, [path for path in paths if path not in self.databases])
+        wanted = [path for path in there["files"] if self._is_ours(path) and path not in self.databases]
+        results = storage.each(bring, wanted)
         failed = [result for _, result in results if isinstance(result, ArchiveError)]
         if failed:
-            raise ArchiveError(f"{len(failed)} of {len(paths)} files of the stores did not come: {failed[0]}")
-        results += [(path, bring(path)) for path in paths if path in self.databases]
+            raise ArchiveError(f"{len(failed)} of {len(wanted)} files of the stores did not come: {failed[0]}")
         return [path for path, came in results if came]
 
-    def _bring_database(self, name: str, sha256: str, outputs: str) -> None:
-        place = self.outputs / name
-        beside = place.with_name(f".{place.name}.{os.getpid()}.brought")
+    @contextmanager
+    def _fetched_databases(self, there: dict[str, Any]) -> Iterator[dict[str, Path]]:
+        """Yield the databases that differ from those here, each as a file beside its place."""
+        here = self._hashes_of_databases()
+        wanted = {name: there["files"][name]["sha256"] for name in self.databases if name in there["files"]}
+        wanted = {name: sha256 for name, sha256 in wanted.items() if here.get(name) != sha256}
+        fetched = {
+            name: (self.outputs / name).with_name(f".{Path(name).name}.{os.getpid()}.brought") for name in wanted
+        }
         try:
-            self.store.get(f"stores/{sha256}", beside, sha256)
-            _move_paths(beside, Path(outputs).as_uri(), self.outputs.as_uri())
-            if place.exists():
-                _copy(beside, place)  # in a transaction: whoever has it open sees the old or the new content
-            else:
-                for left in ("-wal", "-shm", "-journal"):  # of a database that was moved away: SQLite would apply it
-                    place.with_name(place.name + left).unlink(missing_ok=True)
-                os.replace(beside, place)
+            for name, beside in fetched.items():
+                self.store.get(f"stores/{wanted[name]}", beside, wanted[name])
+                _move_paths(beside, Path(there["outputs"]).as_uri(), self.outputs.as_uri())
+            yield fetched
         finally:
-            beside.unlink(missing_ok=True)
+            for beside in fetched.values():
+                beside.unlink(missing_ok=True)
+
+    def _take(self, name: str, beside: Path) -> None:
+        place = self.outputs / name
+        if place.exists():
+            _copy(beside, place)  # in a transaction: whoever has it open sees the old or the new content
+            return
+        for left in ("-wal", "-shm", "-journal"):  # of a database that was moved away: SQLite would apply it
+            place.with_name(place.name + left).unlink(missing_ok=True)
+        os.replace(beside, place)
 
     def _parted(self, there: dict[str, Any]) -> str:
         return (
@@ -266,7 +288,3 @@ def _move_paths(database: Path, old: str, new: str) -> None:
                     f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) WHERE substr("{column}", 1, ?) = ?',
                     (new, len(old) + 1, len(old) + 1, f"{old}/"),
                 )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
