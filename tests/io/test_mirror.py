@@ -227,6 +227,7 @@ def test_a_machine_with_a_server_keeps_what_another_one_mirrors(mirror_at):
     three = mirror_at("three")
     assert three.bring() == ["mlartifacts/a/model.skops", "mlflow.db", "quire.db"]
     assert read(three) == ["a"]
+    assert read(three, "place") == [(three.outputs / "mlartifacts" / "a").as_uri()]
     assert read(three, database="quire.db") == ["row", "more"]
 
 

@@ -2,7 +2,7 @@
 
 A machine that starts with nothing then knows the champion, the history and the predictions of the one before it. ::
 
-    stores/_stores.json        what is whole: path below outputs/ -> SHA-256 and size; written last
+    stores/_stores.json        what is whole: path below outputs/ -> SHA-256, size, where outputs/ was; written last
     stores/<SHA-256>           the content
 
 SQLite is copied by its own backup, which waits for nobody and is whole. The list is replaced only over the version that
@@ -79,7 +79,7 @@ class Mirror:
             new = {files[path]["sha256"]: place for path, place in places.items() if path in files}
             new = {sha256: place for sha256, place in new.items() if sha256 not in known}
             self._send(new)
-            content = {"machine": socket.gethostname(), "outputs": str(self.outputs), "run_id": run_id, "files": files}
+            content = {"machine": socket.gethostname(), "run_id": run_id, "files": files}
             tag = self._write_list(content, seen.get("tag"))
             self._remember(tag, files, ours, marks)
             return len(new)
@@ -186,7 +186,8 @@ class Mirror:
 
     def _described(self, places: dict[str, Path], seen: dict[str, Any], marks: Any) -> dict[str, dict[str, Any]]:
         """Return hash and size of each file; one that did not change since the last time is not read again."""
-        found, before = {}, seen.get("marks", {})
+        found: dict[str, dict[str, Any]] = {}
+        before = seen.get("marks", {})
         for path, place in places.items():
             unchanged = path in before and before[path] == marks.get(path)
             if unchanged and path in seen["files"] and path not in self.databases:
@@ -194,6 +195,8 @@ class Mirror:
                 continue
             with suppress(FileNotFoundError):  # removed just now
                 found[path] = {"sha256": storage.file_sha256(place), "bytes": place.stat().st_size}
+                if path in self.databases:
+                    found[path]["outputs"] = str(self.outputs)
         return found
 
     def _send(self, new: dict[str, Path]) -> None:
@@ -244,7 +247,7 @@ class Mirror:
         try:
             for name, beside in fetched.items():
                 self.store.get(f"stores/{wanted[name]}", beside, wanted[name])
-                _move_paths(beside, Path(there["outputs"]).as_uri(), self.outputs.as_uri())
+                _move_paths(beside, Path(there["files"][name]["outputs"]).as_uri(), self.outputs.as_uri())
             yield fetched
         finally:
             for beside in fetched.values():
