@@ -5,6 +5,7 @@ import hashlib
 import json
 import random
 import shutil
+import time
 
 import pytest
 from starlette.testclient import TestClient
@@ -159,6 +160,20 @@ def test_figures_are_there_for_prometheus(serve, row):
     assert 'quire_predictions_total{source="service",version="1"} 2.0' in text
     assert "quire_predictions_cached_total 1.0" in text
     assert 'quire_requests_total{path="/predict",status="200"} 2.0' in text
+
+
+def test_refused_predictions_are_counted_in_the_database_for_monitoring(serve, row, settings, monkeypatch):
+    monkeypatch.setattr("quire.serve.service.ERRORS_EVERY_S", 0.05)
+    client, store = serve(), database.open(settings.database_url)
+    assert client.post("/predict", json=row).status_code == 200
+    for _ in range(3):
+        assert client.post("/predict", json={"no": "row"}).status_code == 422
+    until = time.monotonic() + 20
+    while store.metrics("demo", name="service_errors")["value"].sum() < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    found = store.metrics("demo", name="service_errors")
+    assert found["value"].sum() == 3
+    assert set(found["segment"]) == {"422"}
 
 
 def test_with_keys_only_who_has_one_is_answered(serve, row, monkeypatch):

@@ -15,6 +15,7 @@ from quire.errors import ArtifactError, ModelError
 from quire.io import tracking
 from quire.io.artifacts import Run
 from quire.model import predict
+from quire.monitor.outside import fill_actual
 
 PROFILES = "profiles.bin"
 """The name of the training profiles among the champion's files."""
@@ -88,6 +89,7 @@ def observe(run: Run, period: str = "7d", *, seed: int = 0) -> Observed:
         _judged_on(kept, schema, seed) if kept.is_file() else test,
     )
     now = join_outcomes(current, predictions, run.load("labels"), schema).assign(window="current")
+    now = fill_actual(now, run, schema)
     rows = pd.concat([test, now], ignore_index=True)
     end = current_end(current, schema, run.as_of)
     return Observed(champion, rows, profile_recent(rows, schema, period, end), period, end)

@@ -4,18 +4,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from quire.config import Schema
+from quire.config import Schema, label
 from quire.io import database
 from quire.io.artifacts import Run
-from quire.model import measure
-from quire.monitor.performance import outcomes_of
+from quire.monitor.performance import Interval, measured
 
 WEEKS = 12
 MOST_ROWS = 100_000
-FEEDBACK = ["source", "version", "predictions", "known", "coverage", "delay_hours", "metric", "value"]
-SERVICE = ["day", "requests", "p50_ms", "p95_ms"]
+CONFIDENCE = 0.99
+
+ERRORS = "service_errors"
+"""The name of the figures by which the service keeps how many requests it refused or failed, the status as segment."""
+
+FEEDBACK = ["source", "version", "predictions", "known", "coverage", "delay_hours", "metric", "value", "low", "high"]
+SERVICE = ["day", "requests", "p50_ms", "p95_ms", "refused", "failed"]
 ALERTS = ["id", "at", "severity", "kind", "title", "acknowledged_by"]
 
 
@@ -23,8 +28,9 @@ ALERTS = ["id", "at", "severity", "kind", "title", "acknowledged_by"]
 class Outside:
     """What the last weeks left in the database.
 
-    feedback: by source and model version, how many predictions, of how many the outcome is known (``coverage``), after
-    how long (``delay_hours``, median), and the metric. service: requests and latency by day. alerts: the newest ones.
+    feedback: by source and model version, how many predictions, of how many the outcome is known (``coverage``), how
+    long feedback took (``delay_hours``, median), and the metric with its interval. service: requests, latency and
+    refused or failed requests by day. alerts: the newest ones.
     """
 
     feedback: pd.DataFrame
@@ -49,9 +55,54 @@ def read_outside(run: Run, schema: Schema, metric: str, *, before: datetime | No
         since = until - timedelta(weeks=WEEKS) if until is not None else None
         rows = store.predictions(name, since, until, limit=MOST_ROWS) if until is not None else newest
         alerts = store.alerts(name, limit=20)
+        errors = store.metrics(name, since, until, name=ERRORS)
     finally:
         store.close()
-    return Outside(feedback_by_source(rows, schema, metric), service_by_day(rows), alerts[ALERTS])
+    rows = with_labels(rows, run.load("labels"), schema)
+    return Outside(feedback_by_source(rows, schema, metric), service_by_day(rows, errors), alerts[ALERTS])
+
+
+def with_labels(rows: pd.DataFrame, labels: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return predictions of the database with ``actual`` also where no feedback came, but the source has the label.
+
+    labels: the schema's key and target, as ingest saves them; without a key they cannot be told apart.
+    """
+    if rows.empty or not schema.key or labels.empty:
+        return rows
+    newest = labels.tail(MOST_ROWS)
+    said = newest[schema.target].astype("float64") if schema.task == "regression" else newest[schema.target].map(label)
+    known = pd.Series(said.to_numpy(), index=database.row_keys(newest, schema.key))
+    late = rows["row_key"].map(known[~known.index.duplicated(keep="last")])
+    return rows.assign(actual=rows["actual"].where(rows["actual"].notna(), late))
+
+
+def fill_actual(rows: pd.DataFrame, run: Run, schema: Schema) -> pd.DataFrame:
+    """Return the current rows with ``actual`` where the source does not know it yet, but feedback said it.
+
+    Feedback on any prediction of the same key counts, the newest first; without a key, that on this run's predictions.
+    """
+    open_ = rows["actual"].isna()
+    url = run.settings.database_url
+    if not open_.any() or (url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file()):
+        return rows
+    store = database.open(url)
+    try:
+        told = store.predictions(run.settings.model_name, limit=MOST_ROWS)
+    finally:
+        store.close()
+    told = told[told["actual"].notna() & (bool(schema.key) | (told["run_id"] == run.run_id))]
+    if told.empty:
+        return rows
+    by_key = told.drop_duplicates("row_key", keep="last").set_index("row_key")["actual"]
+    keys = pd.Series(database.row_keys(rows, schema.key), index=rows.index)
+    found = keys[open_].map(by_key).dropna()
+    actual = rows["actual"].copy()
+    if actual.dtype == "boolean":
+        found = found.astype("str").str.lower() == "true"
+    else:
+        actual = actual.astype("float64" if schema.task == "regression" else "object")
+    actual.loc[found.index] = found
+    return rows.assign(actual=actual)
 
 
 def feedback_by_source(rows: pd.DataFrame, schema: Schema, metric: str) -> pd.DataFrame:
@@ -62,17 +113,27 @@ def feedback_by_source(rows: pd.DataFrame, schema: Schema, metric: str) -> pd.Da
         delay = (known["feedback_at"] - known["predicted_at"]).dt.total_seconds() / 3600
         # Of several classes the database keeps only the predicted one's probability: not enough for a log loss.
         enough = len(known) >= 2 and schema.task != "multiclass"
-        value = measure(outcomes_of(known, schema), (metric,))[metric] if enough else float("nan")
+        rng = np.random.default_rng(0)
+        one = measured(known, schema, [metric], rng, CONFIDENCE)[metric] if enough else Interval(*[float("nan")] * 3)
         share = len(known) / len(part)
-        found.append((source, str(version), len(part), len(known), share, delay.median(), metric, value))
+        about = (source, str(version), len(part), len(known), share, delay.median(), metric)
+        found.append((*about, one.value, one.low, one.high))
     return pd.DataFrame(found, columns=FEEDBACK)
 
 
-def service_by_day(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return requests answered by the service and its latency in milliseconds, by day."""
+def service_by_day(rows: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions answered by the service, its latency in milliseconds, and its errors, by day.
+
+    errors: figures of the name `ERRORS`, by status in ``segment``. ``refused`` are requests answered with 4xx: the
+    client's fault; ``failed`` those with 5xx: ours.
+    """
     own = rows[rows["source"] == "service"]
-    if own.empty:
-        return pd.DataFrame(columns=SERVICE)
     days = own.groupby(own["predicted_at"].dt.floor("D"))["latency_ms"]
     table = pd.DataFrame({"requests": days.size(), "p50_ms": days.median(), "p95_ms": days.quantile(0.95)})
-    return table.rename_axis("day").reset_index()
+    for name, first in (("refused", "4"), ("failed", "5")):
+        counted = errors[errors["segment"].str.startswith(first)] if len(errors) else errors
+        by_day = counted.groupby(counted["as_of"].dt.floor("D"))["value"].sum() if len(counted) else pd.Series()
+        table = table.join(by_day.rename(name), how="outer") if len(by_day) else table.assign(**{name: 0.0})
+    counts = ["requests", "refused", "failed"]
+    table[counts] = table[counts].fillna(0).astype("int64")
+    return table.rename_axis("day").reset_index()[SERVICE]

@@ -68,6 +68,20 @@ def share(run: Run, seen: Seen, *, now: datetime | None = None) -> Shared:
     return Shared(kept, sent, seen.verdict.retrain, by_hand=False)
 
 
+def sent_figures(seen: Seen) -> dict[str, float]:
+    """Return what CloudWatch gets: how many columns drifted and checks failed, and how well the model predicts."""
+    sent = {
+        "DriftedColumns": float(drifted_columns(seen.drift)),
+        "FailedChecks": float((seen.checks["status"] == "alert").sum()),
+    }
+    last = seen.figures.latest
+    if last is not None and last["value"] == last["value"]:
+        sent |= {f"Realised_{seen.figures.metric}": float(last["value"]), "ErrorChange": float(last["change"])}
+    if len(seen.figures.estimated):
+        sent[f"Estimated_{seen.figures.metric}"] = float(seen.figures.estimated.iloc[-1]["estimated"])
+    return sent
+
+
 def metric_rows(drift: pd.DataFrame, figures: Figures) -> Iterator[Mapping[str, Any]]:
     """Yield what the history keeps of the latest period: drift by column, every metric, its estimate, segments."""
     if len(drift):

@@ -1,11 +1,13 @@
 """What the database adds to the monitoring page: feedback, the service, and the history of alerts."""
 
+import pandas as pd
+
 from quire.monitor.look import Seen
 from quire.report.charts import Chart
 from quire.report.drift import dates
 from quire.report.numbers import number
 from quire.report.tables import Table, note, table
-from quire.report.theme import ACCENT, NEUTRAL, PALETTE, figure
+from quire.report.theme import ACCENT, BAD, NEUTRAL, PALETTE, WARN, figure
 
 
 def feedback_table(seen: Seen) -> Table:
@@ -14,9 +16,11 @@ def feedback_table(seen: Seen) -> Table:
     if found.empty:
         return note("The database holds no predictions yet, so there is no feedback.")
     if not found["known"].any():
-        return note(f"No feedback yet to the {found['predictions'].sum():,} predictions that the database holds.")
-    names = {"known": "with feedback", "delay_hours": "median delay, hours"}
-    return table(found, "Feedback on the predictions of the last 12 weeks", names=names, formats={"coverage": ".0%"})
+        return note(f"No outcome is known yet of the {found['predictions'].sum():,} predictions in the database.")
+    names = {"known": "outcome known", "delay_hours": "median delay of feedback, hours", "low": "from", "high": "to"}
+    told = "Outcomes come from feedback to the service and from labels that the source delivered later."
+    title = "The predictions of the last 12 weeks, and what happened"
+    return table(found, title, names=names, formats={"coverage": ".0%"}, note=told)
 
 
 def service_chart(seen: Seen) -> Chart | Table:
@@ -26,6 +30,13 @@ def service_chart(seen: Seen) -> Chart | Table:
         return note("The service has answered no request in the last 12 weeks.")
     drawn, (top, below) = figure(2, 1, height=3.6, sharex=True)
     top.bar(days["day"], days["requests"], color=NEUTRAL, width=0.8)
+    bottom = days["requests"]
+    for name, colour in (("refused", WARN), ("failed", BAD)):
+        if days[name].any():
+            top.bar(days["day"], days[name], bottom=bottom, color=colour, width=0.8, label=name)
+            bottom = bottom + days[name]
+    if days[["refused", "failed"]].to_numpy().any():
+        top.legend(ncols=2)
     top.set(ylabel="requests per day")
     below.plot(days["day"], days["p50_ms"], color=ACCENT, marker="o", markersize=4, label="half of the requests")
     below.plot(days["day"], days["p95_ms"], color=PALETTE[1], marker="o", markersize=4, label="95% of them")
@@ -33,8 +44,21 @@ def service_chart(seen: Seen) -> Chart | Table:
     below.legend(ncols=2)
     dates(below)
     last = days.iloc[-1]
-    message = f"On the last day {last['requests']:,} requests, 95% of them answered within {number(last['p95_ms'])} ms"
-    return Chart(message, drawn, "Latency is measured in the service, from request to answer.")
+    message = f"On the last day {last['requests']:,} predictions"
+    message += f", 95% of them within {number(last['p95_ms'])} ms" if last["requests"] else ""
+    message += f"; {errors_of(days)}"
+    how = (
+        "Latency is from request to answer, in the service. Refused: the request was at fault; failed: the service was."
+    )
+    return Chart(message, drawn, how)
+
+
+def errors_of(days: pd.DataFrame) -> str:
+    """Return in words how many requests were refused and failed in all days."""
+    refused, failed = int(days["refused"].sum()), int(days["failed"].sum())
+    if not refused + failed:
+        return f"no request was refused or failed in {len(days)} days"
+    return f"{refused:,} requests were refused and {failed:,} failed in {len(days)} days"
 
 
 def alerts_table(seen: Seen) -> Table:

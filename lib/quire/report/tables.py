@@ -15,6 +15,7 @@ TONES = {
     "good": "good", "ok": "good", "pass": "good", "passed": "good", "succeeded": "good", "stable": "good",
     "warn": "warn", "warning": "warn", "watch": "warn",
     "bad": "bad", "fail": "bad", "failed": "bad", "drift": "bad", "drifted": "bad", "error": "bad",
+    "alert": "bad", "critical": "bad",
 }  # fmt: skip
 """Words that a status column may hold, and the colour of each; any other is neutral."""
 

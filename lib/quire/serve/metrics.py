@@ -1,6 +1,7 @@
 """Figures for Prometheus; with several workers they are added up from the files of all."""
 
 import os
+from collections import Counter as CounterOf
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -34,6 +35,8 @@ class Metrics:
         self.queued = Gauge("quire_log_queued_rows", "Rows that wait for the database.", **mode)
         self.log_up = Gauge("quire_log_up", "Workers whose log is up.", **mode)
         self.model = Gauge("quire_model", "Workers that serve this version.", ["name", "version"], **mode)
+        self.errors: CounterOf[int] = CounterOf()
+        """Predictions refused (4xx) and requests that failed (5xx), by status, since they were last kept."""
         self._shown: tuple[str, str] | None = None
         # Looking a label up takes longer than counting.
         self._of_request: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
@@ -47,6 +50,8 @@ class Metrics:
             self._of_request[path, status] = counted
         counted[0].inc()
         counted[1].observe(seconds)
+        if status >= 500 or (status >= 400 and path.startswith("/predict")):
+            self.errors[status] += 1
 
     def predicted(self, version: str, source: str, rows: int) -> None:
         """Count predictions."""

@@ -1,7 +1,9 @@
 """The service without HTTP: predict and keep it, take feedback, say how things stand."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -32,6 +34,8 @@ MOST_SHADOWED = 2_000
 """Rows that may wait for the challenger; more are not shadowed."""
 
 PRUNE_EVERY_S = 3_600.0
+
+ERRORS_EVERY_S = 60.0
 
 
 class Service:
@@ -74,6 +78,7 @@ class Service:
         else:
             LOG.warning("no model is served: %s", self.models.problem)
         self._begin(self.models.watch(every_s=serve.refresh_s))
+        self._begin(self._watch_errors())
         if serve.keep_days:
             self._begin(self._prune(timedelta(days=serve.keep_days)))
 
@@ -82,6 +87,9 @@ class Service:
         self.stopping = True
         for task in self._tasks:
             task.cancel()
+        if self.log.state == "up":
+            with contextlib.suppress(ServiceError):  # the log says what the database has
+                await self._keep_errors()
         await self.log.close(self.settings.config.serve.grace_s)
         self.batcher.close()
         if self._own is not None:
@@ -254,6 +262,32 @@ class Service:
             LOG.exception("version %s, which is shadowed, failed", challenger.number)
         finally:
             self._shadowed -= len(given)
+
+    async def _watch_errors(self) -> None:
+        while True:
+            await asyncio.sleep(ERRORS_EVERY_S)
+            try:
+                await self._keep_errors()
+            except ServiceError as error:
+                LOG.warning("the counts of failed requests were not kept, and are tried again: %s", error)
+
+    async def _keep_errors(self) -> None:
+        """Keep in the database how many requests were refused or failed since the last time: monitoring shows it."""
+        counted = dict(self.metrics.errors)
+        if counted:
+            await asyncio.to_thread(self._save_errors, counted)
+            self.metrics.errors.subtract(counted)
+            self.metrics.errors = +self.metrics.errors  # without those that are zero
+
+    def _save_errors(self, counted: Mapping[int, int]) -> None:
+        about = {"model_name": self.settings.model_name, "as_of": self.now(), "name": "service_errors"}
+        about["model_version"] = self.models.current.number if self.models.current else ""
+        about["column"] = f"worker {os.getpid()}"  # workers write at the same time, each rows of its own
+        database = self._connect()
+        try:
+            database.save_metrics(about | {"segment": str(status), "value": n} for status, n in counted.items())
+        finally:
+            database.close()
 
     async def _prune(self, keep: timedelta) -> None:
         while True:
