@@ -1,6 +1,8 @@
 """A small use case with a promoted model, made once by the functions that the notebooks call."""
 
+import dataclasses
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -11,9 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from quire import artifacts, config, data, model, tracking
+from quire.config import Serve
+from quire.io import database
 from quire.serve import traffic
+from quire.serve.app import make_app
 
 ROOT = Path(__file__).parents[2]
 HOURS = 3000
@@ -163,3 +169,34 @@ def requests(snapshot):
     """Bodies of requests, and what really happened."""
     settings, ingested = snapshot
     return traffic.bodies(ingested.test, settings.schema)
+
+
+@pytest.fixture
+def serve(settings, pipelines, promote):
+    """A function that starts the application with settings of the section serve; ``champion=None`` for no model."""
+    clients = []
+
+    def start(champion="linear", **section):
+        if champion:
+            promote(pipelines[champion])
+        config = settings.config.model_copy(
+            update={"serve": Serve(**{"refresh_s": 0.2, "access_log": False} | section)}
+        )
+        client = TestClient(make_app(dataclasses.replace(settings, config=config)))
+        client.__enter__()
+        clients.append(client)
+        return client
+
+    yield start
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def row(requests):
+    return json.loads(requests[0][0])
+
+
+@pytest.fixture
+def kept(settings):
+    return lambda **options: database.open(settings.database_url).predictions("demo", **options)

@@ -1,6 +1,5 @@
 """The service over HTTP, in this process, on a real registry and a real database."""
 
-import dataclasses
 import hashlib
 import json
 import random
@@ -8,45 +7,10 @@ import shutil
 import time
 
 import pytest
-from starlette.testclient import TestClient
 
 from quire import tracking
-from quire.config import Serve
-from quire.io import database
-from quire.serve.app import make_app
 
 KEY = "a-long-random-key"
-
-
-@pytest.fixture
-def serve(settings, pipelines, promote):
-    """A function that starts the application with settings of the section serve; ``champion=None`` for no model."""
-    clients = []
-
-    def start(champion="linear", **section):
-        if champion:
-            promote(pipelines[champion])
-        config = settings.config.model_copy(
-            update={"serve": Serve(**{"refresh_s": 0.2, "access_log": False} | section)}
-        )
-        client = TestClient(make_app(dataclasses.replace(settings, config=config)))
-        client.__enter__()
-        clients.append(client)
-        return client
-
-    yield start
-    for client in clients:
-        client.__exit__(None, None, None)
-
-
-@pytest.fixture
-def row(requests):
-    return json.loads(requests[0][0])
-
-
-@pytest.fixture
-def kept(settings):
-    return lambda **options: database.open(settings.database_url).predictions("demo", **options)
 
 
 def test_one_row_gets_one_prediction_that_is_kept(serve, row, kept):

@@ -36,13 +36,13 @@ def prediction_form(champion: "Champion", settings: Settings) -> Any:
 
     button.on_click(predict)
     predict(button)
-    flow = widgets.Layout(display="flex", flex_flow="row wrap", gap=".25rem 1rem")
+    flow = widgets.Layout(display="flex", flex_flow="row wrap", grid_gap=".25rem 1rem")
     return widgets.VBox([widgets.Box(list(made.values()), layout=flow), button, shown])
 
 
 def _input(field: Field, widgets: Any) -> Any:
     layout, style = widgets.Layout(width=WIDTH), {"description_width": "8rem"}
-    common = {"description": field.name, "layout": layout, "style": style, "description_tooltip": field.hint}
+    common = {"description": field.name, "layout": layout, "style": style, "tooltip": field.hint}
     if field.kind == "select":
         options = [(text, value) for value, text in field.options]
         options = options if field.required else [("", ""), *options]

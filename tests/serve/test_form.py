@@ -1,0 +1,93 @@
+"""The page's forms: what they hold, who may send them, and what comes back. No browser: see test_page.py."""
+
+import hashlib
+
+import pytest
+
+from quire.serve import form
+from quire.serve.guard import COOKIE
+
+KEY = "a-long-random-key"
+
+
+@pytest.fixture
+def keyed(serve, monkeypatch):
+    """The application behind a key."""
+    monkeypatch.setenv("QUIRE_API_KEYS", f"ann:{hashlib.sha256(KEY.encode()).hexdigest()}")
+    return serve()
+
+
+@pytest.fixture
+def filled(row):
+    return {form.PREFIX + name: str(value) for name, value in row.items()}
+
+
+def test_a_form_that_was_sent_shows_its_values_again_and_the_prediction(serve, filled, kept):
+    answer = serve().post("/", data=filled | {"f.temp": "0,25"})
+    assert answer.status_code == 200
+    assert "cnt is predicted to be" in answer.text
+    assert 'value="0,25"' in answer.text
+    assert kept(features=True).iloc[0]["features"]["temp"] == 0.25
+
+
+def test_what_people_type_is_shown_as_text_and_never_as_html(serve, filled):
+    answer = serve().post("/", data=filled | {"f.temp": '"><script>alert(1)</script>'})
+    assert answer.status_code == 422
+    assert "<script>" not in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_feedback_of_the_page_is_kept_and_thanked_for(serve, filled, kept):
+    client = serve()
+    client.post("/", data=filled)
+    name = kept().iloc[0]["id"]
+    sent = {form.ID_FIELD: name, form.ACTUAL_FIELD: "12.5"}
+    assert "Thank you. What really happened is kept" in client.post("/feedback-form", data=sent).text
+    assert kept().iloc[0]["actual"] == 12.5
+    assert client.post("/feedback-form", data=sent | {form.ACTUAL_FIELD: "much"}).status_code == 422
+    assert client.post("/feedback-form", data=sent | {form.ID_FIELD: "f" * 32}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/feedback-form"])
+def test_a_form_of_another_sites_page_is_refused(serve, filled, kept, path):
+    client = serve()
+    answer = client.post(path, data=filled, headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert "another site" in answer.text
+    assert kept().empty
+    assert client.post("/", data=filled, headers={"Origin": "http://testserver"}).status_code == 200
+
+
+def test_without_the_key_the_page_asks_for_it_and_predicts_nothing(keyed, filled, kept):
+    assert 'name="~key"' in keyed.get("/").text
+    for sent in (filled, filled | {form.KEY_FIELD: "wrong"}):
+        answer = keyed.post("/", data=sent)
+        assert answer.status_code == 403
+        assert "An API key is needed" in answer.text
+    assert keyed.post("/feedback-form", data={form.ID_FIELD: "f" * 32, form.ACTUAL_FIELD: "1"}).status_code == 403
+    assert kept().empty
+
+
+def test_a_good_key_is_kept_by_the_browser_out_of_reach_of_scripts(keyed, filled):
+    answer = keyed.post("/", data=filled | {form.KEY_FIELD: KEY})
+    assert answer.status_code == 200
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith(f"{COOKIE}={KEY};")
+    assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
+    assert KEY not in answer.text
+    again = keyed.post("/", data=filled)
+    assert again.status_code == 200
+    assert 'name="~key"' not in again.text
+
+
+def test_the_cookie_is_sent_over_tls_only_where_the_page_came_by_it(keyed, filled):
+    keyed.base_url = "https://testserver"
+    assert "Secure" in keyed.post("/", data=filled | {form.KEY_FIELD: KEY}).headers["set-cookie"]
+
+
+def test_an_empty_page_before_the_first_champion_says_what_to_run(serve):
+    answer = serve(champion=None).get("/")
+    assert answer.status_code == 503
+    assert "quire run" in answer.text
+    assert "<form" not in answer.text
