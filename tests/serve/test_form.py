@@ -1,12 +1,20 @@
 """The page's forms: what they hold, who may send them, and what comes back. No browser: see test_page.py."""
 
 import hashlib
+import shutil
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from starlette.testclient import TestClient
 
+from quire import artifacts, config, data, model, tracking
 from quire.serve import form
+from quire.serve.app import make_app
 from quire.serve.guard import COOKIE
 
+ROOT = Path(__file__).parents[2]
 KEY = "a-long-random-key"
 
 
@@ -91,3 +99,44 @@ def test_an_empty_page_before_the_first_champion_says_what_to_run(serve):
     assert answer.status_code == 503
     assert "quire run" in answer.text
     assert "<form" not in answer.text
+
+
+@pytest.fixture
+def customers(tmp_path, empty_store, monkeypatch):
+    """The application of shipped use case churn, which has two classes, a text as key and no timestamp."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    shutil.copytree(empty_store, tmp_path / "outputs")
+    for name, value in (("QUIRE_OUTPUTS", tmp_path / "outputs"), ("QUIRE_DATA", tmp_path)):
+        monkeypatch.setenv(name, str(value))
+    settings, rng = config.load("churn", root=tmp_path), np.random.default_rng(0)
+    columns = settings.schema.columns.items()
+    frame = pd.DataFrame(
+        {
+            name: rng.choice(one.categories, 300) if one.categories else rng.random(300) * 50 // 1
+            for name, one in columns
+        }
+    )
+    frame.assign(customerID=[f"c{n}" for n in range(300)]).to_csv(tmp_path / "telco_churn.csv", index=False)
+    ingested, registry = data.ingest(settings, test_share=0.2, current_share=0.1), tracking.open(settings)
+    fitted = model.fit_candidate(ingested.train, settings.schema, "linear", config.Search(trials=1, folds=2))
+    run = artifacts.open(settings, str(tmp_path / "outputs/runs/20260301T120000000-abcd/artifacts/train"))
+    example = model.model_input(ingested.train.tail(5), settings.schema)
+    files = {"reference.json": run.save("reference", model.describe_reference(ingested.train, settings.schema))}
+    logged = registry.log_candidate(
+        run, fitted.pipeline, params={}, metrics=fitted.metrics, input_example=example, files=files
+    )
+    registry.promote({**logged, "params": {}, "metrics": fitted.metrics}, reason="test", run=run)
+    with TestClient(make_app(settings)) as client:
+        yield client
+
+
+def test_two_classes_without_a_timestamp_have_a_page_and_a_probability(customers):
+    empty = customers.get("/")
+    assert empty.status_code == 200
+    assert "it learned from 210 rows." in empty.text
+    example = customers.get("/openapi.json").json()["components"]["schemas"]["Row"]["examples"][0]
+    shown = customers.post("/", data={form.PREFIX + name: str(value) for name, value in example.items()})
+    assert shown.status_code == 200, shown.text
+    assert "Churn is predicted to be" in shown.text
+    assert "The probability of Churn = Yes is" in shown.text
+    assert "<option>No</option><option>Yes</option>" in shown.text

@@ -64,7 +64,7 @@ def page(
         description=settings.config.description,
         fields=fields(served, sent or {}, errors or {}) if served else [],
         served=served,
-        window=(served.reference.get("window") if served else None) or {},
+        window={"rows": None, "end": None} | ((served.reference.get("window") if served else None) or {}),
         problem=service.models.problem,
         needs_key=needs_key,
         error=error,
@@ -167,7 +167,7 @@ def result(served: Served, answer: Mapping[str, Any], effects: list[Effect]) -> 
             "feature": one.feature,
             "value": _told(one.value),
             "normal": _told(one.normal),
-            "text": f"{one.effect:+.3g}" if not served.classes else f"{one.effect * 100:+.1f} points",
+            "text": _signed(f"{one.effect:+.3g}" if not served.classes else f"{one.effect * 100:+.1f} points"),
             "share": round(100 * abs(one.effect) / largest, 1),
             "up": one.effect > 0,
         }
@@ -199,6 +199,10 @@ def _meaning(served: Served, answer: Mapping[str, Any]) -> str:
         what = f"{served.schema.target} = {label(served.schema.positive or '')}"
         return f"The probability of {what} is {share:.0%}; from {served.threshold:.0%} on it is predicted."
     return f"The model gives it a probability of {share:.0%}; the others follow."
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _told(value: Any) -> str:
