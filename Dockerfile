@@ -60,7 +60,7 @@ CMD ["params/demo", "--host", "0.0.0.0", "--port", "8000"]
 FROM base AS dashboard
 EXPOSE 8866
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8866/', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8866/health', timeout=4)"]
 ENTRYPOINT ["quire", "dashboard"]
 CMD ["params/demo", "--host", "0.0.0.0", "--port", "8866"]
 

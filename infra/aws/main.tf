@@ -15,7 +15,7 @@ locals {
   # Each is an environment of Elastic Beanstalk, an image target, and the port that it listens on.
   web = var.web_enabled ? {
     service   = { port = 8000, health = "/health/ready" }
-    dashboard = { port = 8866, health = "/" }
+    dashboard = { port = 8866, health = "/health" }
     mlflow    = { port = 5000, health = "/health" }
   } : {}
 

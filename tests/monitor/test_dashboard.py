@@ -113,6 +113,12 @@ def test_a_token_is_asked_for_and_taken_from_address_cookie_or_bearer(outputs):
     assert get(app, "/", authorization="Bearer s3cret").status_code == 200
 
 
+def test_whether_it_is_well_is_said_without_a_token_and_nothing_else(outputs):
+    app = app_of(outputs, token="s3cret")
+    assert get(app, "/health").json()["status"] == "ok"
+    assert [get(app, path).status_code for path in ("/runs", "/health/", "/live/", "//health")] == [401] * 4
+
+
 @pytest.fixture
 def served(outputs):
     """The dashboard in a process of its own, as people start it; its address and its process."""

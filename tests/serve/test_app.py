@@ -9,6 +9,7 @@ import time
 import pytest
 
 from quire import tracking
+from quire.io import database
 
 KEY = "a-long-random-key"
 

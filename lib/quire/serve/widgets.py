@@ -37,7 +37,8 @@ def prediction_form(champion: "Champion", settings: Settings) -> Any:
     button.on_click(predict)
     predict(button)
     flow = widgets.Layout(display="flex", flex_flow="row wrap", grid_gap=".25rem 1rem")
-    return widgets.VBox([widgets.Box(list(made.values()), layout=flow), button, shown])
+    form = [widgets.Box(list(made.values()), layout=flow), button, shown]
+    return widgets.VBox(form, layout=widgets.Layout(grid_gap=".75rem"))
 
 
 def _input(field: Field, widgets: Any) -> Any:
