@@ -1,8 +1,8 @@
 """A process that has imported the heavy libraries, and forks kernels (and the publisher) on request. Linux only.
 
 It is started by its path and never imports `quire`, so that an edit of the project's own code is always seen. It has
-one Python thread. A request names the modules it wants; it is answered as soon as those are imported, while the rest
-still waits its turn. See `quire.flow.warm` for who starts it and `quire.flow.provisioner` for who asks.
+one Python thread. A request names the modules it wants; it is answered as soon as those are imported.
+See `quire.flow.warm` for who starts it and `quire.flow.provisioner` for who asks.
 """
 
 import argparse
@@ -44,7 +44,10 @@ in a notebook, and plots and bars would be lost."""
 NATIVE_THREADS = ("jemalloc_bg_thd", "python", "OpenBLAS")
 """Native threads, by the start of their names, whose libraries take care of themselves in a fork."""
 
-KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell")
+KERNEL = (
+    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "sqlite3",
+    "IPython.core.completerlib", "IPython.core.pylabtools", "IPython.extensions.storemagic", "tornado.platform.asyncio",
+)  # fmt: skip
 
 Request = dict[str, Any]
 
@@ -237,8 +240,7 @@ class Server:
             connection.close()
             return None
         gc.freeze()
-        child = os.fork()
-        if child == 0:
+        if (child := os.fork()) == 0:
             self._close_in_child(connection)
             return {**request, "descriptors": descriptors, "client": client}
         close([*descriptors, client])
@@ -364,12 +366,10 @@ def _listen(path: str) -> socket.socket:
 
 def _leave(path: str) -> None:
     """Remove the socket and its folder, in which the owner that died left nothing but its mark."""
-    folder = os.path.dirname(path)
-    for name in (path, os.path.join(folder, "owner")):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
     with contextlib.suppress(OSError):  # whatever else lies there is not ours
-        os.rmdir(folder)
+        os.unlink(path)
+        os.unlink(os.path.join(os.path.dirname(path), "owner"))
+        os.rmdir(os.path.dirname(path))
 
 
 def main() -> None:
@@ -384,8 +384,9 @@ def main() -> None:
     owner = os.pidfd_open(options.owner)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = Server(_listen(options.socket), owner, Preloader(preload))
-    # As the kernel sets it before matplotlib is imported.
+    # As the kernel sets them before it imports matplotlib and its debugger.
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     _write("/proc/self/oom_score_adj", "300")  # lose this process before a kernel
     gc.disable()
     request = server.serve()

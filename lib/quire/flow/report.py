@@ -19,10 +19,14 @@ NO_INPUT = ("work", "result", "chart", "check")
 """Of cells with these tags the report has only the outputs."""
 
 
-def body_of(notebook: Path) -> str:
-    """Return an executed notebook as HTML without a page around it; code is shown only of cells that failed."""
+def body_of(notebook: Path, *, memory: Path | None = None) -> str:
+    """Return an executed notebook as HTML without a page around it; code is shown only of cells that failed.
+
+    memory: a folder to keep nbconvert's compiled templates in, which take longer to compile than to fill.
+    """
     skip_iri_grammar()
     import nbformat
+    from jinja2 import FileSystemBytecodeCache
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
 
@@ -31,6 +35,9 @@ def body_of(notebook: Path) -> str:
     for cell in failed:
         cell.metadata["tags"] = ["failed"]
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    if memory:
+        memory.mkdir(parents=True, exist_ok=True)
+        exporter.environment.bytecode_cache = FileSystemBytecodeCache(str(memory))
     exporter.register_preprocessor(
         TagRemovePreprocessor(remove_cell_tags=set(NO_CELL), remove_input_tags=set(NO_INPUT)), enabled=True
     )
@@ -43,7 +50,8 @@ def write_report(context: Context, task: Task) -> None:
     from quire import page
 
     stage = context.record.stages[task.name]
-    html = page.report(body_of(context.folder / stage["notebook"]), provenance=_provenance(context, task))
+    body = body_of(context.folder / stage["notebook"], memory=context.settings.outputs / "cache" / "templates")
+    html = page.report(body, provenance=_provenance(context, task))
     path = f"reports/{task.name}.html"
     write_whole(context.folder / path, html)
     context.record.update_stage(task.name, report=path)

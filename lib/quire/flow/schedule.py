@@ -8,7 +8,7 @@ from quire.errors import QuireError
 from quire.flow import failure
 from quire.flow.context import Context
 from quire.flow.graph import Task
-from quire.flow.imports import skip_iri_grammar
+from quire.flow.imports import skip_iri_grammar, without_remote_files
 from quire.flow.seat import Seat
 from quire.flow.stage import StageRun
 from quire.flow.warm import Warmth
@@ -137,7 +137,8 @@ class Schedule:
         if self.context.drivers.kernel:
             return self.context.drivers.kernel(settings.root, environment)
         skip_iri_grammar()
-        from quire.flow.kernels import Kernel
+        with without_remote_files():
+            from quire.flow.kernels import Kernel
 
         return Kernel(settings.root, environment)
 

@@ -158,7 +158,7 @@ class Warmth:
             if stages[name]["status"] in ("waiting", "running")
         }
         if context.request.publish:
-            wants[PUBLISH] = context.library.imports([facts_of("from quire.io import tracking")])
+            wants[PUBLISH] = context.library.imports([facts_of("from quire.io import tracking_store")])
         return Warm(wants, {**os.environ, **context.environment}).start()
 
 
