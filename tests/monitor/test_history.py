@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from quire.io import database
-from quire.monitor.history import drift_history, drift_rows, quiet, read_history
+from quire.monitor.history import bad_since, drift_history, drift_rows, quiet, read_history
 
 WEEK = timedelta(weeks=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -68,3 +68,15 @@ def test_what_is_not_known_is_kept_as_nothing():
     row = next(drift_rows(drift_of(0, float("nan"), "unknown")))
     assert row["value"] is None
     assert row["status"] == "unknown"
+
+
+def test_since_when_reaches_back_to_what_only_earlier_runs_saw(tmp_path):
+    store = database.open(f"sqlite:///{tmp_path}/quire.db")
+    for number, status in enumerate(["alert", "ok", "warn", "alert", "alert"]):
+        about = {"model_name": "demo", "model_version": "1", "as_of": START + (number + 1) * WEEK, "name": "mae"}
+        store.save_metrics([about | {"value": 1.0, "status": status, "start": START + number * WEEK}])
+    store.close()
+    metrics = read_history(run_of(tmp_path))
+    assert bad_since(metrics, "1", "mae", "", START + 4 * WEEK) == START + 2 * WEEK
+    assert bad_since(metrics, "2", "mae", "", START + 4 * WEEK) == START + 4 * WEEK
+    assert bad_since(metrics, "1", "mae", "", None) is None

@@ -117,6 +117,11 @@ def test_the_service_is_shown_by_day_with_its_errors(store, tmp_path):
     assert found["p95_ms"].tolist() == [2.0, 2.0]
 
 
+def test_where_only_batches_were_predicted_the_service_has_no_days(store, tmp_path):
+    store.insert_predictions([served(number, source="batch", latency=None) for number in range(3)])
+    assert read_outside(run_of(tmp_path, nothing_known()), NUMBER, "mae").service.empty
+
+
 def test_without_a_database_nothing_is_known_and_none_is_made(tmp_path):
     found = read_outside(run_of(tmp_path, nothing_known()), NUMBER, "mae")
     assert found.feedback.empty

@@ -64,6 +64,21 @@ def quiet(history: pd.DataFrame) -> pd.DataFrame:
     return history[history["status"] != "alert"]
 
 
+def bad_since(metrics: pd.DataFrame, version: str, name: str, column: str, since: datetime | None) -> datetime | None:
+    """Return from when on a figure of this version has been warned of or alerted without a break up to ``since``.
+
+    since: the start of the bad periods that one run sees; earlier runs may have seen the ones before.
+    """
+    if metrics.empty or since is None:
+        return since
+    bad = (metrics["name"] == name) & (metrics["column"] == column) & (metrics["segment"] == "")
+    bad &= (metrics["model_version"] == version) & metrics["status"].isin(["warn", "alert"])
+    starts = {row.as_of: row.start for row in metrics[bad].itertuples() if row.start == row.start}
+    while since in starts and starts[since] < since:
+        since = starts[since].to_pydatetime()
+    return since
+
+
 def drift_rows(drift: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of the table metric for the latest period of a drift table."""
     latest = drift[drift["period"] == drift["period"].max()]

@@ -1,7 +1,7 @@
 """One look at a run: everything that the monitoring page shows, made once, kept, and read back without raw data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from quire.io.artifacts import Run
 from quire.monitor.checks import check_current
 from quire.monitor.drift import measure_drift, measure_shares
 from quire.monitor.figures import Figures, measure_performance
-from quire.monitor.history import drift_history, none_if_nan, quiet, read_history
+from quire.monitor.history import DRIFT, bad_since, drift_history, none_if_nan, quiet, read_history
 from quire.monitor.observe import RECENT, Observed, observe
 from quire.monitor.outside import Outside, read_outside
 from quire.monitor.performance import Interval
@@ -89,9 +89,10 @@ def look(run: Run, *, period: str = "7d", drift: Drift, checks: Checks, performa
     differences = measure_drift(observed.champion.trained, observed.profiles, drift, quiet(history))
     checked = check_current(observed, schema, checks)
     figures = measure_performance(observed, schema, performance)
+    verdict = judge(differences, checked, figures, schema, retrain=performance.retrain)
     return Seen(
         about=_about(run, observed),
-        verdict=judge(differences, checked, figures, schema, retrain=performance.retrain),
+        verdict=with_history(verdict, metrics, observed.champion.version),
         drift=differences,
         shares=measure_shares(observed.champion.trained, observed.profiles, drift),
         checks=checked,
@@ -101,6 +102,20 @@ def look(run: Run, *, period: str = "7d", drift: Drift, checks: Checks, performa
         outside=read_outside(run, schema, figures.metric),
         recent=observed.profiles,
     )
+
+
+def with_history(verdict: Verdict, metrics: pd.DataFrame, version: str) -> Verdict:
+    """Return the verdict whose findings say since when, also where that was seen by earlier runs only."""
+
+    def dated(one: Finding) -> Finding:
+        if one.area in ("performance", "concept"):
+            name, column = one.name.replace(" ", "_"), ""
+        else:
+            column, _, part = one.name.partition(" ")
+            name = f"{DRIFT}{part or 'values'}"
+        return replace(one, since=bad_since(metrics, version, name, column, one.since))
+
+    return replace(verdict, findings=tuple(map(dated, verdict.findings)))
 
 
 def recall(run: Run) -> Seen:

@@ -128,7 +128,8 @@ def service_by_day(rows: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
     client's fault; ``failed`` those with 5xx: ours.
     """
     own = rows[rows["source"] == "service"]
-    days = own.groupby(own["predicted_at"].dt.floor("D"))["latency_ms"]
+    # Of batches alone no latency is known, and the column holds objects.
+    days = own["latency_ms"].astype("float64").groupby(own["predicted_at"].dt.floor("D"))
     table = pd.DataFrame({"requests": days.size(), "p50_ms": days.median(), "p95_ms": days.quantile(0.95)})
     for name, first in (("refused", "4"), ("failed", "5")):
         counted = errors[errors["segment"].str.startswith(first)] if len(errors) else errors

@@ -11,6 +11,7 @@ from quire.config import Schema
 from quire.model.metrics import HIGHER_IS_BETTER
 from quire.monitor.concept import explain_bias
 from quire.monitor.figures import Figures
+from quire.monitor.performance import loss_of
 
 Severity = Literal["alert", "warn"]
 
@@ -106,8 +107,9 @@ def _performance_findings(performance: pd.DataFrame, metric: str) -> Iterator[Fi
         f"{last['expected']:.3g} to {last['value']:.3g}."
     )
     sure = f"{last['low']:.3g} to {last['high']:.3g}, from {last['labelled']:,} labelled rows"
+    limit = loss_of(metric, last["usual"]) / loss_of(metric, last["expected"]) - 1  # relative, as the change is
     yield Finding(
-        "performance", metric, last["status"], what, _since(performance), last["change"], last["usual"], sure,
+        "performance", metric, last["status"], what, _since(performance), last["change"], limit, sure,
         "the world has changed, or the data has; see drift and the signed error",
     )  # fmt: skip
 

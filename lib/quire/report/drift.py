@@ -142,11 +142,10 @@ def _history_message(past: pd.DataFrame) -> str:
     periods, last = past["end"].nunique(), past["end"].max()
     if bad.empty:
         return f"No column alerted in the {periods} periods up to {last:%-d %B %Y}"
-    now = "and still does" if (bad["end"] == last).any() else "and no longer does"
-    names = list(dict.fromkeys(bad["column"]))
-    now = now.replace("does", "do") if len(names) > 1 else now
+    names, now = (list(dict.fromkeys(rows["column"])) for rows in (bad, bad[bad["end"] == last]))
     since = f"first in that from {bad['start'].min():%-d %B %Y}"
-    return f"{several(names)} alerted in {bad['end'].nunique()} of {periods} periods, {since}, {now}"
+    latest_one = f"in the last one {'none' if not now else 'again' if now == names else several(now)}"
+    return f"{several(names)} alerted in {bad['end'].nunique()} of {periods} periods, {since}, {latest_one}"
 
 
 def drift_details(seen: Seen, *, column: str = "", period: int | None = None) -> Chart | Table:

@@ -8,11 +8,12 @@ import pandas as pd
 from quire.config import Schema
 from quire.monitor.figures import Figures
 from quire.monitor.look import Seen
+from quire.monitor.verdict import Finding
 from quire.report.answers import Answer, answer
 from quire.report.charts import Chart
 from quire.report.drift import TONES, dates, latest
 from quire.report.numbers import number
-from quire.report.tables import Table, note, table
+from quire.report.tables import Table, note, sentences, table
 from quire.report.theme import ACCENT, BAD, INK, MUTED, NEUTRAL, PALETTE, STATUS, figure
 
 
@@ -53,18 +54,19 @@ def findings_table(seen: Seen) -> Table:
     """Return what was found, the worst first: since when, how bad, how sure, and what it may come from."""
     if not seen.verdict.findings:
         return note("There is nothing to report.")
-    rows = [
-        {
-            "status": one.severity,
-            "about": one.area,
-            "what": one.what,
-            "since": f"{one.since:%-d %b %Y}" if one.since else "this period",
-            "how sure": one.sure,
-            "may come from": one.cause,
-        }
+    found = [
+        (one.severity, one.what, " · ".join(part for part in (_since(one), one.sure, _cause(one)) if part))
         for one in seen.verdict.findings
     ]
-    return table(pd.DataFrame(rows), "What was found", limit=40)
+    return sentences("What was found", found)
+
+
+def _since(one: Finding) -> str:
+    return f"since {one.since:%-d %b %Y}" if one.since else "in this period"
+
+
+def _cause(one: Finding) -> str:
+    return f"may come from {one.cause}" if one.cause and one.cause not in one.what else ""
 
 
 def checks_table(seen: Seen) -> Table:
@@ -153,17 +155,23 @@ def performance_over_time(seen: Seen) -> Chart | Table:
 
 
 def _name_line(axes: Any, at: float, name: str, colour: str) -> None:
-    axes.annotate(name, (1, at), (-4, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
-                  fontsize=8, color=colour)  # fmt: skip
+    # Beside the chart, where no line crosses it.
+    axes.annotate(name, (1, at), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", ha="left",
+                  va="center", fontsize=8, color=colour)  # fmt: skip
 
 
 def _draw_interval(axes: Any, drawn: list[pd.Series], colour: str, name: str, side: int) -> None:
     at, value, low, high = drawn
     times = pd.to_datetime(at, utc=True)
     step = times.diff().median() if len(times) > 1 else pd.Timedelta(days=7)
+    breaks = (times.diff() > 1.5 * step).to_numpy()
     times = times + side * step * 0.08
-    axes.vlines(times, low.astype(float), high.astype(float), color=colour, linewidth=1.4, alpha=0.6)
-    axes.plot(times, value.astype(float), color=colour, marker="o", markersize=5, linewidth=1, label=name)
+    floor = 0.0 if (value.dropna() >= 0).all() else -np.inf  # an estimate's interval knows nothing of what cannot be
+    axes.vlines(times, low.astype(float).clip(lower=floor), high.astype(float), color=colour, linewidth=1.4, alpha=0.6)
+    for part in np.split(np.arange(len(times)), np.flatnonzero(breaks)):
+        drawn_to = value.iloc[part].astype(float)
+        label = name if part[0] == 0 else None
+        axes.plot(times.iloc[part], drawn_to, color=colour, marker="o", markersize=5, linewidth=1, label=label)
 
 
 def performance_message(figures: Figures) -> str:

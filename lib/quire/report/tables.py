@@ -1,6 +1,6 @@
 """Tables that can be read: rounded numbers, status chips, and a sideways scroll where the screen is narrow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -75,6 +75,19 @@ def table(
 def note(text: str) -> Table:
     """Return a remark set apart from the running text."""
     return Table(html=f'{report_style()}<p class="quire quire-note">{escape(text)}</p>', text=text)
+
+
+def sentences(title: str, found: Sequence[tuple[str, str, str]]) -> Table:
+    """Return sentences under each other, each with its status as a chip before it and what is beside it below."""
+    items = "".join(
+        f'<li style="margin:.9rem 0;list-style:none"><span class="quire-chip quire-{TONES.get(status, "neutral")}">'
+        f"{escape(status)}</span> {escape(what)}"
+        f'<br><small style="color:var(--quire-muted)">{escape(more)}</small></li>'
+        for status, what, more in found
+    )
+    head = f'<p class="quire-caption">{escape(title)}</p>' if title else ""
+    html = f'{report_style()}<div class="quire quire-table">{head}<ul style="margin:0;padding:0">{items}</ul></div>'
+    return Table(html, "\n".join(f"{status}: {what} {more}" for status, what, more in found))
 
 
 def _is_number(column: "pd.Series") -> bool:
