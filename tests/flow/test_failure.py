@@ -84,6 +84,25 @@ def test_a_kernel_that_dies_is_reported_as_such(project):
     assert "SIGSEGV" in error["source"]
 
 
+def test_a_kernel_that_is_killed_probably_ran_out_of_memory(project):
+    project.stage("a", "total = 0", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    result = project.run()
+    error = result.record["stages"]["a"]["error"]
+    assert error["kind"] == "OutOfMemory"
+    assert "killed (SIGKILL), probably out of memory" in error["message"]
+    assert error["cell"] == 5
+    assert "Stage a failed in a.ipynb, cell 5" in result.failures[0]
+
+
+def test_memory_that_runs_out_in_python_is_told_with_the_cell(project):
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))"
+    project.stage("a", limit, "bytearray(1 << 32)")
+    error = project.run().record["stages"]["a"]["error"]
+    assert error["kind"] == "MemoryError"
+    assert "--jobs 1" in error["message"]
+    assert error["source"] == "bytearray(1 << 32)"
+
+
 def test_a_full_disk_is_reported_and_says_what_to_do(project):
     project.stage("a", "import errno\nraise OSError(errno.ENOSPC, 'No space left on device')")
     assert "quire clean" in project.run().failures[0]

@@ -236,7 +236,7 @@ def test_a_missing_source_fails_the_stage_with_the_code_for_data_before_any_kern
 
 
 def test_two_stages_that_save_the_same_name_are_told_apart(project):
-    project.stage("a", 'run.save("same", 1)').stage("b", 'run.save("same", 2)', needs=["a"])
+    project.stage("a", 'run.save("sa" + "me", 1)').stage("b", 'run.save("same", 2)', needs=["a"])
     result = project.run()
     assert "The stages a and b both save 'same.json'" in result.failures[0]
 

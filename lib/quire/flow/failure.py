@@ -15,6 +15,9 @@ _KEPT = re.compile(r"Cell In|File |\s*-+> ?\d+")
 
 _MOST_FRAMES = 6
 
+LESS = "Use fewer rows or a smaller search, run fewer stages side by side (--jobs 1), or a machine with more memory."
+"""What to do when memory runs out."""
+
 
 class CellFailed(StageFailed):
     """A failure whose cell is known though it left no traceback."""
@@ -48,6 +51,8 @@ def describe(task: Task, error: Any) -> dict[str, Any]:
         described |= {"cell": error.cell, "source": error.source}
     if getattr(error, "errno", None) == errno.ENOSPC or f"[Errno {errno.ENOSPC}]" in described["message"]:
         described["message"] += " The disk is full: free some space, for example by `quire clean --keep 5`."
+    if described["kind"] == "MemoryError":
+        described["message"] = f"{described['message']} Memory ran out. {LESS}".strip()
     return described
 
 

@@ -21,7 +21,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from quire.flow.failure import KernelDied, OutOfMemory, TimedOut
+from quire.flow.failure import LESS, KernelDied, OutOfMemory, TimedOut
 from quire.flow.private import PrivateFolder
 from quire.flow.record import write_whole
 from quire.io.artifacts import Stopped
@@ -130,12 +130,17 @@ class Kernel:
             return KernelDied(f"The kernel does not answer: {text}", number, source)
         if _oom_kills() > out_of_memory:
             return OutOfMemory(
-                "The operating system ended the kernel because memory ran out. Use fewer rows or a smaller search, "
-                "run fewer stages side by side (--jobs 1), or a machine with more memory.",
+                f"The operating system ended the kernel because memory ran out. {LESS}",
                 number,
                 source,
             )
         code = getattr(getattr(self._manager.provisioner, "process", None), "returncode", None)
+        if code == -signal.SIGKILL and not self._killed:
+            return OutOfMemory(
+                f"The kernel was killed (SIGKILL), probably out of memory: a container or a limit ends it so. {LESS}",
+                number,
+                source,
+            )
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         return KernelDied(f"The kernel died ({how}).", number, source)
 

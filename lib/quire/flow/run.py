@@ -23,6 +23,7 @@ from quire.flow.private import remove_left_behind
 from quire.flow.publish import PUBLISH_FAILED, Publisher
 from quire.flow.reach import Library, package_root
 from quire.flow.record import Record, new_run_id, read_record
+from quire.flow.saves import refuse_repeats
 from quire.flow.schedule import Schedule
 from quire.flow.signals import ended_by_signal
 from quire.flow.warm import Warmth
@@ -93,6 +94,7 @@ def prepare(
     """Check all that was asked for and return the context of a run that has not started; nothing of it is on disk."""
     graph = build(settings, request.workflow, request.stages)
     parameters = resolve(settings, graph, request.overrides)
+    refuse_repeats(graph)
     as_of = config.moment(request.as_of).isoformat() if request.as_of else ""
     outputs = settings.outputs
     versions = libraries.versions(outputs / "cache" / "libraries.json")

@@ -51,14 +51,12 @@ def run_index(
     graph: str = "",
     title: str = "",
     last: Mapping[str, Any] | None = None,
-    links: Mapping[str, str] | None = None,
 ) -> str:
     """Return the index page of a run as HTML.
 
     record: run.json. answers: by stage, what `run.answer` saved (status, headline, facts, metrics).
     charts: by stage, the text of ``_chart.svg``. graph: the workflow as SVG.
     title: the use case's title. last: the run before, as {"run_id", "answers"}; its page is looked for beside this one.
-    links: more places worth a visit, such as the dashboard: label -> address.
     """
     stages = {name: _stage(name, stage, answers.get(name)) for name, stage in record["stages"].items()}
     changes = _changes(stages, answers, (last or {}).get("answers") or {})
@@ -74,7 +72,6 @@ def run_index(
         changes=changes,
         tiles=_tiles(changes),
         last=last,
-        links=dict(links or {}),
         seconds=_seconds(record),
     )
 
