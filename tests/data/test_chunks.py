@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from quire import artifacts, config, data
-from quire.data import large
+from quire.data import chunks, large
+from quire.data.rules import Rule
 from quire.io import frames
 
 SCHEMA = """
@@ -140,6 +141,22 @@ def test_validation_in_chunks_finds_what_validation_in_memory_finds(made):
     for example in broken.examples:
         assert example["value"] > 150
         assert example["order"].startswith("n")
+
+
+@pytest.mark.parametrize("names", [("order",), ("place", "order")])
+def test_a_key_that_repeats_many_chunks_later_is_found_by_a_pass_over_all(made, tmp_path, monkeypatch, names):
+    monkeypatch.setattr(chunks, "BUCKET_ROWS", 500)
+    frame = pd.DataFrame({"place": "a", "order": [f"n{number}" for number in range(3000)]})
+    frame.loc[2999, "order"] = "n5"
+    paths = [tmp_path / "train.parquet", tmp_path / "test.parquet"]
+    frame.iloc[:2000].to_parquet(paths[0], index=False)
+    frame.iloc[2000:].to_parquet(paths[1], index=False)
+    one = {"expect_column_values_to_be_unique": {}, "expect_compound_columns_to_be_unique": {"column_list": names}}
+    kind = list(one)[len(names) - 1]
+    rule = Rule("all", names[0] if len(names) == 1 else None, kind, one[kind])
+    (found,) = chunks.run_suite([frames.Stored(path) for path in paths], [rule], made(1).schema)
+    assert (found.outcome.success, found.outcome.rows, found.outcome.of) == (False, 2, 3000)
+    assert list(found.rows["order"]) == ["n5", "n5"]
 
 
 def test_profiles_of_chunks_merge_to_the_profiles_of_the_whole(made):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -87,7 +88,7 @@ class Prefect:
             "QUIRE_OUTPUTS": str(root / "outputs"),
             "PWD": str(ROOT),
         }
-        self.processes = []
+        self.processes, self.said = [], []
         self.start("server", "start", "--host", "127.0.0.1", "--port", str(port))
         self.wait(self.is_healthy, "the server to answer")
         self.command("work-pool", "create", "quire", "--type", "process")
@@ -95,6 +96,7 @@ class Prefect:
         self.start("worker", "start", "--pool", "quire", "--name", "tested")
 
     def start(self, *arguments):
+        self.said.append(" ".join(["prefect", *arguments]))
         log = (self.root / f"{arguments[0]}.log").open("w")
         command = [sys.executable, "-m", "prefect", *arguments]
         process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
@@ -114,6 +116,8 @@ class Prefect:
         command = [sys.executable, "-m", "prefect", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
+        self.said.append(" ".join(["prefect", *arguments]))
+        return done.stdout
 
     def is_healthy(self):
         try:
@@ -242,7 +246,12 @@ def test_a_failing_notebook_fails_the_flow_with_the_cell_in_its_message(prefect)
     assert task["run_count"] == 2
 
 
-def test_a_stage_that_may_be_retried_is_retried_by_prefect(prefect):
-    run = prefect.run("params/shaky")
+def test_a_stage_that_may_be_retried_is_retried_by_prefect_and_the_readme_says_what_was_typed(prefect):
+    told = prefect.command("deployment", "run", "quire/train-monthly", "--param", "params=params/shaky")
+    run = prefect.ended(re.search(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", told).group())
     assert run["state_type"] == "COMPLETED", run["state"]["message"]
     assert prefect.tasks(run)["second"]["run_count"] == 2
+    typed = re.findall(r"^(prefect .*?)(?: &)?$", (ROOT / "infra" / "prefect" / "README.md").read_text("utf-8"), re.M)
+    assert len(typed) == 5
+    for line in typed:
+        assert any(said.startswith(line) for said in prefect.said), line
