@@ -1,6 +1,6 @@
 """All that moto implements is made, found unchanged, and removed again.
 
-It is asked for, because it takes five minutes: the provider waits for the database more often than it need here.
+It is asked for: the provider waits for the database for minutes, though here it is there at once.
 """
 
 import json
@@ -13,7 +13,7 @@ import pytest
 pytestmark = [
     pytest.mark.skipif(
         not os.environ.get("QUIRE_TEST_APPLY"),
-        reason="takes five minutes: QUIRE_TEST_APPLY=1 make test TESTS=tests/infra",
+        reason="takes minutes: QUIRE_TEST_APPLY=1 make test TESTS=tests/infra",
     ),
     pytest.mark.timeout(1500),
 ]
@@ -36,6 +36,35 @@ data "aws_iam_policy_document" "bucket" {
 }
 """
 
+# What moto takes and does not hand back, and what is known again only after that was put right.
+FORGOTTEN = {
+    "aws_db_instance": {"performance_insights_enabled", "performance_insights_kms_key_id"},
+    "aws_db_parameter_group": {"parameter"},
+    "aws_iam_role_policy": {"policy"},
+    "aws_lambda_function": {"dead_letter_config", "logging_config"},
+    "aws_launch_template": {"tag_specifications"},
+    "aws_vpc_security_group_egress_rule": {"description"},
+    "aws_vpc_security_group_ingress_rule": {"description"},
+}
+COMPUTED = {"default_version", "latest_version", "last_modified", "qualified_arn", "version"}
+"""What AWS sets anew with every change."""
+
+
+def changes(stack, plan):
+    """Return what a plan would change, each as address and attribute, but for what moto forgets."""
+    found = []
+    for one in json.loads(stack.terraform("show", "-json", plan).stdout)["resource_changes"]:
+        change = one["change"]
+        if change["actions"] in (["no-op"], ["read"]):
+            continue
+        if change["actions"] != ["update"]:
+            found.append((one["address"], change["actions"]))
+            continue
+        names = {name for name, unknown in change["after_unknown"].items() if unknown is True} - COMPUTED
+        names |= {name for name, value in change["after"].items() if value != change["before"].get(name)}
+        found += [(one["address"], name) for name in sorted(names - FORGOTTEN.get(one["type"], set()))]
+    return found
+
 
 def test_what_is_applied_stays_and_goes_again(stack, tmp_path):
     copy = replace(stack, folder=tmp_path / "aws")
@@ -48,8 +77,8 @@ def test_what_is_applied_stays_and_goes_again(stack, tmp_path):
     copy.terraform("init", "-input=false", "-no-color")
     copy.terraform("apply", "-input=false", "-auto-approve", "-no-color", timeout=900)
     try:
-        done = copy.terraform("plan", "-input=false", "-no-color", "-detailed-exitcode", check=False, timeout=300)
-        assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+        copy.terraform("plan", "-input=false", "-no-color", "-out=again.tfplan", timeout=300)
+        assert changes(copy, "again.tfplan") == []
         assert len(copy.resources()) > 90
     finally:
         copy.terraform("destroy", "-input=false", "-auto-approve", "-no-color", timeout=600)
