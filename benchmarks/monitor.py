@@ -10,6 +10,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,13 @@ def make(rows: int, weeks: int, end: pd.Timestamp, seed: int) -> pd.DataFrame:
     return frame.assign(y=frame["n0"] + rng.normal(size=rows), prediction=frame["n0"])
 
 
+def make_champion(rows: int) -> Champion:
+    """Return a champion with a year of training data and a test window of 8 weeks, of so many rows a week."""
+    test = make(8 * rows, 8, END - pd.Timedelta("7D"), 2).rename(columns={"y": "actual"}).assign(window="test")
+    past = make(52 * rows, 52, END - pd.Timedelta("63D"), 3)
+    return Champion("1", data.profile_periods(past, SCHEMA), {}, test)
+
+
 @contextmanager
 def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     """Note the CPU seconds of the block under ``name``."""
@@ -60,8 +68,8 @@ def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     seconds[name] = time.process_time() - start
 
 
-def monitor(frame: pd.DataFrame, champion: Champion, seconds: dict[str, float]) -> list[str]:
-    """Do what the notebook does for the current rows ``frame``; return its parts as HTML."""
+def look(frame: pd.DataFrame, champion: Champion, seconds: dict[str, float]) -> Seen:
+    """Return what monitoring finds in the current rows ``frame``, as the notebook does once they are read."""
     current, labels = frame.drop(columns=["y", "prediction"]), frame[["id", "y"]]
     predictions, at = frame[["id", "prediction"]], END.to_pydatetime()
     with timed("join", seconds):
@@ -77,14 +85,13 @@ def monitor(frame: pd.DataFrame, champion: Champion, seconds: dict[str, float]) 
         checked = check_current(observed, SCHEMA, Checks())
     with timed("performance", seconds):
         figures = measure_performance(observed, SCHEMA, Performance())
-    with timed("page", seconds):
+    with timed("verdict", seconds):
         last = profiles.periods[-1]
         about = About("1", champion.since, last.start, last.end, len(observed.current), "7d")
         verdict = judge(drift, checked, figures, SCHEMA)
         history = drift_history(pd.DataFrame(), "1")
         spread = spread_of(observed)
-        seen = Seen(about, verdict, drift, shares, checked, figures, spread, history, nothing_outside())
-        return draw(seen)
+        return Seen(about, verdict, drift, shares, checked, figures, spread, history, nothing_outside())
 
 
 def draw(seen: Seen) -> list[str]:
@@ -102,14 +109,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     report.style()
-    test = make(80_000, 8, END - pd.Timedelta("7D"), 2).rename(columns={"y": "actual"}).assign(window="test")
-    past = make(520_000, 52, END - pd.Timedelta("63D"), 3)
-    champion = Champion("1", data.profile_periods(past, SCHEMA), {}, test)
-    monitor(make(1_000, 1, END, 4), champion, {})  # imports
-    champion = Champion("1", data.Profiles(champion.trained.periods, "7d"), {}, test)  # nothing merged yet
+    champion = make_champion(10_000)
+    draw(look(make(1_000, 1, END, 4), champion, {}))  # imports
+    champion = replace(champion, trained=data.Profiles(champion.trained.periods, "7d"))  # nothing merged yet
     frame = make(parser.parse_args().rows, 1, END, 1)
     seconds: dict[str, float] = {}
-    monitor(frame, champion, seconds)
+    seen = look(frame, champion, seconds)
+    with timed("page", seconds):
+        draw(seen)
     for name, spent in seconds.items():
         print(f"{name:12} {spent:6.2f} CPU s")
     columns = len(SCHEMA.columns)

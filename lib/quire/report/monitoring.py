@@ -66,7 +66,7 @@ def _since(one: Finding) -> str:
 
 
 def _cause(one: Finding) -> str:
-    return f"may come from {one.cause}" if one.cause and one.cause not in one.what else ""
+    return f"likely cause: {one.cause}" if one.cause and one.cause not in one.what else ""
 
 
 def checks_table(seen: Seen) -> Table:
@@ -148,6 +148,8 @@ def performance_over_time(seen: Seen) -> Chart | Table:
         _draw_interval(axes, guesses, PALETTE[1], "estimated", 1)
     axes.set(ylabel=figures.metric)
     axes.margins(x=0.1, y=0.25)
+    if (main["value"].dropna() >= 0).all():
+        axes.set_ylim(bottom=0)
     axes.legend(loc="upper left", ncols=2)
     dates(axes)
     how = "Dots are single periods, bars their intervals. Estimated is what could be said before the labels were known."
