@@ -1,5 +1,9 @@
+import functools
 import json
 import shutil
+import threading
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -87,7 +91,17 @@ def test_the_graph_is_drawn_with_an_arrow_for_every_direct_need(reported):
     assert svg.count("marker-end") == 1
 
 
-def test_pages_open_offline_with_no_request_elsewhere(reported):
+@contextmanager
+def served(folder):
+    """Serve a folder over HTTP, each file by its address alone, as S3 does; yields the address."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_pages_open_from_disk_and_over_http_with_no_request_elsewhere(reported):
     """In a real browser: every request is recorded, and none leaves the run's folder."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     _, result = reported
@@ -100,12 +114,19 @@ def test_pages_open_offline_with_no_request_elsewhere(reported):
         asked, problems = [], []
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        for path in (result.folder / "index.html", *sorted((result.folder / "reports").glob("*.html"))):
-            page.goto(path.as_uri())
-            page.wait_for_load_state("networkidle")
+        pages = [result.folder / "index.html", *sorted((result.folder / "reports").glob("*.html"))]
+        with served(result.folder) as address:
+            for path in pages:
+                for url in (path.as_uri(), f"{address}/{path.relative_to(result.folder)}"):
+                    page.goto(url)
+                    page.wait_for_load_state("networkidle")
+                    assert page.title()
+            page.goto(f"{address}/index.html")
+            page.click("a[href='reports/a.html']")
+            assert "the result" in page.content()
         browser.close()
-    elsewhere = [url for url in asked if not url.startswith((f"file://{result.folder}", "data:"))]
-    assert len(asked) >= 3
+    elsewhere = [url for url in asked if not url.startswith((f"file://{result.folder}", address, "data:"))]
+    assert len(asked) >= 6
     assert elsewhere == []
     assert problems == []
 

@@ -1,5 +1,6 @@
 """``quire``: a group whose commands are imported when they are called, so that the help is there at once."""
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -36,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when it is called, and prints a QuireError without a traceback."""
+    """A group that imports a command's module when it is called; a QuireError is printed without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
         return list(COMMANDS)
@@ -58,6 +59,11 @@ class LazyGroup(click.Group):
         except QuireError as error:
             click.secho(str(error), fg="red", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.secho(f"{error}. Free some space, for example by `quire clean --keep 5`.", fg="red", err=True)
+            sys.exit(QuireError.exit_code)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,6 +15,8 @@ _KEPT = re.compile(r"Cell In|File |\s*-+> ?\d+")
 
 _MOST_FRAMES = 6
 
+MAKE_ROOM = "The disk is full: free some space, for example by `quire clean --keep 5`."
+
 LESS = "Use fewer rows or a smaller search, run fewer stages side by side (--jobs 1), or a machine with more memory."
 """What to do when memory runs out."""
 
@@ -49,11 +51,17 @@ def describe(task: Task, error: Any) -> dict[str, Any]:
         described |= {"cell": error.exec_count, "source": error.source}
     elif getattr(error, "cell", None):
         described |= {"cell": error.cell, "source": error.source}
-    if getattr(error, "errno", None) == errno.ENOSPC or f"[Errno {errno.ENOSPC}]" in described["message"]:
-        described["message"] += " The disk is full: free some space, for example by `quire clean --keep 5`."
+    if is_full_disk(error):
+        described["message"] += f" {MAKE_ROOM}"
     if described["kind"] == "MemoryError":
         described["message"] = f"{described['message']} Memory ran out. {LESS}".strip()
     return described
+
+
+def is_full_disk(error: Any) -> bool:
+    """Whether ``error``, of this process or of a cell, says that there is no room left on the disk."""
+    text = getattr(error, "evalue", "") if hasattr(error, "ename") else str(error)
+    return getattr(error, "errno", None) == errno.ENOSPC or f"[Errno {errno.ENOSPC}]" in text
 
 
 def shorten(traceback: list[str]) -> list[str]:

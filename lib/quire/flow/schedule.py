@@ -26,9 +26,13 @@ class Schedule:
         self._ended: SimpleQueue[str] = SimpleQueue()
         self._seats: dict[str, Seat] = {}
         self._running: set[str] = set()
+        self._problem: OSError | None = None
 
     def run(self) -> None:
-        """Return when every task has ended; a failed one does not stop those that do not need it."""
+        """Return when every task has ended; a failed one does not stop those that do not need it.
+
+        Raises OSError if the runner can write nothing down.
+        """
         try:
             while True:
                 self._skip()
@@ -36,6 +40,9 @@ class Schedule:
                 if not self._running:
                     break
                 self._end(self._ended.get())
+                if self._problem is not None:
+                    self.stop()
+                    raise self._problem
         finally:
             self._close()
 
@@ -106,9 +113,12 @@ class Schedule:
     def _work(self, stage: StageRun, seat: Seat) -> None:
         try:
             stage.execute(seat)
+        except OSError as error:  # not the notebook's, but what the runner writes down of it
+            self._problem = error
         finally:
             self._ended.put(stage.task.name)
-        stage.write_report()
+        if self._problem is None:
+            stage.write_report()
 
     def _end(self, name: str) -> None:
         self._running.discard(name)

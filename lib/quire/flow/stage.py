@@ -83,6 +83,8 @@ class StageRun:
         except Exception as error:
             status = "interrupted" if self.context.stopping.is_set() else "failed"
             values = {"status": status, "error": failure.describe(self.task, error)}
+            if failure.is_full_disk(error):  # what nobody will read makes room to say so
+                shutil.rmtree(self.context.artifacts(self.task.name), ignore_errors=True)
         seconds = round(time.monotonic() - started, 3)
         self.context.record.update_stage(self.task.name, seconds=seconds, **values, **self._papers())
 
