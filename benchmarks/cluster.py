@@ -142,13 +142,16 @@ def backfill(root, *options):
 
 
 def metrics(root):
-    """Return the metrics of every stage at every date."""
+    """Return the metrics of every stage at every date, and the contenders' intervals."""
     found = {}
     for path in sorted((root / "outputs" / "runs").glob("*/run.json")):
         record = json.loads(path.read_text("utf-8"))
         if record["workflow"] == "train" and record["status"] == "succeeded" and not record["partial"]:
             stages = sorted((path.parent / "artifacts").glob("*/_answer.json"))
-            found[record["as_of"]] = {one.parent.name: json.loads(one.read_text())["metrics"] for one in stages}
+            found[record["as_of"]] = {one.parent.name: json.loads(one.read_text()).get("metrics") for one in stages}
+            evaluation = json.loads((path.parent / "artifacts" / "evaluate" / "evaluation.json").read_text("utf-8"))
+            contenders = ("candidate", "champion", "baseline")
+            found[record["as_of"]]["intervals"] = [evaluation[one] and evaluation[one]["test"] for one in contenders]
     assert len(found) == MANY, f"{len(found)} dates succeeded, expected {MANY}"
     return found
 
