@@ -117,7 +117,10 @@ def make_project(root, hours, url):
     text = re.sub(r"hours: \d+", f"hours: {hours}", config.read_text("utf-8"))
     # The same end as with all hours, so that the dates of DATES have rows.
     text = re.sub(r"start: .*", f"start: {first_hour(hours)}", text)
-    config.write_text(f"{text}\narchive: {{url: s3://{BUCKET}/{root.name}, endpoint_url: {url}}}\n", "utf-8")
+    archive = f"archive: {{url: s3://{BUCKET}/{root.name}, endpoint_url: {url}}}"
+    text, count = re.subn("^archive: .*", archive, text, flags=re.M)
+    assert count == 1, "params/demo/config.yaml has no archive"
+    config.write_text(text, "utf-8")
 
 
 def first_hour(hours):
