@@ -156,12 +156,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weeks", type=int, default=20, help="quiet and drifted weeks for each kind and n")
     parser.add_argument("--evidently", default="", metavar="PYTHON", help="the Python of an environment with evidently")
+    parser.add_argument("--evidently-weeks", type=int, default=6, help="of these, how many evidently judges")
     options = parser.parse_args()
-    print(f"{options.weeks} quiet and {options.weeks} drifted weeks each; found: drifts of one column each")
-    print(
-        "weeks        n  rule                        quiet weeks with a finding  columns   found: "
-        + ", ".join(simulated.DRIFTED)
-    )
+    print(f"found: {', '.join(simulated.DRIFTED)}")
+    print(f"{'weeks':8s} {'n':>5s}  {'rule':27s} {'judged':>6s} {'quiet weeks with a finding':>26s}  columns   found")
     for kind in simulated.KINDS:
         for n in simulated.SIZES:
             for name, quiet, drifted in compare(kind, n, options.weeks, options.evidently, options.evidently_weeks):
