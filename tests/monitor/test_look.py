@@ -9,6 +9,7 @@ from quire import monitor
 from quire.errors import ArtifactError
 from quire.io import database
 from quire.monitor.observe import join_outcomes
+from quire.monitor.share import sent_figures
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,13 @@ def test_rows_without_a_key_must_match_in_number(quiet):
     rows = pd.DataFrame({"x": [1.0, 2.0]})
     with pytest.raises(ArtifactError, match="role key"):
         join_outcomes(rows, pd.DataFrame({"prediction": [1.0]}), pd.DataFrame({"y": [1.0, 2.0]}), schema)
+
+
+def test_what_cloudwatch_gets_is_what_the_page_says(seen):
+    sent = sent_figures(seen)
+    assert sent["DriftedColumns"] == 0
+    assert sent["FailedChecks"] == 0
+    assert sent["Realised_mae"] == pytest.approx(seen.figures.main["value"].iloc[-1])
+    assert sent["Estimated_mae"] == pytest.approx(seen.figures.estimated["estimated"].iloc[-1])
+    unlabelled = replace(seen.figures, periods=seen.figures.periods.assign(value=float("nan")))
+    assert "Realised_mae" not in sent_figures(replace(seen, figures=unlabelled))
