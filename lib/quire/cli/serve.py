@@ -6,7 +6,9 @@ import click
 @click.command()
 @click.argument("params", default="params/demo")
 @click.option("--host", default=None, help="Address to listen on.  [default: serve.host of config.yaml, 127.0.0.1]")
-@click.option("--port", type=int, default=None, help="Port to listen on.  [default: serve.port of config.yaml, 8000]")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=None, help="Port.  [default: serve.port of config.yaml, 8000]"
+)
 @click.option("--workers", type=click.IntRange(1), default=None, help="Processes.  [default: serve.workers, 1]")
 @click.option(
     "--new-key", metavar="NAME", default=None, help="Make an API key for NAME, print it and its hash, and end."

@@ -108,7 +108,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise ServiceError(
-            f"Port {port} of {host} cannot be used: {error.strerror}. Choose another by --port."
+            f"Port {port} of {host} cannot be used: {error.strerror}. Choose another by --port or --host."
         ) from error
     listening.listen(2048)
     listening.set_inheritable(True)
