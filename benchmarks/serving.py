@@ -13,7 +13,6 @@ as ours has by itself.
 
 import argparse
 import asyncio
-import atexit
 import json
 import os
 import random
@@ -165,7 +164,8 @@ def kills(arguments, folder):
 
     settings, _, _, rows = make_project(folder)
     ours, _ = make_bodies(settings, rows)
-    url = Postgresql(folder).url if arguments.postgresql else settings.database_url
+    server = Postgresql(folder) if arguments.postgresql else None
+    url = server.url if server else settings.database_url
     rng, acknowledged, port = random.Random(0), [], free_port()
     for number in range(arguments.times):
         process = start_quire(port, QUIRE_DATABASE_URL=url)
@@ -182,6 +182,8 @@ def kills(arguments, folder):
         acknowledged += done.ids
         print(f"kill {number + 1}: {len(done.ids)} acknowledged", flush=True)
     kept = set(database.open(url).predictions("demo", feedback=False)["id"])
+    if server:
+        server.stop()
     lost = [name for name in acknowledged if name not in kept]
     print(f"{len(lost)} of {len(acknowledged)} acknowledged predictions lost over {arguments.times} kill -9")
     return bool(lost)
@@ -244,6 +246,9 @@ def hang(arguments, folder):
     wait_for(f"{url}/health/ready")
     after = load(3)
     process.terminate()
+    process.wait()
+    if server:
+        server.stop()
     print(
         f"memory {before / 1e6:.0f} MB before, at most {most / 1e6:.0f} MB in the minute; answers {dict(answers)}, "
         f"99 of 100 within {found[-1][0].latency_ms(0.99):.0f} ms at its end, {status} with Retry-After {retry}; "
@@ -272,7 +277,7 @@ def locked(path):
 
 
 class Postgresql:
-    """A PostgreSQL server in ``folder``, ended with this process."""
+    """A PostgreSQL server in ``folder``."""
 
     def __init__(self, folder):
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -286,22 +291,27 @@ class Postgresql:
             self.user = ["runuser", "-u", "postgres", "--"]
         self._do(found[-1], "-D", self.data, "-U", "quire", "--auth=trust", "--locale=C.UTF-8")
         listening = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.data}"
-        control = found[-1].with_name("pg_ctl")
-        self._do(control, "-D", self.data, "-l", self.data / "log", "-w", "-o", listening, "start")
-        atexit.register(self._do, control, "-D", self.data, "-m", "fast", "-w", "stop")
+        self._control = found[-1].with_name("pg_ctl")
+        self._do(self._control, "-D", self.data, "-l", self.data / "log", "-w", "-o", listening, "start")
         self._do(found[-1].with_name("createdb"), "-h", "127.0.0.1", "-p", self.port, "-U", "quire", "quire")
         self.url = f"postgresql://quire@127.0.0.1:{self.port}/quire"
 
+    def stop(self):
+        """End it."""
+        self._do(self._control, "-D", self.data, "-m", "fast", "-w", "stop")
+
     @contextmanager
     def stopped(self):
-        """Stop its processes, so that it hangs."""
+        """Halt its processes, so that it hangs."""
         first = int((self.data / "postmaster.pid").read_text().split()[0])
         pids = [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        yield
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def _do(self, *command):
         subprocess.run([*self.user, *map(str, command)], check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=60)
