@@ -1,7 +1,9 @@
 """The log: nothing is acknowledged before it is committed, and a database that fails refuses at once and comes back."""
 
 import asyncio
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -30,13 +32,15 @@ class Faulty:
 
     def insert_predictions(self, rows):
         self.free.wait()
-        self.ping()
+        if self.down:
+            raise ServiceError("it is down")
         self.commits.append(len(rows))
         return self._opened.insert_predictions(rows)
 
     def ping(self):
         if self.down:
             raise ServiceError("it is down")
+        self._opened.ping()
 
     def close(self):
         self._opened.close()
@@ -120,6 +124,28 @@ def test_a_database_that_hangs_fills_no_memory(db):
         await log.write([record("after")])
 
     run(db, work)
+
+
+def test_a_file_that_somebody_holds_locked_refuses_at_once_and_recovers_by_itself(tmp_path):
+    path = tmp_path / "quire.db"
+    opened = database.open(f"sqlite:///{path}", timeout_s=0.2)
+
+    async def work(log, faulty):
+        with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            writes = [asyncio.create_task(log.write([record(f"{i}")])) for i in range(20)]
+            found = await asyncio.gather(*writes, return_exceptions=True)
+            assert all(isinstance(one, Unavailable) for one in found)
+            await until(lambda: "locked" in log.state)
+            with pytest.raises(Unavailable, match="cannot be logged now"):
+                await log.write([record("late")])
+            holder.execute("ROLLBACK")
+        await until(lambda: log.state == "up")
+        await log.write([record("after")])
+        assert list(opened.predictions("demo")["id"]) == ["after"]
+        assert log.rows == 0
+
+    run(opened, work, timeout_s=5)
 
 
 def test_a_record_that_the_database_refuses_does_not_take_others_along(db):

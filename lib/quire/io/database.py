@@ -53,9 +53,11 @@ class Database:
         self.engine.dispose()
 
     def ping(self) -> None:
-        """Return if the database answers; raises ServiceError if not."""
+        """Return if the database answers and takes writes; raises ServiceError if not."""
         with self._connect() as connection:
-            connection.execute(sa.text("SELECT 1"))
+            # SQLite answers readers while somebody holds its one lock for writers.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.engine.dialect.name == "sqlite" else "SELECT 1")
+            connection.rollback()
 
     def insert_predictions(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows of the table prediction in one transaction; returns how many of them were new."""
