@@ -1,6 +1,6 @@
 """One pipeline, run in every way: the runner's time against that of the same cells as one Python script.
 
-python benchmarks/runner.py [--rounds 3] [--ploomber .venv-ploomber]
+python benchmarks/runner.py [--rounds 3] [--ploomber .venv-ploomber] [--demo]
 
 Five small notebooks of an ordinary kind (data frames, plots, a model), the third and the fourth independent of each
 other. The ways take turns, so that a busy moment of the machine hits all alike; medians and their ratios to the
@@ -70,6 +70,7 @@ WORK = {
         "json.dump(list(importance.importances_mean), open(folder + '/importance.json', 'w'))",
     ],
 }
+ROOT = Path(__file__).parents[1]
 NEEDS = {"load": [], "check": ["load"], "explore": ["check"], "fit": ["check"], "judge": ["fit"]}
 
 
@@ -136,6 +137,19 @@ for name in {names!r}:
 """
 
 
+def demo_project(folder):
+    """This project's demo, all seven notebooks of it."""
+    for name in ("notebooks", "params"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
+def demo_ways(folder):
+    """What is timed of the demo: name -> (command, folder)."""
+    run = [sys.executable, "-m", "quire", "run", "params/demo", "--fresh", "--quiet"]
+    return {"demo, warm": (run, folder), "demo, --cold": ([*run, "--cold"], folder)}
+
+
 def ways(plain, project, ploomber):
     """What is timed: name -> (command, folder)."""
     names, python = list(SETUP), sys.executable
@@ -144,6 +158,7 @@ def ways(plain, project, ploomber):
     quire = [python, "-m", "quire", "run", "params/x", "--quiet"]
     found = {
         "one script": ([python, "script.py"], plain),
+        "one script, OMP_NUM_THREADS=1": (["env", "OMP_NUM_THREADS=1", python, "script.py"], plain),
         "papermill, API": ([python, "-c", PAPERMILL_API.format(names=names)], plain),
         "papermill, command line": (["bash", "-c", papermill], plain),
         "nbconvert --execute": (["bash", "-c", nbconvert], plain),
@@ -163,7 +178,7 @@ def measure(command, folder):
     """Return the wall time of a command in seconds."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QUIRE_")}
     environment |= {"QUIRE_ROOT": str(folder), "PYTHONWARNINGS": "ignore"}
-    if not command[0].startswith(sys.prefix) and command[0] != "bash":
+    if not command[0].startswith(sys.prefix) and command[0] not in ("bash", "env"):
         environment["PATH"] = f"{Path(command[0]).parent}:{environment['PATH']}"
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -177,6 +192,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ploomber", type=Path, help="an environment that has ploomber and ploomber-engine")
+    parser.add_argument("--demo", action="store_true", help="time the demo warm and --cold instead")
     parser.add_argument("--only", default="", help="part of the names of the ways to time, comma-separated")
     options = parser.parse_args()
     compileall.compile_dir(sysconfig.get_paths()["purelib"], quiet=2, workers=0)
@@ -187,6 +203,8 @@ def main():
         plain, project = plain_notebooks(Path(scratch) / "plain"), quire_project(Path(scratch) / "quire")
         (plain / "out").mkdir()
         todo = ways(plain, project, options.ploomber.resolve() if options.ploomber else None)
+        if options.demo:
+            todo = demo_ways(demo_project(Path(scratch) / "demo"))
         wanted = ("one script", *filter(None, options.only.split(",")))
         if options.only:
             todo = {name: way for name, way in todo.items() if any(part in name for part in wanted)}
@@ -198,9 +216,10 @@ def main():
                 times[name].append(measure(command, folder))
                 print(f"{name}: {times[name][-1]:.1f} s", file=sys.stderr, flush=True)
         shutil.rmtree(plain / "out")
-    base = statistics.median(times["one script"])
+    first = next(iter(times))
+    base = statistics.median(times[first])
     print(f"Median of {options.rounds}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-    print("| way | seconds | times the script |\n|---|---:|---:|")
+    print(f"| way | seconds | times {first} |\n|---|---:|---:|")
     for name, seconds in times.items():
         print(f"| {name} | {statistics.median(seconds):.1f} | {statistics.median(seconds) / base:.2f} |")
 
