@@ -83,10 +83,13 @@ def _counts(part: str, values: pd.Series, world: simulated.World, column: int) -
     return np.array([zeros, *bins] if column >= simulated.NUMERIC else bins, dtype=float)
 
 
-def by_whylogs(reference: pd.DataFrame, weeks: list[pd.DataFrame]) -> np.ndarray:
-    """Return what `calculate_drift_scores` calls DRIFT: Hellinger for numbers, chi-square for categories."""
+def by_whylogs(reference: pd.DataFrame, weeks: list[pd.DataFrame], *, hellinger: bool = False) -> np.ndarray:
+    """Return what `calculate_drift_scores` calls DRIFT: by default KS for numbers, chi-square for categories.
+
+    hellinger: its Hellinger distance for numbers instead, with its own thresholds.
+    """
     whylogs()
-    from whylogs.viz.drift.column_drift_algorithms import calculate_drift_scores
+    from whylogs.viz.drift.column_drift_algorithms import Hellinger, calculate_drift_scores
 
     def view(frame: pd.DataFrame) -> object:
         columns = {name: one.view for name, one in data.profile_frame(frame, SCHEMA).columns.items()}
@@ -94,7 +97,8 @@ def by_whylogs(reference: pd.DataFrame, weeks: list[pd.DataFrame]) -> np.ndarray
 
     known, found = view(reference), []
     for week in weeks:
-        scores = calculate_drift_scores(view(week), known, with_thresholds=True)
+        numbers = {name: Hellinger() for name in NAMES[:FIRST_CATEGORY]} if hellinger else None
+        scores = calculate_drift_scores(view(week), known, numbers, with_thresholds=True)
         found.append([(scores[name] or {}).get("drift_category") == "DRIFT" for name in NAMES])
     return np.array(found)
 
@@ -146,6 +150,7 @@ def compare(
     yield "ours, ALERT", quiet[0], drifted[0]
     yield "ours, WARN or ALERT", quiet[1], drifted[1][1:]
     yield "whylogs, default", *(by_whylogs(reference, part) for part in recent)
+    yield "whylogs, Hellinger", *(by_whylogs(reference, part, hellinger=True) for part in recent)
     yield "p < 0.05 (KS, chi-square)", *(by_tests(reference, part) for part in recent)
     if evidently:
         yield "evidently, default", *(by_evidently(evidently, reference, part[:few]) for part in recent)
