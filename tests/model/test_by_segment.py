@@ -62,6 +62,7 @@ def test_a_value_without_a_model_goes_to_the_model_that_learned_from_most_rows(h
 
 def test_the_joined_model_can_be_stored_and_loaded_like_any_other(hourly, hourly_parts, hourly_schema, tmp_path):
     _, joined = hourly
+    assert not hasattr(joined.pipeline, "predict_proba")
     model_files.write_pipeline(tmp_path, joined.pipeline)
     again = model_files.load_model(tmp_path)
     pd.testing.assert_frame_equal(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
 
 from quire.config import Decision, Schema
 from quire.errors import ConfigError, DataError, near
@@ -46,6 +47,7 @@ class BySegment(BaseEstimator):
             found[rows] = self.models[value].predict(X[rows])
         return found
 
+    @available_if(lambda self: hasattr(self, "classes_"))
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return the probability of each class, shape (rows, classes); 0 for one that a segment never had."""
         found = np.zeros((len(X), len(self.classes_)))
