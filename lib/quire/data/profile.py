@@ -330,10 +330,16 @@ def split_periods(
     numbers, firsts = np.unique(-number[order], return_index=True)
     stops = [*firsts[1:], len(order)]
     return [
-        (last + (one - 1) * length, last + one * length, frame.iloc[order[first:stop]])
+        (last + (one - 1) * length, last + one * length, _rows(frame, order[first:stop]))
         for one, first, stop in zip(numbers.tolist(), firsts, stops, strict=True)
         if one <= 0
     ]
+
+
+def _rows(frame: pd.DataFrame, places: np.ndarray) -> pd.DataFrame:
+    """Return the rows at ascending ``places``; without copying them where none lies between."""
+    first, last = int(places[0]), int(places[-1])
+    return frame.iloc[first : last + 1] if last - first + 1 == len(places) else frame.iloc[places]
 
 
 def end_of_day(last: datetime, length: timedelta) -> datetime:

@@ -101,8 +101,8 @@ def _estimated(
     seen = observed.champion.test[schema.timestamp].max() if schema.timestamp else None
     own = estimator.past.assign(rows=np.nan, low=np.nan, high=np.nan)[names] if seen is not None else None
     found = []
-    later = observed.rows[observed.rows[schema.timestamp] > seen] if seen is not None else observed.current
-    for start, stop, part in split_periods(later, schema, observed.period, end=observed.end):
+    rows = observed.rows if seen is not None else observed.current
+    for start, stop, part in split_periods(rows, schema, observed.period, end=observed.end):
         if seen is not None and start is not None and start <= seen:
             continue
         known = labelled(scored(part, schema))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Observed:
     period: str
     end: datetime | None
 
-    @property
+    @cached_property
     def current(self) -> pd.DataFrame:
         """The rows that this run predicted."""
         return self.rows[self.rows["window"] == "current"]

@@ -64,6 +64,7 @@ class Chart:
 
     def _saved(self, kind: str, **options: Any) -> bytes:
         import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
 
         # Ids of clip paths are hashed with a salt: one salt for all would let charts on one page take each other's.
         salt = hashlib.sha256(self.message.encode()).hexdigest()
@@ -71,7 +72,10 @@ class Chart:
         with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
             buffer = io.BytesIO()
             _lay_out(self.figure)
-            self.figure.savefig(buffer, format=kind, metadata=metadata, **options)
+            if kind == "svg":  # savefig would draw once more, for a layout that is done
+                FigureCanvasSVG(self.figure).print_svg(buffer, metadata=metadata)
+            else:
+                self.figure.savefig(buffer, format=kind, metadata=metadata, **options)
         return buffer.getvalue()
 
     def __str__(self) -> str:
