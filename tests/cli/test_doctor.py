@@ -117,8 +117,7 @@ def test_a_source_that_is_not_there_is_bad(project):
 
 
 def test_a_channel_without_an_address_is_bad(project):
-    with (project / "params" / "demo" / "config.yaml").open("a") as file:
-        file.write("\nalerts: {channels: [log, webhook]}\n")
+    change(project, "config.yaml", "${QUIRE_ALERTS:-log}", "log, webhook")
     assert findings(project)["demo: alerts"].status == "bad"
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -34,9 +36,14 @@ def test_a_signal_ends_kernels_and_marks_the_run(slow, until, number):
     until(lambda: not slow.kernels(), seconds=15)
 
 
-def test_after_kill_9_nothing_lives_on_or_stays_and_the_next_run_resumes(slow, until, tmp_path, monkeypatch):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+@pytest.fixture
+def scratch():
+    """A folder for temporary files whose path is short enough for sockets, as pytest's own may not be."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_after_kill_9_nothing_lives_on_or_stays_and_the_next_run_resumes(slow, until, scratch, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(scratch))
     monkeypatch.setattr("tempfile.tempdir", None)
     process = slow.process("run", "params/x", "--no-publish", start_new_session=True)

@@ -113,7 +113,8 @@ class Instance:
     def objects(self):
         s3 = self.client("s3")
         found = s3.list_objects_v2(Bucket="archive").get("Contents", [])
-        return {one["Key"]: s3.get_object(Bucket="archive", Key=one["Key"])["Body"].read().decode() for one in found}
+        read = {one["Key"]: s3.get_object(Bucket="archive", Key=one["Key"])["Body"].read() for one in found}
+        return {key: content.decode(errors="replace") for key, content in read.items()}  # stores are no text
 
     def status(self):
         (text,) = [text for key, text in self.objects().items() if key.startswith("boot/x/train/") and "json" in key]
