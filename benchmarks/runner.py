@@ -7,7 +7,7 @@ other. The ways take turns, so that a busy moment of the machine hits all alike;
 script's are printed as a table. Byte-code is compiled beforehand for all. `quire` makes an HTML report of each
 notebook, hashes all artifacts and logs the run to MLflow, which is part of its time; the others do none of it.
 
-Ploomber and ploomber-engine need older pins than this project's, so they want an environment of their own:
+Ploomber and ploomber-engine want an environment of their own:
     python -m venv .venv-ploomber
     .venv-ploomber/bin/pip install ploomber ploomber-engine pandas scikit-learn seaborn ipykernel papermill
 """
