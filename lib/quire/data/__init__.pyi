@@ -1,12 +1,12 @@
 from .chunks import profile_stored as profile_stored
 from .chunks import profile_training as profile_training
+from .periods import split_periods as split_periods
 from .profile import ColumnProfile as ColumnProfile
 from .profile import Profile as Profile
 from .profile import Profiles as Profiles
 from .profile import profile_frame as profile_frame
 from .profile import profile_periods as profile_periods
 from .profile import read_profiles as read_profiles
-from .profile import split_periods as split_periods
 from .quality import Check as Check
 from .quality import QualityReport as QualityReport
 from .quality import save_expectations as save_expectations

@@ -13,6 +13,7 @@ import pandas as pd
 from quire.config import Schema, duration
 from quire.data import expectations, profile
 from quire.data.expectations import EXAMPLES, Outcome
+from quire.data.periods import end_of_day
 from quire.data.profile import Profiles
 from quire.data.rules import Rule
 from quire.io.frames import Stored
@@ -72,7 +73,7 @@ def profile_stored(stored: Stored, schema: Schema, period: str = "7d", *, end: d
     """Return what `quire.data.profile_periods` returns for all rows, from the profiles of chunks merged."""
     if schema.timestamp and end is None:
         last = max(chunk[schema.timestamp].max() for chunk in stored.chunks([schema.timestamp]))
-        end = profile.end_of_day(last.to_pydatetime(), duration(period))
+        end = end_of_day(last.to_pydatetime(), duration(period))
     return profile.merge_all(profile.profile_periods(chunk, schema, period, end=end) for chunk in stored.chunks())
 
 
