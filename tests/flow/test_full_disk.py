@@ -3,8 +3,14 @@
 import json
 import os
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
+
+from quire import config
+from quire.flow.context import Request
+from quire.flow.record import read_record
+from quire.flow.run import prepare
 
 
 @pytest.fixture
@@ -36,7 +42,7 @@ def test_a_full_disk_is_reported_corrupts_nothing_and_the_run_goes_on_when_there
     assert "Traceback" not in errors
     (record,) = [json.loads(path.read_text()) for path in (project.outputs / "runs").glob("*/run.json")]
     assert record["stages"]["a"]["status"] == "succeeded"
-    for path in project.outputs.rglob("*.json"):
+    for path in (*project.outputs.rglob("*.json"), *project.outputs.rglob("*.ipynb")):
         json.loads(path.read_text())
     small_disk()
     result = project.run()
@@ -56,3 +62,15 @@ def test_where_not_even_the_record_can_be_written_it_is_said_without_a_traceback
     assert "Traceback" not in errors
     ballast.unlink()
     assert project.run().exit_code == 0
+
+
+def test_a_warning_that_finds_no_room_is_heard_and_written_with_the_next_change(project):
+    project.stage("a", 'run.save("one", 1)')
+    heard = []
+    settings = config.load("x", root=project.root)
+    context = prepare(settings, Request(params="x"), datetime.now(UTC), heard.append)
+    context.warn("no report")  # the run's folder is not there: as on a full disk, nothing can be written
+    assert heard == [{"event": "warning", "message": "no report"}]
+    context.folder.mkdir(parents=True)
+    context.record.update(status="failed")
+    assert read_record(context.folder)["warnings"] == ["no report"]

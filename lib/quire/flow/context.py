@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,9 +145,13 @@ class Context:
         self.listen({"event": event, **values})
 
     def warn(self, message: str) -> None:
-        """Tell the listener, and keep in run.json, what went wrong beside the stages."""
-        self.record.update(warnings=[*self.record.content.get("warnings", []), message])
+        """Tell the listener, and keep in run.json, what went wrong beside the stages.
+
+        Where the disk has no room for it now, the record's next change writes it too, and ends the run if it cannot.
+        """
         self.emit("warning", message=message)
+        with suppress(OSError):
+            self.record.update(warnings=[*self.record.content.get("warnings", []), message])
 
     def own_values(self, task: Task) -> dict[str, Any]:
         """Return the values that the task's result depends on: its parameters, and ``as_of`` if it takes one."""

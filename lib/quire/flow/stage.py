@@ -1,11 +1,14 @@
 """One stage of a run: reuse what an earlier run holds, or execute the notebook and keep what it left."""
 
 import itertools
+import json
 import os
 import shutil
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from quire.errors import StageFailed
@@ -164,8 +167,7 @@ class StageRun:
             raise
         finally:
             alarm.cancel()
-            if partial.exists():
-                os.replace(partial, output)
+            _hand_on(partial, output)
 
     def _keep(self, seconds: float) -> dict[str, Any]:
         """Check and hash what the stage left, enter it in the cache, and return what run.json says of it."""
@@ -265,6 +267,17 @@ def fingerprint(context: Context, what: str) -> str:
     if what == "source":
         return of.source(context.settings, context.as_of)
     return of.state(context.settings, what)
+
+
+def _hand_on(partial: Path, output: Path) -> None:
+    """Give an executed notebook its name if it is whole; what a full disk cut off is dropped."""
+    with suppress(FileNotFoundError):
+        try:
+            json.loads(partial.read_bytes())
+        except ValueError:
+            partial.unlink()
+        else:
+            os.replace(partial, output)
 
 
 def _now() -> str:
