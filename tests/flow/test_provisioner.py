@@ -14,8 +14,10 @@ from jupyter_client.manager import start_new_kernel
 from jupyter_client.provisioning import KernelProvisionerFactory
 
 from quire.flow.context import NO_TELEMETRY
-from quire.flow.forked import Forked
+from quire.flow.failure import TimedOut
+from quire.flow.forked import Forked, Refused, fork
 from quire.flow.kernels import Execution, Kernel
+from quire.flow.provisioner_name import SOCKET
 from quire.flow.warm import Warm, is_possible, use_provisioner
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="kernels are forked on Linux with pidfds only")
@@ -302,6 +304,39 @@ def test_a_module_that_starts_a_thread_is_refused(tmp_path, caplog):
     assert "Python threads" in caplog.text
     one.close()
     server.close()
+
+
+def test_a_module_that_opens_a_socket_of_zmq_is_refused(tmp_path, caplog):
+    (tmp_path / "with_context.py").write_text("import zmq\nsocket = zmq.Context.instance().socket(zmq.PUB)")
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'lib'}"}
+    server = Warm({"s": ["with_context"]}, {**environment(), **path}).start()
+    one = Notebook(server.variables("s"), env=path)
+    assert not one.is_forked
+    assert "unknown native threads: ZMQbg" in caplog.text
+    one.close()
+    server.close()
+
+
+def test_another_interpreter_is_refused(warm):
+    variables = warm.variables("s")
+    asked = {"arguments": [], "kernel": True, "wants": [], "environment": environment(), "folder": "/"}
+    with pytest.raises(Refused, match="another interpreter: /usr/bin/true"):
+        fork(variables[SOCKET], **asked, executable="/usr/bin/true", descriptors=[0, 1, 2])
+
+
+@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
+def test_a_cell_that_takes_too_long_is_timed_out_and_its_kernel_ends(warm, tmp_path, is_warm):
+    cells = ["x = 1", "import time\ntime.sleep(60)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    kernel = Kernel(tmp_path, {**environment(), **(warm.variables("s") if is_warm else {})}).start()
+    process = kernel._manager.provisioner.process
+    assert isinstance(process, Forked) == is_warm
+    with pytest.raises(TimedOut, match="longer than 1 s") as error:
+        kernel.execute(Execution(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {}, cell_timeout_s=1))
+    assert error.value.cell == 2
+    kernel.close()
+    assert not alive(process.pid)
 
 
 def test_nothing_stays_behind(tmp_path, monkeypatch):

@@ -49,18 +49,20 @@ class Workforce:
 @contextmanager
 def processes(settings: Settings, jobs: int, listen: Listener) -> Iterator[Workforce]:
     """Yield ``jobs`` processes of this machine, which share outputs with the runner."""
+    posts = outpost.Posts()
 
     def work_on(job: Job) -> Done:
         def tell(event: dict[str, Any]) -> None:
             _tell(listen, {"worker": "here", "as_of": job.as_of, **event})
 
-        return outpost.work_on(job, settings.root, settings.outputs, tell)
+        return posts.work_on(job, settings.root, settings.outputs, tell)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="job") as pool:
         try:
             yield Workforce(lambda job: pool.submit(work_on, job), jobs)
         finally:
             pool.shutdown(cancel_futures=True)
+            posts.close()
 
 
 @contextmanager

@@ -14,9 +14,13 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quire.flow.context import Drivers
 
 EVENTS = "quire"
 """Dask's topic on which a worker tells what happens."""
@@ -58,45 +62,107 @@ def pack(root: Path) -> bytes:
     return packed.getvalue()
 
 
-def work_on(
-    job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any]], None], *, cluster: str = ""
-) -> Done:
-    """Do a job in a process of its own that ends with this one, and return how it ended.
+class Post:
+    """A process that does jobs, one after another, and ends with the thread that started it.
 
-    cluster: address of the scheduler whose workers share in a search.
+    A later job finds imported what an earlier one needed: the fork server is kept between them.
     """
-    lib = root / "lib"
-    paths = [str(lib)] * (lib / "quire").is_dir() + os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quire.flow.outpost"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=root,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            "QUIRE_ROOT": str(root),
-            "QUIRE_OUTPUTS": str(outputs),
-            "QUIRE_ALIAS": job.alias,
-            "QUIRE_CLUSTER": cluster,
-        },
-        text=True,
-        preexec_fn=_end_with_parent,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with process.stdin as orders:
-        orders.write(json.dumps(asdict(job)))
-    done: Done = {}
-    with process.stdout as told:
-        for line in told:
+
+    def __init__(self, root: Path, outputs: Path, *, cluster: str = "") -> None:
+        """Start in the project ``root``; cluster: address of the scheduler whose workers share in a search."""
+        lib = root / "lib"
+        paths = [str(lib)] * (lib / "quire").is_dir() + os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "quire.flow.outpost"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=root,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                "QUIRE_ROOT": str(root),
+                "QUIRE_OUTPUTS": str(outputs),
+                "QUIRE_CLUSTER": cluster,
+            },
+            text=True,
+            preexec_fn=_end_with_parent,
+        )
+
+    def is_up(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def work_on(self, job: Job, listen: Callable[[dict[str, Any]], None]) -> Done:
+        """Have a job done, tell ``listen`` what happens meanwhile, and return how it ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # its end of output says the same
+            self._process.stdin.write(json.dumps(asdict(job)) + "\n")
+            self._process.stdin.flush()
+        for line in self._process.stdout:
             event = json.loads(line)
             if event["event"] == "job_ended":
-                done = event
-            else:
-                listen(event)
-    process.wait()
-    return done or {"status": "failed", "exit_code": process.returncode or 1, "errors": {}}
+                return event
+            listen(event)
+        return {"status": "failed", "exit_code": self._process.wait() or 1, "errors": {}}
+
+    def close(self) -> None:
+        """Let the process end; it has no job."""
+        self._process.communicate()
+
+
+class Posts:
+    """Posts that wait for their next job; one that waits too long ends, since it holds memory."""
+
+    def __init__(self, longest_wait_s: float = 60) -> None:
+        """Nothing starts before there is a job."""
+        self._longest_wait_s = longest_wait_s
+        self._lock = threading.Lock()
+        self._idle: dict[Path, list[tuple[Post, threading.Timer]]] = {}
+
+    def work_on(self, job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any]], None]) -> Done:
+        """Have a job done by a post of the project ``root``, a new one if none is idle."""
+        post = self._take(root) or Post(root, outputs)
+        done = post.work_on(job, listen)
+        if post.is_up():
+            self._put(root, post)
+        return done
+
+    def close(self) -> None:
+        """End all that are idle."""
+        for root in list(self._idle):
+            while post := self._take(root):
+                post.close()
+
+    def _take(self, root: Path) -> Post | None:
+        with self._lock:
+            idle = self._idle.get(root, [])
+            while idle:
+                post, timer = idle.pop()
+                timer.cancel()
+                if post.is_up():
+                    return post
+        return None
+
+    def _put(self, root: Path, post: Post) -> None:
+        timer = threading.Timer(self._longest_wait_s, self._drop, (root, post))
+        timer.daemon = True
+        with self._lock:
+            self._idle.setdefault(root, []).append((post, timer))
+        timer.start()
+
+    def _drop(self, root: Path, post: Post) -> None:
+        with self._lock:
+            idle = self._idle.get(root, [])
+            kept = [entry for entry in idle if entry[0] is not post]
+            is_idle = len(kept) < len(idle)
+            self._idle[root] = kept
+        if is_idle:
+            post.close()
+
+
+_posts = Posts()
+"""Those of this Dask worker."""
 
 
 def carry_out(job: Job, project: bytes, name: str) -> Done:
@@ -104,8 +170,6 @@ def carry_out(job: Job, project: bytes, name: str) -> Done:
     from distributed import get_worker, secede
 
     worker = get_worker()
-    if job.shares:
-        secede()  # this thread only waits for the process, whose search wants it
     root = Path(worker.local_directory) / "quire" / name
     with _unpacking:  # a worker can have several jobs in hand
         if not root.is_dir():
@@ -114,7 +178,13 @@ def carry_out(job: Job, project: bytes, name: str) -> Done:
     def tell(event: dict[str, Any]) -> None:
         worker.log_event(EVENTS, {"worker": worker.address, "as_of": job.as_of, **event})
 
-    return work_on(job, root, root / "outputs", tell, cluster=worker.scheduler.address if job.shares else "")
+    if not job.shares:
+        return _posts.work_on(job, root, root / "outputs", tell)
+    secede()  # this thread only waits for the process, whose search wants it; it ends with the job, and its post too
+    post = Post(root, root / "outputs", cluster=worker.scheduler.address)
+    done = post.work_on(job, tell)
+    post.close()
+    return done
 
 
 def _unpack(project: bytes, root: Path) -> None:
@@ -132,19 +202,28 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
-    """Run the job that stdin holds as JSON; print events, and at last how it ended, as lines of JSON."""
+    """Run each job that stdin holds, as a line of JSON; print events, and how it ended, as lines of JSON too."""
+    from quire.flow.context import Drivers
+    from quire.flow.warm import Keeper
+
+    with Keeper() as keeper:
+        for line in sys.stdin:
+            _run(Job(**json.loads(line)), Drivers(keeper=keeper))
+
+
+def _run(job: Job, drivers: "Drivers") -> None:
     from quire.errors import QuireError
     from quire.flow.context import FOR_ANOTHER, Request
     from quire.flow.progress import print_json as tell
     from quire.flow.run import run
 
-    job = Job(**json.load(sys.stdin))
+    os.environ["QUIRE_ALIAS"] = job.alias
     request = Request(
         job.params, job.workflow, tuple(job.stages), job.overrides, as_of=job.as_of, fresh=job.fresh, jobs=1,
         wait_s=-1, beside=True, cause=FOR_ANOTHER,
     )  # fmt: skip
     try:
-        result = run(request, listen=tell)
+        result = run(request, listen=tell, drivers=drivers)
     except QuireError as error:
         tell({"event": "job_ended", "status": "failed", "exit_code": error.exit_code, "errors": {"": str(error)}})
         return
