@@ -307,7 +307,9 @@ def test_a_module_that_starts_a_thread_is_refused(tmp_path, caplog):
 
 
 def test_a_module_that_opens_a_socket_of_zmq_is_refused(tmp_path, caplog):
-    (tmp_path / "with_context.py").write_text("import zmq\nsocket = zmq.Context.instance().socket(zmq.PUB)")
+    # Its threads bear the process's name until they have begun.
+    code = "import time, zmq\nsocket = zmq.Context.instance().socket(zmq.PUB)\ntime.sleep(0.3)"
+    (tmp_path / "with_context.py").write_text(code)
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'lib'}"}
     server = Warm({"s": ["with_context"]}, {**environment(), **path}).start()
     one = Notebook(server.variables("s"), env=path)

@@ -153,6 +153,7 @@ def _run(context: Context) -> Result:
             schedule.run()
         return _finish(context, publisher, started)
     finally:
+        schedule.close()
         warmth.close()
 
 

@@ -29,14 +29,15 @@ class Schedule:
         self._problem: OSError | None = None
 
     def run(self) -> None:
-        """Return when every task has ended; a failed one does not stop those that do not need it.
+        """Return when every task has ended and has its report; a failed one does not stop those that do not need it.
 
-        Raises OSError if the runner can write nothing down.
+        Kernels may still be shutting down: see `close`. Raises OSError if the runner can write nothing down.
         """
         try:
             while True:
                 self._skip()
                 self._start()
+                self._prepare()
                 if not self._running:
                     break
                 self._end(self._ended.get())
@@ -44,7 +45,16 @@ class Schedule:
                     self.stop()
                     raise self._problem
         finally:
-            self._close()
+            for name, seat in self._seats.items():
+                if self._status(name) in ("waiting", "skipped", "reused", "interrupted"):
+                    seat.drop()
+            for seat in self._seats.values():
+                seat.wait()
+
+    def close(self) -> None:
+        """Return when all kernels have shut down."""
+        for seat in self._seats.values():
+            seat.join()
 
     def stop(self) -> None:
         """End all kernels now; called by a signal, or from another thread."""
@@ -86,7 +96,6 @@ class Schedule:
                 if all(self._status(need) in _GOOD for need in task.needs) and not self._any_stopped(task):
                     progress |= self._begin(task)
             self._skip()
-        self._prepare()
 
     def _any_stopped(self, task: Task) -> bool:
         return any(self.context.record.stages[need].get("stopped") for need in task.needs)
@@ -151,14 +160,6 @@ class Schedule:
             from quire.flow.kernels import Kernel
 
         return Kernel(settings.root, environment)
-
-    def _close(self) -> None:
-        """Drop the kernels that nobody needs any more and wait for the others to shut down."""
-        for name, seat in self._seats.items():
-            if self._status(name) in ("waiting", "skipped", "reused", "interrupted"):
-                seat.drop()
-        for seat in self._seats.values():
-            seat.join()
 
     def _note(self, task: Task, **values: Any) -> None:
         self.context.record.update_stage(task.name, **{"seconds": 0.0, **values})

@@ -20,6 +20,7 @@ class Seat(threading.Thread):
         self._kernel: Any = None
         self._problem: Exception | None = None
         self._killed = False
+        self._done = threading.Event()
 
     def give(self, work: Work) -> None:
         """Hand over the work; it is done in the seat's thread as soon as the kernel is up."""
@@ -56,7 +57,12 @@ class Seat(threading.Thread):
             if work is not None:
                 work(self)
         finally:
+            self._done.set()
             self._close()
+
+    def wait(self) -> None:
+        """Return when the work is done; the kernel may still be shutting down."""
+        self._done.wait()
 
     def _start(self) -> None:
         self._problem = None

@@ -133,7 +133,10 @@ class Warmth:
             if not self._tried:
                 self._tried = True
                 if not self._context.request.cold and not self._context.drivers.kernel and is_possible():
-                    self.server = self._start() if use_provisioner() else None
+                    self.server = self._start()
+                    if not use_provisioner():  # asked while the server imports: it takes a while
+                        self.server.close()
+                        self.server = None
             return self.server
 
     def close(self) -> None:

@@ -234,8 +234,9 @@ def log_run(registry: "Registry", record: Mapping[str, Any], folder: Path) -> st
         parent = client.create_run(
             experiment, tags=tags, run_name=f"{record['workflow']} {record['run_id']}"
         ).info.run_id
-    for key, value in tags.items():
-        client.set_tag(parent, key, value)
+    else:
+        for key, value in tags.items():
+            client.set_tag(parent, key, value)
     for one in found:
         if one.info.run_id != parent and "mlflow.parentRunId" not in one.data.tags:
             client.set_tag(one.info.run_id, "mlflow.parentRunId", parent)
