@@ -106,6 +106,16 @@ def test_a_reused_stage_shows_text_that_was_edited_since(chain):
         path.write_text(before)
 
 
+def test_code_that_is_cut_into_other_cells_runs_again_so_that_outputs_have_their_places(project):
+    project.stage("a", "x = 1\nprint(x)")
+    project.run()
+    project.notebook("a", "x = 1", ("markdown", "Now it is printed:"), "print(x)")
+    result = project.run()
+    assert result.record["stages"]["a"]["status"] == "succeeded"
+    assert "Now it is printed" in (result.folder / "reports" / "a.html").read_text()
+    assert project.run().record["stages"]["a"]["status"] == "reused"
+
+
 def test_the_schema_and_the_config_count_but_not_alerts_that_nobody_reads(chain):
     project, _ = chain
     path = project.root / "params" / "x" / "config.yaml"

@@ -27,17 +27,17 @@ def executed(tmp_path):
 
 def test_text_and_tags_are_those_of_now_and_code_and_outputs_those_of_the_run(executed, tmp_path):
     now = write(tmp_path / "now.ipynb", ("parameters", "n = 1"), ("chart", "n  # comment"), ("markdown", "New"))
-    assert wording.renew(executed, now, tmp_path / "out.ipynb")
+    assert not wording.is_recut(executed, now)
+    wording.renew(executed, now, tmp_path / "out.ipynb")
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     assert [cell.source for cell in cells] == ["n = 1", "n = 2", "n", "New"]
     assert cells[2].metadata.tags == ["chart"]
     assert cells[2].outputs[0].data == {"text/plain": "2"}
 
 
-def test_code_in_other_cells_than_it_ran_in_is_left_as_it_was(executed, tmp_path):
+def test_code_in_other_cells_than_it_ran_in_is_recut(executed, tmp_path):
     now = write(tmp_path / "now.ipynb", ("parameters", "n = 1"), ("work", "n"), ("work", "2"))
-    assert not wording.renew(executed, now, tmp_path / "out.ipynb")
-    assert not (tmp_path / "out.ipynb").exists()
+    assert wording.is_recut(executed, now)
 
 
 def test_a_comment_in_code_is_no_change_of_words_and_a_moved_text_is(tmp_path):

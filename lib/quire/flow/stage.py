@@ -69,8 +69,9 @@ class StageRun:
     def _renew(self) -> bool:
         """Show the text cells that were edited since in the reused notebook and report; whether that could be done."""
         executed = self.context.folder / "notebooks" / f"{self.task.name}.ipynb"
-        if not wording.renew(executed, self.task.notebook, executed):
+        if not executed.exists():
             return False
+        wording.renew(executed, self.task.notebook, executed)
         self.context.record.update_stage(self.task.name, **self._papers())
         self.write_report()
         return True
@@ -241,7 +242,14 @@ class StageRun:
 
     def find(self) -> Trace | None:
         """Return where the result is that can be reused, or None."""
-        return self.context.cache.find(self.task, self.key, self._matches)
+        trace = self.context.cache.find(self.task, self.key, self._matches)
+        return None if trace and self._is_recut(trace) else trace
+
+    def _is_recut(self, trace: Trace) -> bool:
+        """Whether an edit left the code as it is, but its outputs without a place in the notebook."""
+        executed = self.context.cache.runs / trace["run_id"] / "notebooks" / f"{self.task.name}.ipynb"
+        is_edited = trace.get("words") != wording.digest(self.task.notebook)
+        return is_edited and executed.exists() and wording.is_recut(executed, self.task.notebook)
 
     def reason(self) -> str:
         """Return why the stage must run: what changed since its last success."""
@@ -249,6 +257,8 @@ class StageRun:
         if last is None:
             return "it has not run before"
         change = explain_change(last, self.key, self._inputs(list(last["inputs"])), self.reads)
+        if not change and self._is_recut(last):
+            return "its code is cut into other cells than before"
         return change or f"what run {last['run_id']} made is gone, or an older result was wanted"
 
     def _papers(self) -> dict[str, str]:

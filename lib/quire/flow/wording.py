@@ -22,25 +22,28 @@ def digest(notebook: Path) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
-def renew(executed: Path, notebook: Path, target: Path) -> bool:
-    """Write the executed notebook with the text cells and tags that ``notebook`` has now; its code stays as it ran.
+def is_recut(executed: Path, notebook: Path) -> bool:
+    """Whether the notebook's code is cut into other cells than it ran in, so that outputs have lost their places."""
+    ran = _ran(json.loads(executed.read_text(encoding="utf-8")))
+    return len(ran) != sum(map(_is_code, read_cells(notebook)))
 
-    Returns False, and writes nothing, if the code is cut into other cells than it was.
-    """
+
+def renew(executed: Path, notebook: Path, target: Path) -> None:
+    """Write the executed notebook with the text cells and tags that ``notebook`` has now; its code stays as it ran."""
     content = json.loads(executed.read_text(encoding="utf-8"))
-    ran = [cell for cell in content["cells"] if _is_code(cell) and not {_INJECTED, _BANNER} & {*_tags(cell)}]
-    cells = read_cells(notebook)
-    if len(ran) != sum(map(_is_code, cells)):
-        return False
     injected = [cell for cell in content["cells"] if _INJECTED in _tags(cell)]
-    outputs = iter(ran)
+    outputs = iter(_ran(content))
     renewed: list[Cell] = []
-    for cell in cells:
+    for cell in read_cells(notebook):
         renewed.append(_with_tags(next(outputs), _tags(cell)) if _is_code(cell) else cell)
         if "parameters" in _tags(cell):
             renewed += injected
     write_whole(target, json.dumps({**content, "cells": renewed}, indent=1, ensure_ascii=False))
-    return True
+
+
+def _ran(content: dict[str, Any]) -> list[Cell]:
+    """Return the code cells of an executed notebook without those that papermill put in."""
+    return [cell for cell in content["cells"] if _is_code(cell) and not {_INJECTED, _BANNER} & {*_tags(cell)}]
 
 
 def _is_code(cell: Cell) -> bool:
