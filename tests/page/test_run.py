@@ -76,6 +76,13 @@ def test_metrics_stand_against_the_last_run_and_know_which_way_is_better():
     assert 'href="../earlier/index.html"' in page
 
 
+def test_scores_lead_and_an_error_alone_comes_last():
+    answers = {"train": answer(r2=0.9), "evaluate": answer(mae=20.0, r2=0.92), "monitor": answer(mae=25.0)}
+    page = run_index(record(train=stage(), evaluate=stage(), monitor=stage()), answers=answers)
+    tiles = re.findall(r"<dt>(\w+, \w+)</dt>", page)
+    assert tiles == ["mae, evaluate", "r2, evaluate", "r2, train", "mae, monitor"]
+
+
 def test_metrics_come_in_the_order_of_the_stages():
     answers = {"evaluate": answer(r2=0.9), "ingest": answer(rows=1.0)}
     page = run_index(record(ingest=stage(), evaluate=stage()), answers=answers)

@@ -133,10 +133,14 @@ def _changes(stages: Iterable[str], answers: Mapping[str, Any], before: Mapping[
 
 
 def _tiles(changes: Iterable[Change]) -> list[Change]:
-    """Return the few metrics that say how good the model is, those of later stages first."""
+    """Return the few metrics that say how good the model is: of later stages first, scores before mere errors.
+
+    An error alone, such as monitoring's, means little to a reader who does not know the unit.
+    """
     told = [change for change in changes if _short(change.name) in HIGHER + LOWER]
     stages = list(dict.fromkeys(change.stage for change in reversed(told)))
-    return sorted(told, key=lambda change: stages.index(change.stage))[:MOST_TILES]
+    scored = {change.stage for change in told if _short(change.name) in HIGHER}
+    return sorted(told, key=lambda change: (change.stage not in scored, stages.index(change.stage)))[:MOST_TILES]
 
 
 def _short(name: str) -> str:
