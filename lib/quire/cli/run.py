@@ -66,6 +66,8 @@ def run(
         results = _on_cluster(request, address, listen) if address else list(run_and_react(request, listen=listen))
     if not (quiet or as_json):
         progress.print_findings(results[-1].folder, results[-1].record)
+        if results[-1].record["status"] == "interrupted":
+            click.secho("Interrupted. What ended is kept; the same command goes on from there.", fg="yellow", err=True)
     for result in results:
         for text in result.failures:
             click.secho(text, fg="red", err=True)
