@@ -70,6 +70,14 @@ def test_a_title_says_which_column_alerts_and_which_did_before(broken):
     assert "n1, y alerted in 1 of 9 periods" in report.drift_history(broken).message
 
 
+def test_the_history_shows_and_names_the_part_of_a_column_that_alerted(quiet):
+    past = quiet.drift.assign(end=quiet.drift["end"] - pd.Timedelta(weeks=60), status="ok")
+    past.loc[past[past["column"] == "n1"].index[-1], ["part", "status"]] = ["zeros", "alert"]
+    chart = report.drift_history(replace(quiet, history=past))
+    assert chart.message.startswith("n1 (zeros) alerted in 1 of")
+    assert chart.figure.axes[0].get_title() == "n1 (zeros)"
+
+
 def test_the_line_of_estimates_is_not_drawn_across_weeks_that_nobody_saw(benchmark, quiet):
     estimated = quiet.figures.estimated.copy()
     estimated.loc[:3, ["start", "end"]] -= pd.Timedelta(weeks=30)

@@ -83,7 +83,7 @@ def several(names: list[str], most: int = 4) -> str:
 
 
 def drift_history(seen: Seen, *, column: str = "") -> Chart | Table:
-    """Return the PSI of each column over the periods, with the band in which it is no alert.
+    """Return the PSI of each column over the periods, with the band in which it is no alert: first what alerted.
 
     Earlier runs of the same model are part of it. column: only this one.
     """
@@ -92,7 +92,8 @@ def drift_history(seen: Seen, *, column: str = "") -> Chart | Table:
         return note("Without a timestamp there is one period, so no history.")
     nearest = shown(seen.drift).assign(share=lambda one: one["psi"] / one["threshold"])
     nearest = nearest.sort_values("share", ascending=False)
-    names = [(row.column, row.part) for row in nearest.itertuples() if column in ("", row.column)][:MOST_PLOTS]
+    parts = pd.concat([past[past["status"] == "alert"], nearest])[["column", "part"]].drop_duplicates()
+    names = [(row.column, row.part) for row in parts.itertuples() if column in ("", row.column)][:MOST_PLOTS]
     many = min(3, max(len(names), 1))
     rows = -(-max(len(names), 1) // many)
     height = 0.5 + 1.75 * rows
@@ -106,7 +107,7 @@ def drift_history(seen: Seen, *, column: str = "") -> Chart | Table:
     for axes in list(grid.flat)[len(names) :]:
         axes.set_visible(False)
     how = "The line is the PSI of each period against the reference; the shaded band is what does not alert."
-    left = len(nearest) - len(names) if not column else 0
+    left = len(parts) - len(names) if not column else 0
     return Chart(
         _history_message(past), drawn, how + (f" {left} columns far from theirs are left out." if left else "")
     )
@@ -147,7 +148,7 @@ def _history_message(past: pd.DataFrame) -> str:
     periods, last = past["end"].nunique(), past["end"].max()
     if bad.empty:
         return f"No column alerted in the {periods} periods up to {last:%-d %B %Y}"
-    names, now = (list(dict.fromkeys(rows["column"])) for rows in (bad, bad[bad["end"] == last]))
+    names, now = (list(dict.fromkeys(map(name_of, rows.itertuples()))) for rows in (bad, bad[bad["end"] == last]))
     since = f"first in that from {bad['start'].min():%-d %B %Y}"
     latest_one = f"in the last one {'none' if not now else 'again' if now == names else several(now)}"
     return f"{several(names)} alerted in {bad['end'].nunique()} of {periods} periods, {since}, {latest_one}"
