@@ -363,7 +363,7 @@ def test_all_that_the_notebooks_of_this_project_import_can_be_forked(tmp_path, c
 
     library = Library(package_root())
     graph = build(config.load("demo", root=ROOT), "train")
-    wants = {name: library.imports(notebook_facts(task)) for name, task in graph.items()}
+    wants = {name: library.imports(notebook_facts(task.notebook)) for name, task in graph.items()}
     assert {"pandas", "mlflow"} <= {
         name.partition(":")[0].partition(".")[0] for names in wants.values() for name in names
     }

@@ -2,9 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from importlib import metadata
+from contextlib import ExitStack
 
 import click
 
@@ -39,6 +37,7 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
     import uvicorn
 
     from quire import config
+    from quire.flow.warm import warm_kernels
     from quire.monitor.dashboard import make_app
     from quire.monitor.live import Live
     from quire.monitor.snapshots import Snapshots
@@ -52,7 +51,7 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
         if live:
             environment = {**os.environ, "QUIRE_ROOT": str(settings.root), "QUIRE_OUTPUTS": str(settings.outputs)}
             environment |= {"PYTHONWARNINGS": "ignore"}  # what viewers see is no place for them
-            environment |= stack.enter_context(warm_kernels(environment))
+            environment |= stack.enter_context(warm_kernels(IMPORTS, environment))
             notebook = settings.root / "notebooks" / f"{settings.workflow.stages['monitor'].notebook}.ipynb"
             behind = Live(notebook, settings.name, settings.root / "dashboards", environment, viewers)
         app = make_app(
@@ -64,19 +63,3 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
         address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
         click.echo(f"The dashboard of {settings.name} is at {address}")
         uvicorn.run(app, host=host, port=port, log_level="warning", proxy_headers=behind_proxy)
-
-
-@contextmanager
-def warm_kernels(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Keep a process that has imported what the page needs; yields what Voila's environment needs to fork from it.
-
-    Nothing where kernels cannot be forked: they start as usual then, which takes longer.
-    """
-    from quire.flow.provisioner_name import GROUP, NAME
-    from quire.flow.warm import Warm, is_possible
-
-    if not is_possible() or not metadata.entry_points(group=GROUP, name=NAME):
-        yield {}
-        return
-    with closing(Warm({"live": IMPORTS}, environment).start()) as warm:
-        yield {"JUPYTER_DEFAULT_PROVISIONER_NAME": NAME, **warm.variables("live")}

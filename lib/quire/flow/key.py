@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from quire.config import Settings
@@ -41,7 +42,7 @@ def key_of(
     task: Task, settings: Settings, values: Mapping[str, Any], library: Library, versions: Mapping[str, str]
 ) -> Key:
     """Return the key of a task that is given the parameters ``values``."""
-    facts = notebook_facts(task)
+    facts = notebook_facts(task.notebook)
     source = library.reached(facts)
     attributes = {name for one in facts for name in one.attributes} | _attributes(library, source)
     parts: Parts = {
@@ -110,11 +111,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def notebook_facts(task: Task) -> list[Facts]:
+def notebook_facts(notebook: Path) -> list[Facts]:
     """Return the facts of every code cell but the parameters cell, whose values count instead."""
     cells = [
         source_of(cell)
-        for cell in read_cells(task.notebook)
+        for cell in read_cells(notebook)
         if cell.get("cell_type") == "code" and "parameters" not in cell.get("metadata", {}).get("tags", [])
     ]
     try:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -156,13 +157,26 @@ class Warmth:
         context = self._context
         stages = context.record.stages
         wants = {
-            name: context.library.imports(notebook_facts(task))
+            name: context.library.imports(notebook_facts(task.notebook))
             for name, task in context.graph.items()
             if stages[name]["status"] in ("waiting", "running")
         }
         if context.request.publish:
             wants[PUBLISH] = context.library.imports([facts_of("from quire.io import tracking_store")])
         return Warm(wants, {**os.environ, **context.environment}).start()
+
+
+@contextmanager
+def warm_kernels(wants: Sequence[str], environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Keep a process that has imported ``wants`` and yield the variables by which Jupyter has its kernels forked there.
+
+    For what starts kernels but is no run, such as Voila. Nothing where kernels cannot be forked: they start as usual.
+    """
+    if not is_possible() or not metadata.entry_points(group=GROUP, name=NAME):
+        yield {}
+        return
+    with closing(Warm({"any": wants}, environment).start()) as server:
+        yield {"JUPYTER_DEFAULT_PROVISIONER_NAME": NAME, **server.variables("any")}
 
 
 def use_provisioner() -> bool:
