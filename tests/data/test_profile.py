@@ -279,3 +279,20 @@ def test_unsigned_numbers_beyond_64_bits_with_sign_keep_their_size():
 
 def test_labels_of_booleans_are_in_lower_case_and_whole_numbers_have_no_point():
     assert labels(pd.Series([True, False, 1.0, "x"], dtype="object")).tolist() == ["true", "false", "1", "x"]
+
+
+def test_the_same_rows_give_the_same_quantiles_however_often_their_periods_are_merged():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"t": pd.date_range("2024-01-01", periods=20_000, freq="h", tz="UTC"), "x": rng.normal(size=20_000)}
+    )
+    columns = {
+        "t": {"type": "datetime", "role": "timestamp"},
+        "x": {"type": "number"},
+        "y": {"type": "number", "role": "target"},
+    }
+    schema = Schema(task="regression", columns=columns)
+    shares = np.linspace(0.01, 0.99, 99)
+    one, other = (data.profile_periods(frame, schema).merged().columns["x"].quantiles(shares) for _ in range(2))
+    assert one.tolist() == other.tolist()
+    assert one == pytest.approx(np.quantile(frame["x"], shares, method="inverted_cdf"), abs=2e-3)
