@@ -4,7 +4,6 @@ The parts known beforehand (code, parameters, source, settings, libraries) make 
 name, and the outside state it left behind, are kept as a trace beside it and compared when the key is met again.
 """
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from quire.config import Settings
 from quire.flow.graph import Task
 from quire.flow.parameters import read_cells, source_of
 from quire.flow.reach import Facts, Library, facts_of
+from quire.flow.syntax import parse
 
 OPTIONAL_SECTIONS = ("alerts", "archive", "serve")
 """Sections of config.yaml that count only for code which reads them as ``settings.config.<section>``."""
@@ -136,7 +136,7 @@ def _facts_of_cell(cell: str) -> Facts:
 
 def _parses(text: str) -> bool:
     try:
-        ast.parse(text)
+        parse(text)
     except SyntaxError:
         return False
     return True

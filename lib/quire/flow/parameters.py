@@ -13,6 +13,7 @@ from typing import Any
 from quire.config import Settings, check_value
 from quire.errors import ConfigError, near
 from quire.flow.graph import Graph, Task
+from quire.flow.syntax import parse
 
 SUPPLIED = ("params", "run_dir", "as_of")
 """Parameters that the runner gives; ``params`` and ``run_dir`` are required, ``as_of`` where the cell has it."""
@@ -61,7 +62,7 @@ def read_signature(notebook: Path) -> Signature:
         )
     source = source_of(tagged[0])
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except SyntaxError as error:
         raise ConfigError(f"{notebook}: the parameters cell is not valid Python: {error}") from None
     parameters = [_read_parameter(notebook, node) for node in tree.body if not _is_text(node)]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quire.flow.record import write_whole
+from quire.flow.syntax import parse
 
 PACKAGE = "quire"
 _PATH_LIKE = re.compile(r"[\w.\-/]{1,100}")
@@ -37,7 +38,7 @@ def facts_of(source: str, *, package: str = "") -> Facts:
 
     package: the package that relative imports are relative to.
     """
-    tree = _without_type_checking(ast.parse(source))
+    tree = _without_type_checking(parse(source))
     docstrings = _drop_docstrings(tree)
     names = _Names(package)
     names.visit(tree)
@@ -243,7 +244,7 @@ def _origin(node: ast.ImportFrom, package: str) -> str:
 
 
 def _stub_names(text: str, package: str) -> dict[str, tuple[str, str]]:
-    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    nodes = [node for node in parse(text).body if isinstance(node, ast.ImportFrom)]
     return {alias.asname or alias.name: (_origin(node, package), alias.name) for node in nodes for alias in node.names}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from quire.errors import ConfigError
 from quire.flow.graph import Graph, Task
 from quire.flow.parameters import read_cells, source_of
+from quire.flow.syntax import parse
 
 _WRITERS = ("save", "writing")
 _RUN = "run"
@@ -38,7 +39,7 @@ def saved_names(task: Task) -> list[str]:
 
 def _names(source: str) -> Iterator[str]:
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except SyntaxError:  # a magic, or a mistake that the kernel will tell of
         return
     for node in ast.walk(tree):
