@@ -128,10 +128,12 @@ def test_what_is_being_written_is_not_sent(archive_at):
 def test_a_stage_is_found_by_its_key(archive_at):
     one = archive_at("one")
     folder = make_run(one.outputs, train="2")
-    one.save_stage(folder, "demo/train/abc", [{"run_id": folder.name}])
+    one.save_stage(folder, "demo/train/abc", {"of-a": {"run_id": folder.name}})
     two = archive_at("two")
     assert two.find_stage("demo/train/abc") == [{"run_id": folder.name}]
-    assert two.find_stage("demo/train/abd") is None
+    assert two.find_stage("demo/train/abd") == []
+    two.save_stage(make_run(two.outputs, train="3"), "demo/train/abc", {"of-b": {"run_id": "another"}})
+    assert {note["run_id"] for note in one.find_stage("demo/train/abc")} == {folder.name, "another"}
 
 
 def test_nothing_is_missing_when_three_calls_in_ten_fail(archive_at, door, quick):

@@ -11,7 +11,7 @@ from quire.flow.graph import Task
 from quire.flow.key import Key
 from quire.flow.record import write_whole
 
-_KEPT = 10
+_KEPT = 100
 """Traces kept of one key: the same code on other inputs, or with another champion."""
 
 Trace = dict[str, Any]

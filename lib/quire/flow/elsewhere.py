@@ -5,6 +5,8 @@ of a run that died elsewhere by their keys, brings it back and reuses what is wh
 answer holds nothing up: it is said, and the run goes on alone.
 """
 
+import hashlib
+import json
 import os
 import socket
 import time
@@ -62,7 +64,7 @@ class Elsewhere:
         if self._silent:
             return False
         try:
-            traces = self._open().find_stage(stage_key(self._settings, task.name, key.digest)) or []
+            traces = self._open().find_stage(stage_key(self._settings, task.name, key.digest))
             trace = next((trace for trace in traces if matches(trace)), None)
             if trace is None:
                 return False
@@ -126,3 +128,8 @@ class Elsewhere:
 def stage_key(settings: Settings, stage: str, digest: str) -> str:
     """Return the name that a stage's result has in the archive."""
     return f"{settings.name}/{stage}/{digest}"
+
+
+def trace_name(trace: Trace) -> str:
+    """Return what tells a result from others under the same key: a digest of what it was made of."""
+    return hashlib.sha256(json.dumps([trace["inputs"], trace["reads"]], sort_keys=True).encode()).hexdigest()[:16]

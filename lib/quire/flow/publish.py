@@ -21,7 +21,7 @@ from quire.config import Settings
 from quire.errors import ArchiveError, QuireError, ServiceError
 from quire.flow.cache import Cache
 from quire.flow.context import FOR_ANOTHER, Context
-from quire.flow.elsewhere import stage_key
+from quire.flow.elsewhere import stage_key, trace_name
 from quire.flow.forked import Forked, Refused
 from quire.flow.imports import skip_iri_grammar
 from quire.flow.record import read_record
@@ -140,10 +140,10 @@ def _archive_of(settings: Settings, *, stores: bool) -> "Archive | None":
 def _archive_stage(settings: Settings, folder: Path, stage: str, there: "Archive") -> None:
     key = read_record(folder)["stages"][stage].get("key", "")
     traces = Cache(settings.outputs, settings.name).traces(stage, key) if key else []
-    name = stage_key(settings, stage, key) if traces else ""
+    notes = {trace_name(trace): trace for trace in traces if trace["run_id"] == folder.name}
     # What does not arrive now is sent, or reported, when the run ends.
     with suppress(ArchiveError):
-        there.save_stage(folder, name, traces)
+        there.save_stage(folder, stage_key(settings, stage, key), notes)
 
 
 def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Iterator[Told]:

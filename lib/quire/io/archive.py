@@ -4,7 +4,7 @@
 
     runs/<run_id>/...              the run's files, by their own names
     runs/<run_id>/_archive.json    what is whole: path -> SHA-256 and size; written last, and all that a reader trusts
-    stages/<key>.json              which runs hold the result of a stage, by its cache key
+    stages/<key>/<name>.json       which run holds a result of a stage, by its cache key and what it was made of
     stores/...                     the tracking store and the database, see `mirror`
     leases/<params>.json           who runs these params now
 
@@ -14,7 +14,7 @@ Content that the archive holds under another name is copied there instead of bei
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,12 +75,13 @@ class Archive:
     _places: dict[str, str] | None = None
     _unreachable: Unreachable | None = None
 
-    def save_stage(self, run_folder: Path, key: str = "", note: Any = None) -> Sent:
+    def save_stage(self, run_folder: Path, key: str = "", notes: Mapping[str, Any] | None = None) -> Sent:
         """Send what the run holds so far, now that a stage has ended, well or not.
 
-        key: under which another machine finds ``note`` with `find_stage`; "" if the stage is not to be reused. Raises
-        ArchiveError if anything was not sent; the run is then owed. A server that did not answer is not asked again
-        before the end of the run, so that it does not hold up every stage.
+        key: under which another machine finds the ``notes``, by name, with `find_stage`, beside those of others under
+        the same key; "" if the stage is not to be reused. Raises ArchiveError if anything was not sent; the run is then
+        owed. A server that did not answer is not asked again before the end of the run, so that it does not hold up
+        every stage.
         """
         if self._unreachable:
             raise self._unreachable
@@ -89,8 +90,8 @@ class Archive:
             # Before the note: whoever finds the stage must find the model version that it registered.
             if self.stores:
                 self.stores.save(run_folder.name)
-            if key:
-                self.store.write(f"stages/{key}.json", json.dumps(note).encode())
+            for name, note in (notes or {}).items():
+                self.store.write(f"stages/{key}/{name}.json", json.dumps(note).encode())
         except Unreachable as error:
             self._unreachable = error
             raise
@@ -147,12 +148,14 @@ class Archive:
         """Return a JSON file of an archived run, such as ``run.json``; raises Missing."""
         return json.loads(self.store.read(f"runs/{run_id}/{path}"))
 
-    def find_stage(self, key: str) -> Any:
-        """Return the note that a stage was archived with under ``key``, or None."""
-        try:
-            return json.loads(self.store.read(f"stages/{key}.json"))
-        except Missing:
-            return None
+    def find_stage(self, key: str) -> list[Any]:
+        """Return the notes that a stage was archived with under ``key``, the newest first."""
+        items = sorted(self.store.items(f"stages/{key}/"), key=lambda item: item.modified_at, reverse=True)
+        read = [content for _, content in storage.each(self.store.read, [item.key for item in items])]
+        for error in read:
+            if isinstance(error, ArchiveError) and not isinstance(error, Missing):
+                raise error
+        return [json.loads(content) for content in read if isinstance(content, bytes)]
 
     def fetch_run(self, run_id: str, *, below: Iterable[str] = ("",)) -> Path:
         """Bring an archived run back to ``outputs/runs/`` and return its folder; what is here already is not sent.
