@@ -169,7 +169,7 @@ class Run:
         self.save(ANSWER, answer)
         if chart is not None:
             with self.writing(f"{CHART}.svg") as path:
-                chart.figure.savefig(path, format="svg", bbox_inches="tight")
+                chart.figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
 
     def signal(self, name: str, reason: str) -> None:
         """Tell the runner something, such as ``retrain``; workflow.yaml says what follows."""
