@@ -5,10 +5,10 @@
 The notebooks and params of the demo, in a project of its own each time, but for the trials and folds of its search,
 which are few so that the demo ends within seconds: here there are as many as if params.yaml said nothing. (With the
 demo's own, workers have little to do beside the gate and the monitoring, which follow in date order on the runner's
-side.) Workers are processes with an empty folder each, as `dask worker` starts them; what they make reaches the runner through an S3
-bucket (moto, on loopback, on the same cores). One backfill without a cluster says what the metrics are to be; those of
-every date and stage are compared digit by digit. Then one worker and two take turns. Timed is `quire backfill
---cluster` from start to end; the cluster is up before.
+side.) Workers are processes with an empty folder each, as `dask worker` starts them; what they make reaches the runner
+through an S3 bucket (moto, on loopback, on the same cores). One backfill without a cluster says what the metrics are to
+be; those of every date and stage are compared digit by digit. Then one worker and two take turns. Timed is `quire
+backfill --cluster` from start to end; the cluster is up before.
 """
 
 import argparse

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from quire import artifacts, config
 from quire.errors import ModelError, ServiceError
-from quire.io import fingerprint, tracking
+from quire.io import outside, tracking
 
 ROOT = Path(__file__).parents[2]
 
@@ -310,18 +310,18 @@ def test_several_processes_may_open_a_fresh_store_at_once(tmp_path):
 
 
 def test_the_fingerprint_of_the_champion_follows_the_alias_without_mlflow(registry):
-    assert fingerprint.state(registry.settings, "champion") == "none"
+    assert outside.state(registry.settings, "champion") == "none"
     first = registry.promote(log(registry, 1), reason="")
-    one = fingerprint.state(registry.settings, "champion")
+    one = outside.state(registry.settings, "champion")
     registry.promote(log(registry, 2), reason="")
-    two = fingerprint.state(registry.settings, "champion")
+    two = outside.state(registry.settings, "champion")
     registry.rollback()
     assert one == f"1 {first.run_id}"
     assert one != two
-    assert fingerprint.state(registry.settings, "champion") == one
+    assert outside.state(registry.settings, "champion") == one
     code = (
-        "import sys; from quire import config; from quire.io import fingerprint; "
-        "print(fingerprint.state(config.load('demo'), 'champion')); "
+        "import sys; from quire import config; from quire.io import outside; "
+        "print(outside.state(config.load('demo'), 'champion')); "
         "print('mlflow' in sys.modules or 'sqlalchemy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -329,11 +329,11 @@ def test_the_fingerprint_of_the_champion_follows_the_alias_without_mlflow(regist
 
 
 def test_the_fingerprint_of_a_table_follows_its_rows(settings):
-    assert fingerprint.state(settings, "feedback") == "none"
+    assert outside.state(settings, "feedback") == "none"
     settings.outputs.mkdir()
     with sqlite3.connect(settings.outputs / "quire.db") as connection:
         connection.execute("CREATE TABLE feedback (id TEXT PRIMARY KEY, actual REAL, received_at TEXT)")
-    seen = {fingerprint.state(settings, "feedback")}
+    seen = {outside.state(settings, "feedback")}
     for statement in (
         "INSERT INTO feedback VALUES ('a', 1, '2026-01-01')",
         "INSERT INTO feedback VALUES ('b', 1, '2026-01-01')",
@@ -341,18 +341,18 @@ def test_the_fingerprint_of_a_table_follows_its_rows(settings):
     ):
         with sqlite3.connect(settings.outputs / "quire.db") as connection:
             connection.execute(statement)
-        seen.add(fingerprint.state(settings, "feedback"))
+        seen.add(outside.state(settings, "feedback"))
     assert len(seen) == 4
 
 
 def test_an_unknown_kind_of_state_is_named(settings):
     with pytest.raises(ValueError, match="Did you mean 'champion'"):
-        fingerprint.state(settings, "champions")
+        outside.state(settings, "champions")
 
 
 def test_a_server_that_does_not_answer_is_said_at_once(settings, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
-    for ask in (lambda: tracking.open(settings).versions(), lambda: fingerprint.state(settings, "champion")):
+    for ask in (lambda: tracking.open(settings).versions(), lambda: outside.state(settings, "champion")):
         with pytest.raises(ServiceError, match="No MLflow server answers") as caught:
             ask()
         assert "secret" not in str(caught.value)
@@ -395,7 +395,7 @@ def test_all_of_it_works_against_a_server(settings, server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     registry = tracking.open(settings)
     assert registry.champion() is None
-    assert fingerprint.state(settings, "champion") == "none"
+    assert outside.state(settings, "champion") == "none"
     candidate = log(registry, trials=pd.DataFrame({"param_alpha": [1.0], "r2": [0.5]}))
     version = registry.promote(candidate, reason="better", run=run_of(settings))
     registry.promote(log(registry, 2), reason="better yet")
@@ -403,7 +403,7 @@ def test_all_of_it_works_against_a_server(settings, server, monkeypatch):
     pipeline, X = fitted()
     np.testing.assert_array_equal(registry.load(registry.champion()).predict(X), pipeline.predict(X))
     assert (registry.files(version) / "schema.json").is_file()
-    assert fingerprint.state(settings, "champion") == f"1 {version.run_id}"
+    assert outside.state(settings, "champion") == f"1 {version.run_id}"
     assert not (settings.outputs / "mlflow.db").exists()
     schema = json.loads((registry.files(version) / "schema.json").read_text())
     assert schema["task"] == "regression"

@@ -215,13 +215,13 @@ def _predictions(settings: "Settings") -> tuple[str, ...]:
 
 
 def _database(settings: "Settings") -> tuple[str, ...]:
-    from quire.io import fingerprint
+    from quire.io import outside
     from quire.io.tracking_store import hide_password, store_path
 
     where, path = hide_password(settings.database_url), store_path(settings.database_url)
     if path is not None and not path.exists():
         return ("warn", f"{where} is not there yet", "The first prediction makes it.")
-    if fingerprint.state(settings, "predictions") == "none":
+    if outside.state(settings, "predictions") == "none":
         return ("warn", f"{where} answers; it holds no table yet", "The first prediction makes them.")
     return ("ok", f"{where} answers")
 

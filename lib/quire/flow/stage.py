@@ -273,10 +273,11 @@ class StageRun:
 def fingerprint(context: Context, what: str) -> str:
     """Return the fingerprint of the source, or of another state outside the run."""
     from quire.io import fingerprint as of
+    from quire.io import outside
 
     if what == "source":
         return of.source(context.settings, context.as_of)
-    return of.state(context.settings, what)
+    return outside.state(context.settings, what)
 
 
 def _hand_on(partial: Path, output: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fingerprints of what a run reads from outside, cheap enough for a run that has nothing to do.
+"""Fingerprints of the source, cheap enough for a run that has nothing to do; `outside` has those of other state.
 
 Same fingerprint: the runner may reuse what it computed before. Only the standard library is imported at the top.
 """
@@ -11,9 +11,6 @@ from typing import Any
 
 from quire.config import CsvSource, DemoSource, HttpSource, ParquetSource, S3Source, Settings, SqlSource
 from quire.errors import DataError
-from quire.io.outside import state
-
-__all__ = ["source", "source_files", "state"]
 
 _README = "README.md, section 'The data sets', says where the public ones come from."
 
