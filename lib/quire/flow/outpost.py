@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 EVENTS = "quire"
 """Dask's topic on which a worker tells what happens."""
 
+GIVE_WAY = 10
+"""Niceness of a job's process."""
+
 _SHIPPED = (("notebooks", "*.ipynb"), ("params", "**/*.yaml"), ("lib/quire", "**/*"))
 
 
@@ -85,7 +88,7 @@ class Post:
                 "QUIRE_CLUSTER": cluster,
             },
             text=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=_end_with_parent_and_give_way,
         )
 
     def is_up(self) -> bool:
@@ -195,8 +198,13 @@ def _unpack(project: bytes, root: Path) -> None:
     os.replace(beside, root)
 
 
-def _end_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends, whatever ended that."""
+def _end_with_parent_and_give_way() -> None:
+    """Ask the kernel to end this process when its parent ends, whatever ended that, and to prefer others to it.
+
+    Who waits for the work is on the same machine at times: a backfill follows its workers in date order, alone, and
+    would come last to a core that several of them want.
+    """
+    os.nice(GIVE_WAY)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
