@@ -2,10 +2,12 @@
 
 python benchmarks/runner.py [--rounds 3] [--ploomber .venv-ploomber] [--demo]
 
-Five small notebooks of an ordinary kind (data frames, plots, a model), the third and the fourth independent of each
-other. The ways take turns, so that a busy moment of the machine hits all alike; medians and their ratios to the
-script's are printed as a table. Byte-code is compiled beforehand for all. `quire` makes an HTML report of each
-notebook, hashes all artifacts and logs the run to MLflow, which is part of its time; the others do none of it.
+Five notebooks of an ordinary kind (data frames, plots, a model), the third and the fourth independent of each other.
+All begin with the same imports, and have work enough that papermill's API takes about three times as long as the script
+(`--rows`: with less work every tool's share grows). The ways take turns, so that a busy moment of the machine hits all
+alike; medians and their ratios to the script's are printed as a table. Byte-code is compiled beforehand for all.
+`quire` makes an HTML report of each notebook, hashes all artifacts and logs the run to MLflow, which is part of its
+time; the others do none of it.
 
 Ploomber and ploomber-engine want an environment of their own:
     python -m venv .venv-ploomber
@@ -27,19 +29,19 @@ from pathlib import Path
 import nbformat
 import yaml
 
-SETUP = {
-    "load": ["import numpy as np\nimport pandas as pd\nimport matplotlib.pyplot as plt"],
-    "check": ["import pandas as pd\nimport numpy as np\nfrom scipy import stats"],
-    "explore": ["import pandas as pd\nimport matplotlib.pyplot as plt\nimport seaborn as sns"],
-    "fit": [
-        "import pandas as pd\nfrom sklearn.ensemble import HistGradientBoostingRegressor\n"
-        "from sklearn.model_selection import cross_val_score"
-    ],
-    "judge": ["import pandas as pd\nfrom sklearn.inspection import permutation_importance\nimport json"],
-}
+IMPORTS = """import json
+import joblib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from scipy import stats
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import cross_val_score"""
 WORK = {
     "load": [
-        "rng = np.random.default_rng(0)\nhours = np.arange(20_000)",
+        "rng = np.random.default_rng(0)\nhours = np.arange(ROWS)",
         "frame = pd.DataFrame({'hour': hours % 24, 'day': hours // 24 % 7, 'heat': rng.normal(size=hours.size)})",
         "frame['y'] = np.sin(frame.hour / 4) * 10 + frame.heat * 3 + rng.normal(size=hours.size)",
         "figure, axes = plt.subplots()\naxes.plot(frame.y[:500])",
@@ -53,7 +55,7 @@ WORK = {
     ],
     "explore": [
         "frame = pd.read_parquet(folder + '/frame.parquet')",
-        "grid = sns.pairplot(frame.sample(1000, random_state=0))",
+        "grid = sns.pairplot(frame.sample(2000, random_state=0))",
         "figure, axes = plt.subplots()\nsns.boxplot(frame, x='hour', y='y', ax=axes)",
     ],
     "fit": [
@@ -61,12 +63,12 @@ WORK = {
         "X, y = frame[['hour', 'day', 'heat']], frame.y",
         "model = HistGradientBoostingRegressor(random_state=0)",
         "scores = cross_val_score(model, X, y, cv=4)",
-        "import joblib\njoblib.dump(model.fit(X, y), folder + '/model.joblib')",
+        "joblib.dump(model.fit(X, y), folder + '/model.joblib')",
     ],
     "judge": [
-        "import joblib\nmodel = joblib.load(folder + '/model.joblib')",
+        "model = joblib.load(folder + '/model.joblib')",
         "frame = pd.read_parquet(folder + '/frame.parquet')\nX, y = frame[['hour', 'day', 'heat']], frame.y",
-        "importance = permutation_importance(model, X[:5000], y[:5000], n_repeats=3, random_state=0)",
+        "importance = permutation_importance(model, X[:ROWS // 3], y[:ROWS // 3], n_repeats=5, random_state=0)",
         "json.dump(list(importance.importances_mean), open(folder + '/importance.json', 'w'))",
     ],
 }
@@ -74,31 +76,36 @@ ROOT = Path(__file__).parents[1]
 NEEDS = {"load": [], "check": ["load"], "explore": ["check"], "fit": ["check"], "judge": ["fit"]}
 
 
+def work_on(rows):
+    """Return each notebook's cells on so many rows."""
+    return {name: [source.replace("ROWS", str(rows)) for source in cells] for name, cells in WORK.items()}
+
+
 def cell(source, *tags):
     return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)})
 
 
-def plain_notebooks(folder):
+def plain_notebooks(folder, work):
     """Notebooks for every other tool: their files lie in ``folder``."""
     (folder / "work").mkdir(parents=True)
-    for name in SETUP:
+    for name in NEEDS:
         head = [cell(f"upstream = None\nproduct = None\nfolder = {str(folder / 'work')!r}", "parameters")]
-        cells = [*head, *(cell(source) for source in (*SETUP[name], *WORK[name]))]
+        cells = [*head, *(cell(source) for source in (IMPORTS, *work[name]))]
         made = nbformat.v4.new_notebook(cells=cells)
         made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(made, folder / f"{name}.ipynb")
     lines = [f"folder = {str(folder / 'work')!r}", "import matplotlib; matplotlib.use('agg')"]
-    lines += [source for name in SETUP for source in (*SETUP[name], *WORK[name])]
+    lines += [source for name in NEEDS for source in (IMPORTS, *work[name])]
     (folder / "script.py").write_text("\n".join(lines))
     tasks = [
         {"source": f"{name}.ipynb", "name": name, "product": f"out/{name}.ipynb", "static_analysis": "disable"}
-        for name in SETUP
+        for name in NEEDS
     ]
     (folder / "pipeline.yaml").write_text(yaml.safe_dump({"meta": {"extract_upstream": False}, "tasks": tasks}))
     return folder
 
 
-def quire_project(folder):
+def quire_project(folder, work):
     """The same cells as a project of `quire`: files go to the stage's folder, and are looked for by name."""
     (folder / "params" / "x").mkdir(parents=True)
     (folder / "notebooks").mkdir()
@@ -110,12 +117,11 @@ def quire_project(folder):
     stages = {name: {"notebook": name, "needs": needs} for name, needs in NEEDS.items()}
     workflow = {"stages": stages, "workflows": {"train": list(stages)}}
     (folder / "params" / "workflow.yaml").write_text(yaml.safe_dump(workflow, sort_keys=False))
-    for name in SETUP:
+    for name in NEEDS:
         setup = "from quire import artifacts, config\nsettings = config.load(params)\n"
         setup += "run = artifacts.open(settings, run_dir)\nfolder = str(run.folder)"
         cells = [cell('params = "x"\nrun_dir = ""', "parameters"), cell(setup, "setup")]
-        cells += [cell(source, "setup") for source in SETUP[name]]
-        cells += [cell(as_artifacts(source), "chart") for source in WORK[name]]
+        cells = [*cells, cell(IMPORTS, "setup"), *(cell(as_artifacts(source), "chart") for source in work[name])]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebooks" / f"{name}.ipynb")
     return folder
 
@@ -152,7 +158,7 @@ def demo_ways(folder):
 
 def ways(plain, project, ploomber):
     """What is timed: name -> (command, folder)."""
-    names, python = list(SETUP), sys.executable
+    names, python = list(NEEDS), sys.executable
     papermill = " && ".join(f"papermill --no-progress-bar {name}.ipynb out/{name}.ipynb" for name in names)
     nbconvert = "jupyter nbconvert --to notebook --execute --output-dir out " + " ".join(f"{n}.ipynb" for n in names)
     quire = [python, "-m", "quire", "run", "params/x", "--quiet"]
@@ -191,6 +197,7 @@ def measure(command, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=130_000, help="how heavy the work is")
     parser.add_argument("--ploomber", type=Path, help="an environment that has ploomber and ploomber-engine")
     parser.add_argument("--demo", action="store_true", help="time the demo warm and --cold instead")
     parser.add_argument("--only", default="", help="part of the names of the ways to time, comma-separated")
@@ -200,7 +207,8 @@ def main():
         packages = next(options.ploomber.resolve().glob("lib/python*/site-packages"))
         compileall.compile_dir(packages, quiet=2, workers=0)
     with tempfile.TemporaryDirectory() as scratch:
-        plain, project = plain_notebooks(Path(scratch) / "plain"), quire_project(Path(scratch) / "quire")
+        work = work_on(options.rows)
+        plain, project = plain_notebooks(Path(scratch) / "plain", work), quire_project(Path(scratch) / "quire", work)
         (plain / "out").mkdir()
         todo = ways(plain, project, options.ploomber.resolve() if options.ploomber else None)
         if options.demo:

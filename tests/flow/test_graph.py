@@ -76,3 +76,14 @@ def test_stages_side_by_side_share_the_cores_and_one_at_a_time_has_all(diamond, 
         assert context.environment["OMP_NUM_THREADS"] == threads
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert "OMP_NUM_THREADS" not in context.environment
+
+
+def test_a_stage_has_all_cores_but_those_of_what_can_still_run_beside_it(diamond, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    context = prepare(config.load("x", root=diamond.root), Request(params="x"), datetime.now(UTC), print)
+    assert {name: context.threads(task) for name, task in context.graph.items()} == {"a": 8, "c": 4, "b": 4, "d": 8}
+    context.record.content["stages"]["c"]["status"] = "reused"
+    assert context.threads(context.graph["b"]) == 8
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert context.threads(context.graph["b"]) == 0

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from quire.config import Settings
 from quire.flow.cache import Cache
 from quire.flow.elsewhere import Elsewhere
-from quire.flow.graph import Graph, Task, width
+from quire.flow.graph import Graph, Task, beside, width
 from quire.flow.parameters import read_signature
 from quire.flow.reach import Library
 from quire.flow.record import Record
+from quire.flow.threads import THREADS
 
 if TYPE_CHECKING:
     from quire.flow.warm import Keeper
@@ -46,10 +47,6 @@ class Drivers:
 
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "WHYLOGS_NO_ANALYTICS": "True"}
 """It is off in every kernel; it would also start threads, and a process with threads cannot be forked."""
-
-
-THREADS = "OMP_NUM_THREADS"
-"""OpenBLAS and Arrow heed it too."""
 
 FOR_ANOTHER = "cluster"
 """Cause of a run whose stages another run has asked for: it goes to the archive, and the other one is told of."""
@@ -127,14 +124,27 @@ class Context:
 
     @property
     def _threads(self) -> dict[str, str]:
-        """Share the cores of this machine among the kernels that compute side by side, unless somebody said how.
+        """Return on how many cores a kernel computes that was told nothing else, unless somebody said how many."""
+        return {THREADS: str(self._share(width(self.graph)))} if self._shares_cores else {}
 
-        OpenMP and BLAS would each start a thread per core in every kernel, and wait for one another: measured on two
-        cores beside one busy process, the same gradient boosting took 2.4 s with two threads and 0.6 s with one.
+    def threads(self, task: Task) -> int:
+        """Return on how many cores the notebook of ``task`` is to compute if it starts now; 0 if others decide.
+
+        What can still run beside it gets its share. OpenMP and BLAS would each start a thread per core in every kernel,
+        and wait for one another: measured on two cores beside one busy process, the same gradient boosting took 2.4 s
+        with two threads and 0.6 s with one.
         """
-        if THREADS in os.environ or self.drivers.kernel:
-            return {}
-        return {THREADS: str(max(1, (os.cpu_count() or 1) // min(self.jobs, width(self.graph))))}
+        stages = self.record.stages
+        others = beside(self.graph, task.name)
+        left = {name: other for name, other in others.items() if stages[name]["status"] in ("waiting", "running")}
+        return self._share(1 + width(left)) if self._shares_cores else 0
+
+    @property
+    def _shares_cores(self) -> bool:
+        return THREADS not in os.environ and not self.drivers.kernel
+
+    def _share(self, side_by_side: int) -> int:
+        return max(1, (os.cpu_count() or 1) // min(self.jobs, side_by_side))
 
     def artifacts(self, name: str) -> Path:
         """Return where the task ``name`` saves its artifacts."""

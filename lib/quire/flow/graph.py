@@ -75,16 +75,22 @@ def above(graph: Graph, name: str) -> set[str]:
 
 
 def width(graph: Graph) -> int:
-    """Return how many tasks are ready together, if all take the same time."""
+    """Return how many tasks are ready together, if all take the same time; needs outside ``graph`` have ended."""
     depth: dict[str, int] = {}
     for name, task in graph.items():
-        depth[name] = 1 + max((depth[need] for need in task.needs), default=0)
-    return max(Counter(depth.values()).values())
+        depth[name] = 1 + max((depth[need] for need in task.needs if need in depth), default=0)
+    return max(Counter(depth.values()).values(), default=0)
 
 
 def below(graph: Graph, name: str) -> set[str]:
     """Return the names of all tasks that need ``name``, directly or through others."""
     return {other for other in graph if name in above(graph, other)}
+
+
+def beside(graph: Graph, name: str) -> Graph:
+    """Return the tasks that ``name`` neither needs nor is needed by: they may run at the same time."""
+    related = {name} | above(graph, name) | below(graph, name)
+    return {other: task for other, task in graph.items() if other not in related}
 
 
 def _with_parts(graph: Graph, only: Iterable[str]) -> Graph:

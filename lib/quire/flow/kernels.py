@@ -27,6 +27,7 @@ from papermill.exceptions import PapermillExecutionError
 from quire.flow.failure import LESS, KernelDied, OutOfMemory, TimedOut
 from quire.flow.private import PrivateFolder
 from quire.flow.record import write_whole
+from quire.flow.threads import THREADS, USE
 from quire.io.artifacts import Stopped
 
 ENGINE = "quire"
@@ -42,6 +43,8 @@ class Execution:
     parameters: Mapping[str, Any]
     cell_timeout_s: float | None = None
     on_cell: Callable[[int, int], None] | None = None
+    threads: int = 0
+    """How many cores to compute on; 0: as many as the kernel's environment says."""
 
 
 class Kernel:
@@ -113,6 +116,7 @@ class Kernel:
         papermill_engines.register(ENGINE, Engine)
         out_of_memory = _oom_kills()
         progress = _Progress(execution.on_cell)
+        self._use(execution.threads)
         try:
             papermill.execute_notebook(
                 str(execution.notebook),
@@ -137,6 +141,11 @@ class Kernel:
             raise TimedOut(f"The cell took longer than {limit}.", progress.number, progress.source) from None
         except (DeadKernelError, RuntimeError) as error:
             raise self._death(out_of_memory, str(error), progress) from error
+
+    def _use(self, threads: int) -> None:
+        """Have the cells that follow compute in so many threads; nothing comes back, nor is it seen in the notebook."""
+        if threads and str(threads) != self._environment.get(THREADS):
+            self._client.execute(USE.format(count=threads), silent=True, store_history=False)
 
     def close(self) -> None:
         """Shut the kernel down, gracefully where it still answers, and remove its folder."""

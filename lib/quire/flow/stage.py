@@ -32,6 +32,7 @@ class StageRun:
         self.context, self.task = context, task
         self.key: Key = key_of(task, context.settings, context.own_values(task), context.library, context.versions)
         self.reads = self._state()
+        self.threads = context.threads(task)
         self.why = ""
 
     def reuse(self) -> bool:
@@ -79,7 +80,8 @@ class StageRun:
     def execute(self, seat: Seat) -> None:
         """Run the notebook in the seat's kernel, again after a failure as often as workflow.yaml allows."""
         started = time.monotonic()
-        self.context.record.update_stage(self.task.name, status="running", why=self.why, started_at=_now())
+        known = {"threads": self.threads} if self.threads else {}
+        self.context.record.update_stage(self.task.name, status="running", why=self.why, started_at=_now(), **known)
         self.context.emit("stage_started", stage=self.task.name, why=self.why)
         try:
             self._attempts(seat)
@@ -157,6 +159,7 @@ class StageRun:
                     parameters=self.context.injected_values(self.task),
                     cell_timeout_s=self.task.options.cell_timeout_s,
                     on_cell=lambda cell, of: self.context.emit("cell", stage=self.task.name, cell=cell, of=of),
+                    threads=self.threads,
                 )
             )
         except Stopped:

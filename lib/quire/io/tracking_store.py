@@ -27,6 +27,8 @@ def connect(settings: Settings) -> "MlflowClient":
     _quiet()
     if uri.startswith(SQLITE):
         create_store(uri)
+        # MLflow imports it when a store is opened; what is named here, warm kernels have imported before.
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     elif uri.startswith(("http://", "https://")):
         _check_server(uri)
     from mlflow import MlflowClient
