@@ -334,6 +334,33 @@ def test_a_cell_that_takes_too_long_is_timed_out_and_its_kernel_ends(warm, tmp_p
     assert not alive(process.pid)
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel does not weigh sessions")
+def test_a_kernel_gives_way_as_its_server_does_also_among_sessions(tmp_path):
+    """The session of a forked kernel is new, and would be weighed as if it were not nice."""
+    script = """
+        import os
+        from pathlib import Path
+        from quire.flow.kernels import Kernel
+        from quire.flow.warm import Warm, use_provisioner
+
+        os.nice(5)
+        use_provisioner()
+        server = Warm({"s": ["json"]}, os.environ).start()
+        kernel = Kernel(Path.cwd(), {**os.environ, **server.variables("s")}).start()
+        process = kernel._manager.provisioner.process
+        print(type(process).__name__, Path(f"/proc/{process.pid}/autogroup").read_text(), end="")
+        print(Path(f"/proc/{server._process.pid}/autogroup").read_text(), end="")
+        kernel.close()
+        server.close()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    kernel, server = done.stdout.splitlines()
+    assert kernel.startswith("Forked /autogroup-"), done.stderr
+    assert kernel.endswith("nice 5")
+    assert server.endswith("nice 5")
+
+
 def test_nothing_stays_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     server = Warm({"s": WANTS}, environment()).start()

@@ -301,6 +301,7 @@ def _kill_group(child: int) -> None:
 def become(request: Request) -> None:
     """Turn a forked child into what was asked for: a kernel, or a module that is run."""
     os.setsid()
+    stay_nice()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if not request["kernel"]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -345,6 +346,16 @@ def _run_kernel(arguments: list[str]) -> None:
     kernelapp.launch_new_instance([*arguments, "--IPKernelApp.parent_handle=1"])
 
 
+def stay_nice() -> None:
+    """Give way as a session as this process does: Linux first weighs sessions against one another, each nice by itself.
+
+    To be called by the first process of a session; see "The autogroup feature" in sched(7).
+    """
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    if nice:
+        _write("/proc/self/autogroup", str(nice))
+
+
 def _write(path: str, text: str) -> None:
     try:
         with open(path, "w") as file:
@@ -380,6 +391,7 @@ def main() -> None:
     options = parser.parse_args()
     if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
         del sys.path[0]
+    stay_nice()
     preload = json.load(sys.stdin)
     owner = os.pidfd_open(options.owner)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

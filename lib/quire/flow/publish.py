@@ -23,6 +23,7 @@ from quire.flow.cache import Cache
 from quire.flow.context import FOR_ANOTHER, Context
 from quire.flow.elsewhere import stage_key, trace_name
 from quire.flow.forked import Forked, Refused
+from quire.flow.forkserver import stay_nice
 from quire.flow.imports import skip_iri_grammar
 from quire.flow.record import read_record
 from quire.flow.warm import PUBLISH, Warmth
@@ -214,6 +215,7 @@ def send_figures(settings: Settings, record: dict[str, Any]) -> list[Any]:
 
 if __name__ == "__main__":
     os.nice(10)  # to warm up can wait until a notebook leaves a core free
+    stay_nice()
     main(sys.argv[1], Path(sys.argv[2]))
     sys.stdout.flush()
     os._exit(0)  # the run waits for the end, and taking MLflow down in good order takes a fifth of a second
