@@ -4,10 +4,11 @@
 
 The notebooks and params of the demo, in a project of its own each time, but for its search, which is small so that the
 demo ends within seconds: here it is what is searched if params.yaml says nothing. (With the demo's own, workers have
-little to do beside the gate and the monitoring, which follow in date order on the runner's side.) Workers are processes with an empty folder each, as `dask worker` starts them; what they make reaches the runner
-through an S3 bucket (moto, on loopback, on the same cores). One backfill without a cluster says what the metrics are to
-be; those of every date and stage are compared digit by digit. Then one worker and two take turns. Timed is `quire
-backfill --cluster` from start to end; the cluster is up before.
+little to do beside the gate and the monitoring, which follow in date order on the runner's side.) Workers are processes
+with an empty folder each, as `dask worker` starts them; what they make reaches the runner through an S3 bucket (moto,
+on loopback, on the same cores). One backfill without a cluster says what the metrics are to be; those of every date and
+stage are compared digit by digit. Then one worker and two take turns. Timed is `quire backfill --cluster` from start to
+end; the cluster is up before.
 """
 
 import argparse
