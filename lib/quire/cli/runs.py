@@ -10,6 +10,7 @@ import click
 from quire import config
 
 _COLOURS = {"succeeded": "green", "reused": "cyan", "skipped": "yellow", "failed": "red", "interrupted": "yellow"}
+_WAS = {"succeeded": "ran", "reused": "was reused", "skipped": "was skipped", "interrupted": "was interrupted"}
 
 
 def _outputs() -> Path:
@@ -117,7 +118,8 @@ def why(stage: str, params: str, workflow: str) -> None:
     if last and stage in last["stages"]:
         done = last["stages"][stage]
         reason = done.get("why") or done.get("stopped") or ""
-        click.echo(f"In run {last['run_id']}, {stage} was {done['status']}" + (f": {reason}" if reason else "."))
+        how = _WAS.get(done["status"], done["status"])
+        click.echo(f"In run {last['run_id']} {stage} {how}" + (f": {reason}" if reason else "."))
     click.echo(f"Now: {changes[stage]}")
 
 
