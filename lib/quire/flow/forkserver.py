@@ -7,6 +7,7 @@ See `quire.flow.warm` for who starts it and `quire.flow.provisioner` for who ask
 
 import argparse
 import array
+import atexit
 import builtins
 import contextlib
 import gc
@@ -323,6 +324,7 @@ def become(request: Request) -> None:
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
     gc.enable()
+    atexit.register(gc.freeze)  # or the interpreter takes all modules apart before it ends
     threading.Thread(target=_die_with, args=(request["client"],), name="owner-watch", daemon=True).start()
     if request["kernel"]:
         _run_kernel(request["arguments"])
