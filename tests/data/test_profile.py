@@ -200,6 +200,22 @@ def test_each_period_in_the_file_is_a_profile_that_plain_whylogs_reads(tmp_path)
     assert view.get_column("size").to_summary_dict()["counts/n"] == 168
 
 
+def test_parts_that_are_read_share_a_class_but_no_value(tmp_path, monkeypatch):
+    path = data.profile_periods(_frame(24 * 14), SCHEMA).write(tmp_path / "profiles.bin")
+    with zipfile.ZipFile(path) as archive:
+        one, other = (archive.read(f"{number:05}.bin") for number in range(2))
+    read = whylogs().DatasetProfileView.deserialize
+    view = read(one)
+    summaries = view.to_pandas()
+    counts = [view.get_column(name).get_metric("counts") for name in ("size", "y")]
+    assert len({type(part) for count in counts for part in (count.n, count.null)}) == 1
+    assert not read(other).merge(view).to_pandas().equals(summaries)
+    assert view.to_pandas().equals(summaries)
+    part = whylogs().IntegralComponent.__mro__[1]
+    monkeypatch.setattr(part, "from_protobuf", part.from_protobuf.__wrapped__)
+    assert read(one).to_pandas().equals(summaries)
+
+
 def test_a_file_that_is_cut_short_is_refused(tmp_path):
     path = data.profile_periods(_frame(24 * 7), SCHEMA).write(tmp_path / "profiles.bin")
     path.write_bytes(path.read_bytes()[:-100])

@@ -9,12 +9,15 @@ whylogs 1.6.4 is its last release. What must be mended for NumPy 2 and pandas 3,
   keeps no distribution of dates. Here whole arrays go to the same sketches, and dates go as seconds since 1970.
 - infinite values are counted, but kept out of the distribution: one of them makes every mean useless.
 - zeros are counted exactly: a quantile sketch cannot tell their share where it is small.
+- reading a profile makes a class for each of its parts, of which a year of weeks has 25,000; one for each kind will do.
 - of free text and of keys no values are kept, only lengths and how many differ, since they can be personal data.
 """
 
 import os
 import sys
-from functools import cache
+from collections.abc import Callable
+from copy import copy
+from functools import cache, wraps
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -50,7 +53,7 @@ def whylogs() -> SimpleNamespace:
     try:
         from whylogs.core import metrics
         from whylogs.core.metrics.condition_count_metric import Condition, ConditionCountMetric
-        from whylogs.core.metrics.metric_components import IntegralComponent
+        from whylogs.core.metrics.metric_components import IntegralComponent, MetricComponent
         from whylogs.core.metrics.metrics import MetricConfig
         from whylogs.core.preprocessing import PreprocessedColumn
         from whylogs.core.view.column_profile_view import ColumnProfileView
@@ -58,6 +61,7 @@ def whylogs() -> SimpleNamespace:
     finally:
         for name in blocked:
             sys.modules.pop(name, None)
+    MetricComponent.from_protobuf = staticmethod(_with_one_class_each(MetricComponent.from_protobuf))
     return SimpleNamespace(
         metrics=metrics,
         Condition=Condition,
@@ -68,6 +72,24 @@ def whylogs() -> SimpleNamespace:
         ColumnProfileView=ColumnProfileView,
         DatasetProfileView=DatasetProfileView,
     )
+
+
+def _with_one_class_each(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``MetricComponent.from_protobuf`` that makes a class for the first part of its kind only."""
+    first: dict[tuple[str, int], Any] = {}
+
+    @wraps(read)
+    def read_as_the_first(message: Any, registries: Any = None) -> Any:
+        kind = message.WhichOneof("value"), message.type_id
+        if registries is not None:
+            return read(message, registries)
+        if kind not in first:
+            first[kind] = read(message)
+        part = copy(first[kind])
+        part.set(part._deserializer(msg=message))
+        return part
+
+    return read_as_the_first
 
 
 def kind_of(series: pd.Series) -> Kind:
