@@ -54,3 +54,11 @@ def test_cells_compute_in_as_many_threads_as_are_given_and_see_nothing_of_it(tmp
     plain = {"json", "os", "subprocess", "sys", "numpy", "pyarrow", "threadpoolctl", "pools", "child"}
     assert set(names) - {"In", "Out", "exit", "quit", "get_ipython", "open"} == plain
     assert [cell.execution_count for cell in cells] == [1, 2, 3, 4]
+
+
+def test_a_run_says_on_how_many_cores_each_notebook_computed(project, monkeypatch):
+    monkeypatch.delenv(THREADS, raising=False)
+    project.stage("a", f"import os\nrun.save('seen', {{'threads': os.environ['{THREADS}']}})")
+    result = project.run()
+    assert result.record["stages"]["a"]["threads"] == os.cpu_count()
+    assert project.artifact(result, "a", "seen") == {"threads": str(os.cpu_count())}

@@ -9,7 +9,7 @@ whylogs 1.6.4 is its last release. What must be mended for NumPy 2 and pandas 3,
   keeps no distribution of dates. Here whole arrays go to the same sketches, and dates go as seconds since 1970.
 - infinite values are counted, but kept out of the distribution: one of them makes every mean useless.
 - zeros are counted exactly: a quantile sketch cannot tell their share where it is small.
-- reading a profile makes a class for each of its parts, of which a year of weeks has 25,000; one for each kind will do.
+- reading a profile makes a class for each of its parts, 24,000 for two years of weeks; one for each kind will do.
 - of free text and of keys no values are kept, only lengths and how many differ, since they can be personal data.
 """
 

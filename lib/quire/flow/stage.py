@@ -80,8 +80,7 @@ class StageRun:
     def execute(self, seat: Seat) -> None:
         """Run the notebook in the seat's kernel, again after a failure as often as workflow.yaml allows."""
         started = time.monotonic()
-        known = {"threads": self.threads} if self.threads else {}
-        self.context.record.update_stage(self.task.name, status="running", why=self.why, started_at=_now(), **known)
+        self.context.record.update_stage(self.task.name, status="running", why=self.why, started_at=_now())
         self.context.emit("stage_started", stage=self.task.name, why=self.why)
         try:
             self._attempts(seat)
@@ -145,6 +144,8 @@ class StageRun:
         folder = self.context.artifacts(self.task.name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        if self.threads:
+            self.context.record.update_stage(self.task.name, threads=self.threads)
         output = self.context.folder / "notebooks" / f"{self.task.name}.ipynb"
         partial = output.with_name(f".{output.stem}.partial.ipynb")
         limit = self.task.options.timeout_s
