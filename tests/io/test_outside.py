@@ -1,6 +1,9 @@
 """Fingerprints of the registry and the database: SQLite files, PostgreSQL, and servers that answer oddly."""
 
 import base64
+import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +12,7 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 from tests.conftest import serving
+from tests.io.conftest import log
 
 from quire import config
 from quire.errors import ServiceError
@@ -76,28 +80,69 @@ class Registry:
 
 
 @pytest.fixture
-def registry(settings, monkeypatch):
+def server(settings, monkeypatch):
     app = Registry()
     with serving(app) as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url.replace("//", "//me:pass%20word@") + "/")
         yield app
 
 
-def test_a_server_is_asked_for_the_alias_with_the_credentials_of_its_address(settings, registry, monkeypatch):
-    registry.body = b'{"model_version": {"version": "7", "run_id": "abc"}}'
+def test_a_server_is_asked_for_the_alias_with_the_credentials_of_its_address(settings, server, monkeypatch):
+    server.body = b'{"model_version": {"version": "7", "run_id": "abc"}}'
     assert outside.state(settings, "champion") == "7 abc"
-    assert registry.asked["query"] == "name=demo&alias=champion"
-    assert base64.b64decode(registry.asked["auth"].removeprefix("Basic ")).decode() == "me:pass word"
+    assert server.asked["query"] == "name=demo&alias=champion"
+    assert base64.b64decode(server.asked["auth"].removeprefix("Basic ")).decode() == "me:pass word"
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
     monkeypatch.setenv("QUIRE_ALIAS", "backfill")
     outside.state(settings, "champion")
-    assert registry.asked == {"query": "name=demo&alias=backfill", "auth": "Bearer secret"}
+    assert server.asked == {"query": "name=demo&alias=backfill", "auth": "Bearer secret"}
 
 
-def test_a_server_that_knows_no_champion_and_one_that_is_broken_are_told_apart(settings, registry):
-    registry.status, registry.body = "404 NOT FOUND", b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
+def test_a_server_that_knows_no_champion_and_one_that_is_broken_are_told_apart(settings, server):
+    server.status, server.body = "404 NOT FOUND", b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
     assert outside.state(settings, "champion") == outside.NOTHING
-    registry.status, registry.body = "500 INTERNAL SERVER ERROR", b"no room left"
+    server.status, server.body = "500 INTERNAL SERVER ERROR", b"no room left"
     with pytest.raises(ServiceError, match="answers 500 when asked for the champion: no room left") as caught:
         outside.state(settings, "champion")
     assert "word" not in str(caught.value)
+
+
+def test_the_fingerprint_of_the_champion_follows_the_alias_without_mlflow(registry):
+    assert outside.state(registry.settings, "champion") == "none"
+    first = registry.promote(log(registry, 1), reason="")
+    one = outside.state(registry.settings, "champion")
+    registry.promote(log(registry, 2), reason="")
+    two = outside.state(registry.settings, "champion")
+    registry.rollback()
+    assert one == f"1 {first.run_id}"
+    assert one != two
+    assert outside.state(registry.settings, "champion") == one
+    code = (
+        "import sys; from quire import config; from quire.io import outside; "
+        "print(outside.state(config.load('demo'), 'champion')); "
+        "print('mlflow' in sys.modules or 'sqlalchemy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split("\n")[:2] == [one, "False"]
+
+
+def test_the_fingerprint_of_a_table_follows_its_rows(settings):
+    assert outside.state(settings, "feedback") == "none"
+    settings.outputs.mkdir(exist_ok=True)
+    with sqlite3.connect(settings.outputs / "quire.db") as connection:
+        connection.execute("CREATE TABLE feedback (id TEXT PRIMARY KEY, actual REAL, received_at TEXT)")
+    seen = {outside.state(settings, "feedback")}
+    for statement in (
+        "INSERT INTO feedback VALUES ('a', 1, '2026-01-01')",
+        "INSERT INTO feedback VALUES ('b', 1, '2026-01-01')",
+        "UPDATE feedback SET actual = 2, received_at = '2026-01-02' WHERE id = 'a'",
+    ):
+        with sqlite3.connect(settings.outputs / "quire.db") as connection:
+            connection.execute(statement)
+        seen.add(outside.state(settings, "feedback"))
+    assert len(seen) == 4
+
+
+def test_an_unknown_kind_of_state_is_named(settings):
+    with pytest.raises(ValueError, match="Did you mean 'champion'"):
+        outside.state(settings, "champions")
