@@ -1,14 +1,14 @@
 """A backfill of twelve weeks on one and on two Dask workers: how much faster, and whether the figures are the same.
 
-    python benchmarks/cluster.py [--rounds 3] [--hours 5000]
+    python benchmarks/cluster.py [--rounds 3] [--hours 5000] [--trials 16]
 
 The notebooks and params of the demo, in a project of its own each time, but for its search, which is small so that the
-demo ends within seconds: here it is what is searched if params.yaml says nothing. (With the demo's own, workers have
-little to do beside the gate and the monitoring, which follow in date order on the runner's side.) Workers are processes
-with an empty folder each, as `dask worker` starts them; what they make reaches the runner through an S3 bucket (moto,
-on loopback, on the same cores). One backfill without a cluster says what the metrics are to be; those of every date and
-stage are compared digit by digit. Then one worker and two take turns. Timed is `quire backfill --cluster` from start to
-end; the cluster is up before.
+demo ends within seconds: here it has ``--trials`` over the values that are searched if params.yaml names none. How much
+a second worker helps depends on it, since workers train, while the gate and the monitoring follow in date order on the
+runner's side, on the same two cores. Workers are processes with an empty folder each, as `dask worker` starts them;
+what they make reaches the runner through an S3 bucket (moto, on loopback, on the same cores). One backfill without a
+cluster says what the metrics are to be; those of every date and stage are compared digit by digit. Then one worker and
+two take turns. Timed is `quire backfill --cluster` from start to end; the cluster is up before.
 """
 
 import argparse
@@ -111,21 +111,21 @@ def cluster(folder, workers):
         yield address
 
 
-def make_project(root, url, hours):
-    """Copy notebooks and params to ``root``, with an archive of its own."""
+def make_project(root, url, asked):
+    """Copy notebooks and params to ``root``, with an archive and a search of its own."""
     for name in ("notebooks", "params"):
         shutil.copytree(ROOT / name, root / name)
     shutil.copytree(ROOT / "lib", root / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     config = root / "params" / "demo" / "config.yaml"
-    text = re.sub(r"hours: \d+", f"hours: {hours}", config.read_text("utf-8"))
+    text = re.sub(r"hours: \d+", f"hours: {asked.hours}", config.read_text("utf-8"))
     # The same end as with all hours, so that the dates of DATES have rows.
-    text = re.sub(r"start: .*", f"start: {first_hour(hours)}", text)
+    text = re.sub(r"start: .*", f"start: {first_hour(asked.hours)}", text)
     archive = f"archive: {{url: s3://{BUCKET}/{root.name}, endpoint_url: {url}}}"
     text, count = re.subn("^archive: .*", archive, text, flags=re.M)
     assert count == 1, "params/demo/config.yaml has no archive"
     config.write_text(text, "utf-8")
     params = root / "params" / "demo" / "params.yaml"
-    text, count = re.subn(r"^  search: .*\n", "", params.read_text("utf-8"), flags=re.M)
+    text, count = re.subn("^  search: .*", f"  search: {{trials: {asked.trials}}}", params.read_text("utf-8"), flags=re.M)
     assert count == 1, "params/demo/params.yaml has no search"
     params.write_text(text, "utf-8")
 
@@ -180,6 +180,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hours", type=int, default=5_000, help="rows of the demo")
+    parser.add_argument("--trials", type=int, default=16, help="trials of the search at each date")
     parser.add_argument("--without-serial", action="store_true", help="do not compare with a backfill without cluster")
     asked = parser.parse_args()
     times = {1: [], 2: []}
@@ -188,14 +189,14 @@ def main():
         with s3(folder) as url:
             expected = None
             if not asked.without_serial:
-                make_project(folder / "serial", url, asked.hours)
+                make_project(folder / "serial", url, asked)
                 seconds, cpu, _ = backfill(folder / "serial")
                 expected = metrics(folder / "serial")
                 print(f"no cluster  {seconds:7.1f} s, {cpu:7.1f} s of CPU", flush=True)
             for turn in range(asked.rounds):
                 for workers in times:
                     root, machines = folder / f"{workers}-{turn}", folder / f"machines-{workers}-{turn}"
-                    make_project(root, url, asked.hours)
+                    make_project(root, url, asked)
                     machines.mkdir()
                     with cluster(machines, workers) as address:
                         seconds, cpu, at_work = backfill(root, "--cluster", address)
