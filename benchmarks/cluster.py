@@ -125,7 +125,8 @@ def make_project(root, url, asked):
     assert count == 1, "params/demo/config.yaml has no archive"
     config.write_text(text, "utf-8")
     params = root / "params" / "demo" / "params.yaml"
-    text, count = re.subn("^  search: .*", f"  search: {{trials: {asked.trials}}}", params.read_text("utf-8"), flags=re.M)
+    search = f"  search: {{trials: {asked.trials}}}"
+    text, count = re.subn("^  search: .*", search, params.read_text("utf-8"), flags=re.M)
     assert count == 1, "params/demo/params.yaml has no search"
     params.write_text(text, "utf-8")
 
