@@ -41,7 +41,7 @@ def _provisioner():
 
 @pytest.fixture(scope="module")
 def warm():
-    server = Warm({"s": WANTS}, environment()).start()
+    server = Warm(environment()).start().preload({"s": WANTS})
     yield server
     server.close()
 
@@ -143,7 +143,7 @@ def test_what_is_wanted_is_imported_and_the_project_is_not(kernel):
 def test_an_edit_of_the_projects_own_code_is_seen(kernel, tmp_path):
     (tmp_path / "own.py").write_text("value = 1")
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'lib'}"}
-    server = Warm({"s": WANTS}, {**environment(), **path}).start()
+    server = Warm({**environment(), **path}).start().preload({"s": WANTS})
     try:
         first = Notebook(server.variables("s"), env=path)
         assert first.value("__import__('own').value") == 1
@@ -249,7 +249,7 @@ def test_the_server_dies_with_its_owner_and_takes_its_socket_along(until):
     code = """
     import os, time
     from quire.flow.warm import Warm
-    server = Warm({"s": ["json"]}, dict(os.environ)).start()
+    server = Warm().start().preload({"s": ["json"]})
     print(server._process.pid, server.variables("s") and server.socket, flush=True)
     time.sleep(60)
     """
@@ -264,7 +264,7 @@ def test_the_server_dies_with_its_owner_and_takes_its_socket_along(until):
 
 
 def test_a_killed_server_does_not_lose_a_running_notebook_and_the_next_kernel_is_cold(caplog):
-    server = Warm({"s": WANTS}, environment()).start()
+    server = Warm(environment()).start().preload({"s": WANTS})
     one = Notebook(server.variables("s"))
     assert one.is_forked
     variables = server.variables("s")
@@ -304,7 +304,7 @@ THREADED = {
 def test_a_module_that_starts_a_thread_is_refused(tmp_path, caplog, code, words):
     (tmp_path / "threaded.py").write_text(code)
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'lib'}"}
-    server = Warm({"s": ["threaded"]}, {**environment(), **path}).start()
+    server = Warm({**environment(), **path}).start().preload({"s": ["threaded"]})
     one = Notebook(server.variables("s"), env=path)
     assert not one.is_forked
     assert words in caplog.text
@@ -345,7 +345,7 @@ def test_a_kernel_gives_way_as_its_server_does_also_among_sessions(tmp_path):
 
         os.nice(5)
         use_provisioner()
-        server = Warm({"s": ["json"]}, os.environ).start()
+        server = Warm().start().preload({"s": ["json"]})
         kernel = Kernel(Path.cwd(), {**os.environ, **server.variables("s")}).start()
         process = kernel._manager.provisioner.process
         print(type(process).__name__, Path(f"/proc/{process.pid}/autogroup").read_text(), end="")
@@ -363,7 +363,7 @@ def test_a_kernel_gives_way_as_its_server_does_also_among_sessions(tmp_path):
 
 def test_nothing_stays_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    server = Warm({"s": WANTS}, environment()).start()
+    server = Warm(environment()).start().preload({"s": WANTS})
     kernel = Kernel(tmp_path, {**environment(), **server.variables("s")}).start()
     pid = kernel._manager.provisioner.pid
     kernel.close()
@@ -387,7 +387,7 @@ def test_all_that_the_notebooks_of_this_project_import_can_be_forked(tmp_path, c
     assert {"pandas", "mlflow"} <= {
         name.partition(":")[0].partition(".")[0] for names in wants.values() for name in names
     }
-    server = Warm(wants, environment()).start()
+    server = Warm(environment()).start().preload(wants)
     kernel = Notebook(server.variables("monitor"))
     assert kernel.is_forked, caplog.text
     kernel.close()

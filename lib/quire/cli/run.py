@@ -44,26 +44,34 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a workflow of params/NAME: only what changed, side by side, resumable."""
-    from quire.flow import progress
-    from quire.flow.context import Request
-    from quire.flow.parameters import parse_overrides
-    from quire.flow.reactions import run_and_react
+    from quire.flow.warm import Keeper, is_possible
 
-    request = Request(
-        params=params,
-        workflow=workflow,
-        stages=tuple(name.strip() for name in stages.split(",") if name.strip()),
-        overrides=parse_overrides(overrides),
-        as_of=as_of,
-        fresh=fresh,
-        jobs=jobs,
-        wait_s=wait,
-        cold=cold,
-        publish=not no_publish,
-    )
-    address = cluster or config.load(params).config.cluster
-    with progress.listener(quiet=quiet, as_json=as_json) as listen:
-        results = _on_cluster(request, address, listen) if address else list(run_and_react(request, listen=listen))
+    with Keeper() as keeper:
+        if fresh and not (cold or cluster) and is_possible():
+            keeper.server()  # kernels will be needed for certain: it imports while the runner does
+        from quire.flow import progress
+        from quire.flow.context import Drivers, Request
+        from quire.flow.parameters import parse_overrides
+        from quire.flow.reactions import run_and_react
+
+        request = Request(
+            params=params,
+            workflow=workflow,
+            stages=tuple(name.strip() for name in stages.split(",") if name.strip()),
+            overrides=parse_overrides(overrides),
+            as_of=as_of,
+            fresh=fresh,
+            jobs=jobs,
+            wait_s=wait,
+            cold=cold,
+            publish=not no_publish,
+        )
+        address = cluster or config.load(params).config.cluster
+        with progress.listener(quiet=quiet, as_json=as_json) as listen:
+            if address:
+                results = _on_cluster(request, address, listen)
+            else:
+                results = list(run_and_react(request, listen=listen, drivers=Drivers(keeper=keeper)))
     if not (quiet or as_json):
         progress.print_findings(results[-1].folder, results[-1].record)
         if results[-1].record["status"] == "interrupted":

@@ -1,7 +1,8 @@
 """A process that has imported the heavy libraries, and forks kernels (and the publisher) on request. Linux only.
 
 It is started by its path and never imports `quire`, so that an edit of the project's own code is always seen. It has
-one Python thread. A request names the modules it wants; it is answered as soon as those are imported.
+one Python thread. What every kernel needs is imported at once; what the notebooks need, when stdin has told. A request
+names the modules it wants; it is answered as soon as those are imported.
 See `quire.flow.warm` for who starts it and `quire.flow.provisioner` for who asks.
 """
 
@@ -26,7 +27,7 @@ import threading
 import time
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 FROZEN_PREFIXES = (
     "PYTHON", "LD_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "ARROW_", "MALLOC_", "LC_",
@@ -109,11 +110,15 @@ def native_threads() -> list[str]:
 class Preloader:
     """Imports modules one at a time, as a kernel would."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """names: modules in the order in which they are wanted; ``a.b:c`` also imports ``a.b.c`` if it is a module."""
-        self.todo = [name for name in dict.fromkeys([*KERNEL, *names]) if not _is_never(name)]
+    def __init__(self) -> None:
+        """What every kernel needs is to do."""
+        self.todo = [*KERNEL]
         self.done: set[str] = set()
         self.failed: dict[str, str] = {}
+
+    def want(self, names: Sequence[str]) -> None:
+        """Add modules in the order in which they are wanted; ``a.b:c`` also imports ``a.b.c`` if it is a module."""
+        self.todo += [name for name in dict.fromkeys(names) if not (_is_never(name) or name in self.done)]
 
     def has(self, names: Sequence[str]) -> bool:
         """Whether all ``names`` that will ever be imported are."""
@@ -144,11 +149,12 @@ def _is_never(name: str) -> bool:
 class Server:
     """Waits for requests, forks, reaps, and ends what nobody owns any more."""
 
-    def __init__(self, listener: socket.socket, owner: int, preloader: Preloader) -> None:
-        """owner: pidfd of the process that this one serves and dies with."""
+    def __init__(
+        self, listener: socket.socket, owner: int, preloader: Preloader, environment: Mapping[str, str], since: int
+    ) -> None:
+        """owner: pidfd of the process that this one serves and dies with. since: `stamp` before the first import."""
         self.listener, self.owner, self.preloader = listener, owner, preloader
-        self.environment = frozen(os.environ)
-        self.stamp = stamp()
+        self.environment, self.stamp = frozen(environment), since
         self.waiting: list[tuple[socket.socket, Request, list[int]]] = []
         self.children: dict[int, tuple[int, socket.socket]] = {}
         self.connections: dict[int, int] = {}
@@ -377,16 +383,20 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def _leave(path: str) -> None:
-    """Remove the socket and its folder, in which the owner that died left nothing but its mark."""
-    with contextlib.suppress(OSError):  # whatever else lies there is not ours
-        os.unlink(path)
-        os.unlink(os.path.join(os.path.dirname(path), "owner"))
-        os.rmdir(os.path.dirname(path))
+def _leave(path: str) -> NoReturn:
+    """End; remove the socket and its folder, in which the owner that died left nothing but its mark."""
+    folder = os.path.dirname(path)
+    for remove, what in ((os.unlink, path), (os.unlink, os.path.join(folder, "owner")), (os.rmdir, folder)):
+        with contextlib.suppress(OSError):  # gone already, or something lies there that is not ours
+            remove(what)
+    os._exit(0)
 
 
 def main() -> None:
-    """Serve until the owner is gone; a forked child leaves as what it was asked to be."""
+    """Serve until the owner is gone; a forked child leaves as what it was asked to be.
+
+    On stdin the owner says, as JSON, which modules to import and which variables the environment gets before that.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", required=True)
     parser.add_argument("--owner", type=int, required=True)
@@ -394,19 +404,30 @@ def main() -> None:
     if sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
         del sys.path[0]
     stay_nice()
-    preload = json.load(sys.stdin)
-    owner = os.pidfd_open(options.owner)
+    try:
+        owner = os.pidfd_open(options.owner)
+    except ProcessLookupError:
+        _leave(options.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = Server(_listen(options.socket), owner, Preloader(preload))
+    _write("/proc/self/oom_score_adj", "300")  # lose this process before a kernel
+    gc.disable()
+    listener, environment, since = _listen(options.socket), dict(os.environ), stamp()
     # As the kernel sets them before it imports matplotlib and its debugger.
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    _write("/proc/self/oom_score_adj", "300")  # lose this process before a kernel
-    gc.disable()
+    preloader = Preloader()
+    while preloader.todo:
+        preloader.step()
+    try:
+        told = json.load(sys.stdin)
+    except ValueError:  # whoever started this needs no kernel after all, or is gone
+        _leave(options.socket)
+    os.environ.update(told["environment"])
+    preloader.want(told["wants"])
+    server = Server(listener, owner, preloader, {**environment, **told["environment"]}, since)
     request = server.serve()
     if request is None:
         _leave(options.socket)
-        os._exit(0)
     become(request)
 
 

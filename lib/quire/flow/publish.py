@@ -26,7 +26,7 @@ from quire.flow.forked import Forked, Refused
 from quire.flow.forkserver import stay_nice
 from quire.flow.imports import skip_iri_grammar
 from quire.flow.record import read_record
-from quire.flow.warm import PUBLISH, Warmth
+from quire.flow.warmth import PUBLISH, Warmth
 
 if TYPE_CHECKING:
     from quire.io.archive import Archive

@@ -26,7 +26,7 @@ from quire.flow.record import Record, new_run_id, read_record
 from quire.flow.saves import refuse_repeats
 from quire.flow.schedule import Schedule
 from quire.flow.signals import ended_by_signal
-from quire.flow.warm import Warmth
+from quire.flow.warmth import Warmth
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from quire.flow.graph import Task
 from quire.flow.imports import skip_iri_grammar, without_remote_files
 from quire.flow.seat import Seat
 from quire.flow.stage import StageRun
-from quire.flow.warm import Warmth
+from quire.flow.warmth import Warmth
 
 _GOOD = ("succeeded", "reused")
 

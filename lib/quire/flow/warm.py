@@ -4,41 +4,33 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from importlib import metadata
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from quire.flow import forkserver
-from quire.flow.context import Context
 from quire.flow.forked import Forked, Refused, fork
-from quire.flow.key import notebook_facts
 from quire.flow.private import PrivateFolder
 from quire.flow.provisioner_name import GROUP, NAME, SOCKET, WANTS
-from quire.flow.reach import facts_of
 
 _SERVER = Path(forkserver.__file__)
 _START_WITHIN_S = 10
 
 
 class Warm:
-    """A running fork server; use as a context manager."""
+    """A fork server: started, then told what to import. Nothing here imports the rest of the runner."""
 
-    def __init__(self, wants: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
-        """wants: by stage, in the order in which they run, the modules that its notebook imports.
-
-        environment: that of the kernels.
-        """
-        self._wants = wants
-        self._environment = dict(environment)
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """environment: that of the kernels, as far as it is known before the start; this process's if left out."""
+        self._environment = dict(os.environ if environment is None else environment)
+        self._wants: Mapping[str, Sequence[str]] = {}
         self._folder = PrivateFolder("warm-")
         self.socket = self._folder.path / "s"
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> "Warm":
-        """Start the server and return at once; it imports while it waits for requests."""
+        """Start the server and return at once; it imports what every kernel needs."""
         self._process = subprocess.Popen(
             [sys.executable, str(_SERVER), "--socket", str(self.socket), "--owner", str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -46,9 +38,21 @@ class Warm:
             text=True,
             start_new_session=True,  # Ctrl-C at the terminal is for the runner
         )
+        return self
+
+    def preload(self, wants: Mapping[str, Sequence[str]], environment: Mapping[str, str] | None = None) -> "Warm":
+        """Have it import more while it waits for requests; to be called once, before the first.
+
+        wants: by stage, in the order in which they run, the modules that its notebook imports. environment: what the
+        kernels' has besides; none that acts when a process starts, such as PYTHONPATH.
+        """
+        assert self._process is not None
         assert self._process.stdin is not None
-        json.dump([name for names in self._wants.values() for name in names], self._process.stdin)
-        self._process.stdin.close()
+        self._wants = wants
+        self._environment.update(environment or {})
+        names = [name for names in wants.values() for name in names]
+        with suppress(BrokenPipeError), self._process.stdin as stdin:  # where it is gone, kernels start as usual
+            json.dump({"wants": names, "environment": dict(environment or {})}, stdin)
         return self
 
     def variables(self, stage: str) -> dict[str, str]:
@@ -79,6 +83,11 @@ class Warm:
             descriptors=descriptors,
         )
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it has been told what to import."""
+        return self._process is not None and self._process.stdin is not None and self._process.stdin.closed
+
     def is_up(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
@@ -88,82 +97,39 @@ class Warm:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
         self._folder.remove()
 
 
-PUBLISH = "publish"
-"""What the publisher is called among the stages."""
-
-
 class Keeper:
-    """Keeps the fork server of the first run for those that follow, which find imported what it has imported.
+    """Keeps a fork server: for several runs, one after another, or from before its run can be prepared.
 
     Use as a context manager.
     """
 
     def __init__(self) -> None:
         """Nothing starts yet."""
-        self.server: Warm | None = None
+        self._server: Warm | None = None
+
+    def server(self, environment: Mapping[str, str] | None = None) -> Warm:
+        """Return a server that is up, started now, with ``environment``, if there is none."""
+        if self._server is None or not self._server.is_up():
+            self.close()
+            self._server = Warm(environment).start()
+        return self._server
+
+    def close(self) -> None:
+        """End the server, if there is one."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def __enter__(self) -> "Keeper":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.server is not None:
-            self.server.close()
-
-
-class Warmth:
-    """The fork server of a run, started when the first kernel is needed; without one, kernels start as usual."""
-
-    def __init__(self, context: Context) -> None:
-        """Nothing starts yet."""
-        self._context = context
-        self._lock = threading.Lock()
-        self._tried = False
-        self.server: Warm | None = None
-
-    def variables(self, stage: str) -> dict[str, str]:
-        """Return what the environment of a stage's kernel needs to be forked; nothing if it cannot be."""
-        server = self.started()
-        return server.variables(stage) if server else {}
-
-    def started(self) -> Warm | None:
-        """Return the server, started now if it was not; None if kernels are not to be forked, or cannot be."""
-        with self._lock:
-            if not self._tried:
-                self._tried = True
-                if not self._context.request.cold and not self._context.drivers.kernel and is_possible():
-                    self.server = self._start()
-                    if not use_provisioner():  # asked while the server imports: it takes a while
-                        self.server.close()
-                        self.server = None
-            return self.server
-
-    def close(self) -> None:
-        """End the server, but for one that is kept for other runs."""
-        if self.server is not None and not self._context.drivers.keeper:
-            self.server.close()
-
-    def _start(self) -> Warm:
-        keeper = self._context.drivers.keeper
-        if keeper is None:
-            return self._new()
-        if keeper.server is None or not keeper.server.is_up():
-            keeper.server = self._new()
-        return keeper.server
-
-    def _new(self) -> Warm:
-        context = self._context
-        stages = context.record.stages
-        wants = {
-            name: context.library.imports(notebook_facts(task.notebook))
-            for name, task in context.graph.items()
-            if stages[name]["status"] in ("waiting", "running")
-        }
-        if context.request.publish:
-            wants[PUBLISH] = context.library.imports([facts_of("from quire.io import tracking_store")])
-        return Warm(wants, {**os.environ, **context.environment}).start()
+        self.close()
 
 
 @contextmanager
@@ -172,10 +138,10 @@ def warm_kernels(wants: Sequence[str], environment: Mapping[str, str]) -> Iterat
 
     For what starts kernels but is no run, such as Voila. Nothing where kernels cannot be forked: they start as usual.
     """
-    if not is_possible() or not metadata.entry_points(group=GROUP, name=NAME):
+    if not is_possible() or not _is_installed():
         yield {}
         return
-    with closing(Warm({"any": wants}, environment).start()) as server:
+    with closing(Warm(environment).start().preload({"any": wants})) as server:
         yield {"JUPYTER_DEFAULT_PROVISIONER_NAME": NAME, **server.variables("any")}
 
 
@@ -184,8 +150,7 @@ def use_provisioner() -> bool:
 
     Jupyter denies that a kernelspec exists if its provisioner is missing, so the entry point is resolved first.
     """
-    found = metadata.entry_points(group=GROUP, name=NAME)
-    if not found:
+    if not _is_installed():
         return False
     from jupyter_client.provisioning import KernelProvisionerFactory
 
@@ -196,3 +161,9 @@ def use_provisioner() -> bool:
 def is_possible() -> bool:
     """Whether this machine can fork kernels: Linux with pidfds."""
     return sys.platform == "linux" and hasattr(os, "pidfd_open")
+
+
+def _is_installed() -> bool:
+    from importlib import metadata  # takes a tenth of the time that the runner needs to start
+
+    return bool(metadata.entry_points(group=GROUP, name=NAME))

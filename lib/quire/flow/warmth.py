@@ -1,0 +1,60 @@
+"""The fork server of a run, and what its notebooks have it import."""
+
+import os
+import threading
+
+from quire.flow.context import Context
+from quire.flow.key import notebook_facts
+from quire.flow.reach import facts_of
+from quire.flow.warm import Keeper, Warm, is_possible, use_provisioner
+
+PUBLISH = "publish"
+"""What the publisher is called among the stages."""
+
+
+class Warmth:
+    """The fork server of a run, started when the first kernel is needed; without one, kernels start as usual."""
+
+    def __init__(self, context: Context) -> None:
+        """Nothing starts yet."""
+        self._context = context
+        self._keeper = context.drivers.keeper or Keeper()
+        self._lock = threading.Lock()
+        self._tried = False
+        self._server: Warm | None = None
+
+    def variables(self, stage: str) -> dict[str, str]:
+        """Return what the environment of a stage's kernel needs to be forked; nothing if it cannot be."""
+        server = self.started()
+        return server.variables(stage) if server else {}
+
+    def started(self) -> Warm | None:
+        """Return the server, started now if it was not; None if kernels are not to be forked, or cannot be."""
+        with self._lock:
+            if not self._tried:
+                self._tried = True
+                if not self._context.request.cold and not self._context.drivers.kernel and is_possible():
+                    environment = self._context.environment
+                    server = self._keeper.server({**os.environ, **environment})
+                    if not server.is_told:
+                        server.preload(self._wants(), environment)
+                    if use_provisioner():  # asked while the server imports: it takes a while
+                        self._server = server
+            return self._server
+
+    def close(self) -> None:
+        """End the server, but for one that is kept for other runs."""
+        if not self._context.drivers.keeper:
+            self._keeper.close()
+
+    def _wants(self) -> dict[str, list[str]]:
+        context = self._context
+        stages = context.record.stages
+        wants = {
+            name: context.library.imports(notebook_facts(task.notebook))
+            for name, task in context.graph.items()
+            if stages[name]["status"] in ("waiting", "running")
+        }
+        if context.request.publish:
+            wants[PUBLISH] = context.library.imports([facts_of("from quire.io import tracking_store")])
+        return wants
