@@ -100,13 +100,13 @@ def test_two_runs_are_compared_from_parameters_to_artifacts(project):
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [("succeeded", "train ran: rows"), ("reused", "train was reused: rows"), ("failed", "train failed: rows")],
+    [("succeeded", "train ran (rows"), ("reused", "train was reused (rows"), ("failed", "train failed (rows")],
 )
 def test_why_says_what_happened_last_time_and_what_would_now(project, status, words):
     shutil.rmtree(project / "outputs" / "runs" / NEW)
     write_run(project, NEW, rows=200, r2=0.93, train=status, why="rows = 100 -> 200")
     last, now = quire("why", "train").output.splitlines()
-    assert last == f"In run {NEW} {words} = 100 -> 200"
+    assert last == f"In run {NEW} {words} = 100 -> 200)."
     assert now == "Now: it has not run before"
 
 

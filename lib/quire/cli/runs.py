@@ -119,7 +119,7 @@ def why(stage: str, params: str, workflow: str) -> None:
         done = last["stages"][stage]
         reason = done.get("why") or done.get("stopped") or ""
         how = _WAS.get(done["status"], done["status"])
-        click.echo(f"In run {last['run_id']} {stage} {how}" + (f": {reason}" if reason else "."))
+        click.echo(f"In run {last['run_id']} {stage} {how}" + (f" ({reason})." if reason else "."))
     click.echo(f"Now: {changes[stage]}")
 
 
