@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from quire.flow.drawing import draw
-from quire.flow.report import body_of
+from quire.flow.report import body_of, warm_up
 
 CHART = """
 import matplotlib.pyplot as plt
@@ -137,3 +137,11 @@ def test_the_executed_notebook_itself_keeps_its_code(reported):
     body_of(result.folder / "notebooks" / "a.ipynb")
     assert (result.folder / "notebooks" / "a.ipynb").read_text() == before
     assert "hidden_work" in json.dumps(before)
+
+
+def test_a_first_page_is_made_ahead_and_leaves_the_compiled_templates(tmp_path):
+    warm_up(tmp_path)
+    for thread in threading.enumerate():
+        if thread.name == "first-page":
+            thread.join(60)
+    assert list((tmp_path / "cache" / "templates").glob("*.cache"))

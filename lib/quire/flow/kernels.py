@@ -150,10 +150,21 @@ class Kernel:
     def close(self) -> None:
         """Shut the kernel down, gracefully where it still answers, and remove its folder."""
         with suppress(Exception):
-            run_sync(self._manager.shutdown_kernel)(now=self._killed)
+            run_sync(self._shut_down)()
         if self._client is not None:
             self._client.stop_channels()
         self._folder.remove()
+
+    async def _shut_down(self) -> None:
+        """Do what `shutdown_kernel` does, which would look only every 0.1 s whether the process has ended."""
+        manager = self._manager
+        if self._killed:
+            await manager.shutdown_kernel(now=True)
+            return
+        await manager.interrupt_kernel()
+        await manager.request_shutdown()
+        await manager.finish_shutdown(pollinterval=0.01)
+        await manager.cleanup_resources()
 
     def kill(self) -> None:
         """End the process and all it started, at once; may be called from any thread, also before it has started."""

@@ -1,7 +1,10 @@
 """Reports: each executed notebook as a page without code, and the run's index. They open offline, from anywhere."""
 
 import json
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,15 @@ def body_of(notebook: Path, *, memory: Path | None = None) -> str:
     """
     skip_iri_grammar()
     import nbformat
+
+    return _body(nbformat.read(notebook, as_version=4), memory)
+
+
+def _body(content: Any, memory: Path | None) -> str:
     from jinja2 import FileSystemBytecodeCache
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    content = nbformat.read(notebook, as_version=4)
     failed = [cell for cell in content.cells if _has_error(cell)]
     for cell in failed:
         cell.metadata["tags"] = ["failed"]
@@ -45,16 +52,38 @@ def body_of(notebook: Path, *, memory: Path | None = None) -> str:
     return body
 
 
+@cache
+def warm_up(outputs: Path) -> None:
+    """Make a first page, which nobody sees, in a thread: it takes half a second, in which the first kernel starts."""
+    threading.Thread(target=_make_first_page, args=(outputs,), name="first-page", daemon=True).start()
+
+
+def _make_first_page(outputs: Path) -> None:
+    with suppress(Exception):  # a real page will fail likewise, and be told of
+        skip_iri_grammar()
+        from nbformat import v4
+
+        from quire import page
+
+        shown = [v4.new_output("stream", text="x"), v4.new_output("display_data", {"text/html": "<p>x</p>"})]
+        cells = [v4.new_markdown_cell("# x"), v4.new_code_cell(outputs=shown)]
+        page.report(_body(v4.new_notebook(cells=cells), _memory(outputs)), provenance={})
+
+
 def write_report(context: Context, task: Task) -> None:
     """Write ``reports/<task>.html`` from the executed notebook, and note it in run.json."""
     from quire import page
 
     stage = context.record.stages[task.name]
-    body = body_of(context.folder / stage["notebook"], memory=context.settings.outputs / "cache" / "templates")
+    body = body_of(context.folder / stage["notebook"], memory=_memory(context.settings.outputs))
     html = page.report(body, provenance=_provenance(context, task))
     path = f"reports/{task.name}.html"
     write_whole(context.folder / path, html)
     context.record.update_stage(task.name, report=path)
+
+
+def _memory(outputs: Path) -> Path:
+    return outputs / "cache" / "templates"
 
 
 def write_index(context: Context) -> Path:

@@ -158,7 +158,9 @@ class Schedule:
         skip_iri_grammar()
         with without_remote_files():
             from quire.flow.kernels import Kernel
+        from quire.flow import report
 
+        report.warm_up(settings.outputs)
         return Kernel(settings.root, environment)
 
     def _note(self, task: Task, **values: Any) -> None:

@@ -56,5 +56,8 @@ class Warmth:
             if stages[name]["status"] in ("waiting", "running")
         }
         if context.request.publish:
-            wants[PUBLISH] = context.library.imports([facts_of("from quire.io import tracking_store")])
+            # What no notebook imports, the publisher does by itself, and gives way to them; the server would not.
+            own = {name for names in wants.values() for name in names}
+            publisher = context.library.imports([facts_of("from quire.io import tracking_store")])
+            wants[PUBLISH] = [name for name in publisher if name in own]
         return wants
