@@ -133,3 +133,16 @@ def test_a_database_that_can_never_be_ends_it_with_a_sentence(settings, url, sai
     assert said in printed
     assert "Traceback" not in printed
     assert "secret" not in printed
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_ends_it_in_good_order_and_leaves_no_temporary_folder(settings, tmp_path, workers):
+    folder, port = tmp_path / "temporary", free_port()
+    folder.mkdir()
+    process = start(settings, "--port", str(port), "--workers", workers, TMPDIR=str(folder))
+    wait_for(f"http://127.0.0.1:{port}/health/live", process)
+    assert [path.name.startswith("quire-serve-") for path in folder.iterdir()] == [True]
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert list(folder.iterdir()) == []

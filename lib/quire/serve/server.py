@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from datetime import UTC, datetime
@@ -61,7 +62,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
     try:
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        # uvicorn has ended in good order by the time it hands Ctrl-C on.
+        # uvicorn has ended in good order by the time it hands Ctrl-C or SIGTERM on; the latter would end us here.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             _serve(settings, listening, workers, Path(shared))
     finally:
