@@ -45,6 +45,7 @@ USER 10001:10001
 VOLUME /app/outputs
 
 FROM base AS run
+COPY infra/aws/boot/database.py /opt/database.py
 # A run ends by itself and says by its exit code how it went: there is nothing to ask it in between.
 HEALTHCHECK NONE
 ENTRYPOINT ["quire"]

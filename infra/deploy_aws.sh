@@ -201,6 +201,30 @@ wait_for() { # wait_for PART: until Beanstalk is done, and well
     return 1
 }
 
+setup_database() { # setup_database TAG: roles and tables as this release needs them; made by an instance of its own
+    local tag=$1 answer instance status try
+    say "database for release $tag"
+    if [ -n "$DRY_RUN" ]; then
+        echo "would run: the function $name-launch with {\"setup\": \"$tag\"}, and wait for the instance to end"
+        return 0
+    fi
+    answer=$(mktemp)
+    aws lambda invoke --function-name "$name-launch" --cli-binary-format raw-in-base64-out \
+        --payload "{\"setup\": \"$tag\", \"id\": \"$tag-$(date -u +%s)\"}" "$answer" >/dev/null
+    instance=$(sed -nE 's/.*"instance": "(i-[0-9a-f]+)".*/\1/p' "$answer")
+    rm -f "$answer"
+    [ -n "$instance" ] || fail "no instance was started to set up the database; see the log of the function $name-launch."
+    for try in $(seq "${WAIT_TRIES:-90}"); do
+        if status=$(aws s3 cp --quiet "s3://$bucket/boot/setup/$instance.json" - 2>/dev/null); then
+            [[ $status == *'"exit_code": 0'* ]] || fail "the database was not set up: see s3://$bucket/boot/setup/$instance.log"
+            echo "roles and tables are ready ($instance, look $try)"
+            return 0
+        fi
+        sleep "${WAIT_S:-10}"
+    done
+    fail "instance $instance did not say how the setup of the database went; see s3://$bucket/boot/setup/."
+}
+
 point_to() { # point_to TAG: every part runs this release
     local tag=$1 part label scratch
     scratch=$(mktemp -d)
@@ -269,6 +293,7 @@ deploy)
     tag=$(tag_of_commit)
     infrastructure
     build_and_push "$tag"
+    setup_database "$tag"
     release "$tag"
     ;;
 release)
@@ -276,6 +301,7 @@ release)
     tag=$(tag_of_commit)
     confirm "Release $tag to $env in account $account, $region?"
     build_and_push "$tag"
+    setup_database "$tag"
     release "$tag"
     ;;
 rollback)

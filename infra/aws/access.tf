@@ -1,17 +1,28 @@
 # Security groups: who talks to whom. Nothing is let in from outside the network; nothing can be logged in to.
 
 locals {
-  # Whose containers use the database and the MLflow server.
+  # Whose containers use the database and the MLflow server. Nobody else reaches MLflow: its server asks for no login, and
+  # whoever reaches it may move the champion.
   members = merge(
     { runner = aws_security_group.runner.id },
     { for name, group in aws_security_group.web : name => group.id },
     { for group in aws_security_group.notebook : "notebook" => group.id },
   )
+  database_clients = merge(local.members, { setup = aws_security_group.setup.id })
+
+  # What asks its clients for a key (service) or a token (dashboard).
+  published = [for name in keys(local.web) : name if name != "mlflow"]
 }
 
 resource "aws_security_group" "runner" {
   name        = "${local.name}-runner"
   description = "Runs: nothing comes in"
+  vpc_id      = aws_vpc.this.id
+}
+
+resource "aws_security_group" "setup" {
+  name        = "${local.name}-setup"
+  description = "Roles and tables of the database: nothing comes in"
   vpc_id      = aws_vpc.this.id
 }
 
@@ -41,13 +52,13 @@ resource "aws_security_group" "balancer" {
 
 resource "aws_security_group" "database" {
   name        = "${local.name}-database"
-  description = "PostgreSQL: runner, service, dashboard, MLflow and notebook only"
+  description = "PostgreSQL: setup, runner, service, dashboard, MLflow and notebook only"
   vpc_id      = aws_vpc.this.id
 }
 
 # AWS's own addresses, image layers and data sources. Only encrypted, only outwards.
 resource "aws_vpc_security_group_egress_rule" "https" {
-  for_each = local.members
+  for_each = local.database_clients
 
   security_group_id = each.value
   description       = "AWS and data sources"
@@ -58,7 +69,7 @@ resource "aws_vpc_security_group_egress_rule" "https" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "database" {
-  for_each = local.members
+  for_each = local.database_clients
 
   security_group_id            = each.value
   description                  = "PostgreSQL"
@@ -69,7 +80,7 @@ resource "aws_vpc_security_group_egress_rule" "database" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "database" {
-  for_each = local.members
+  for_each = local.database_clients
 
   security_group_id            = aws_security_group.database.id
   description                  = "PostgreSQL from ${each.key}"
@@ -103,7 +114,7 @@ resource "aws_vpc_security_group_ingress_rule" "mlflow" {
 
 resource "aws_vpc_security_group_ingress_rule" "clients" {
   for_each = {
-    for pair in setproduct(keys(local.web), concat([var.vpc_cidr], var.clients_cidr)) : "${pair[0]}:${pair[1]}" => pair
+    for pair in setproduct(local.published, concat([var.vpc_cidr], var.clients_cidr)) : "${pair[0]}:${pair[1]}" => pair
   }
 
   security_group_id = aws_security_group.balancer[each.value[0]].id

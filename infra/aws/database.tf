@@ -25,9 +25,22 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# The password is made while applying and stands only in the secret: neither the plan nor the state holds it.
+# Passwords are made while applying and stand only in secrets: neither the plan nor the state holds them. The owner makes
+# roles and tables (boot/database.py) and nothing else uses it; every part connects as a role of its own.
+locals {
+  database_roles = {
+    owner     = { user = "quire", database = "quire" }
+    runner    = { user = "quire_runner", database = "quire" }
+    notebook  = { user = "quire_notebook", database = "quire" }
+    service   = { user = "quire_service", database = "quire" }
+    dashboard = { user = "quire_dashboard", database = "quire" }
+    mlflow    = { user = "mlflow", database = "mlflow" }
+  }
+}
+
 module "password" {
-  source = "./password"
+  source   = "./password"
+  for_each = local.database_roles
 }
 
 resource "aws_db_instance" "this" {
@@ -36,9 +49,9 @@ resource "aws_db_instance" "this" {
   engine_version = "16"
   instance_class = var.database_instance_class
 
-  db_name             = "quire"
-  username            = "quire"
-  password_wo         = module.password.value
+  db_name             = local.database_roles["owner"].database
+  username            = local.database_roles["owner"].user
+  password_wo         = module.password["owner"].value
   password_wo_version = var.database_password_version
 
   allocated_storage     = 20
@@ -73,20 +86,20 @@ locals {
   database_host = "${aws_db_instance.this.address}:${aws_db_instance.this.port}"
 }
 
-# What a container needs to connect: one URL for each database. Beanstalk hands a whole secret on as one variable.
+# What a container needs to connect: one URL for each role. Beanstalk hands a whole secret on as one variable.
 resource "aws_secretsmanager_secret" "database" {
-  for_each = toset(["quire", "mlflow"])
+  for_each = local.database_roles
 
   name                    = "${local.name}/database/${each.key}"
-  description             = "SQLAlchemy URL of the database ${each.key}"
+  description             = "SQLAlchemy URL of the database for the role ${each.key}"
   kms_key_id              = aws_kms_key.this.arn
   recovery_window_in_days = var.protect ? 30 : 0
 }
 
 resource "aws_secretsmanager_secret_version" "database" {
-  for_each = aws_secretsmanager_secret.database
+  for_each = local.database_roles
 
-  secret_id                = each.value.id
+  secret_id                = aws_secretsmanager_secret.database[each.key].id
   secret_string_wo_version = var.database_password_version
-  secret_string_wo         = "postgresql+psycopg://quire:${module.password.value}@${local.database_host}/${each.key}?sslmode=require"
+  secret_string_wo         = "postgresql+psycopg://${each.value.user}:${module.password[each.key].value}@${local.database_host}/${each.value.database}?sslmode=require"
 }

@@ -68,6 +68,19 @@ data "aws_iam_policy_document" "release" {
     resources = ["${aws_s3_bucket.archive.arn}/releases/*"]
   }
 
+  # The database is set up for the release by an instance of its own, which says how it went in the bucket.
+  statement {
+    sid       = "Setup"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [aws_lambda_function.this["launch"].arn]
+  }
+
+  statement {
+    sid       = "SetupStatus"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.archive.arn}/boot/setup/*"]
+  }
+
   statement {
     sid       = "Key"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]

@@ -11,7 +11,8 @@ locals {
         STACK           = local.name
         MARKET          = var.runner_market
         SUBNETS         = join(",", aws_subnet.private[*].id)
-        LAUNCH_TEMPLATE = aws_launch_template.runner.id
+        LAUNCH_TEMPLATE = aws_launch_template.this["runner"].id
+        SETUP_TEMPLATE  = aws_launch_template.this["setup"].id
       }
     }
     watch = {

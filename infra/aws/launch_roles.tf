@@ -35,14 +35,15 @@ data "aws_iam_policy_document" "function" {
 data "aws_iam_policy_document" "launch" {
   source_policy_documents = [data.aws_iam_policy_document.function["launch"].json]
 
-  # Instances of our launch template only, in our subnets only.
+  # Instances of our launch templates only, in our subnets only.
   statement {
     sid     = "Start"
     actions = ["ec2:RunInstances"]
     resources = concat(
+      [for template in values(aws_launch_template.this) : template.arn],
       [
-        aws_launch_template.runner.arn,
         aws_security_group.runner.arn,
+        aws_security_group.setup.arn,
         "${local.ec2_arn}:instance/*",
         "${local.ec2_arn}:network-interface/*",
         "${local.ec2_arn}:volume/*",
@@ -54,7 +55,7 @@ data "aws_iam_policy_document" "launch" {
     condition {
       test     = "ArnLike"
       variable = "ec2:LaunchTemplate"
-      values   = [aws_launch_template.runner.arn]
+      values   = [for template in values(aws_launch_template.this) : template.arn]
     }
   }
 
@@ -79,7 +80,7 @@ data "aws_iam_policy_document" "launch" {
   statement {
     sid       = "HandRole"
     actions   = ["iam:PassRole"]
-    resources = [aws_iam_role.runner.arn]
+    resources = [aws_iam_role.runner.arn, aws_iam_role.setup.arn]
 
     condition {
       test     = "StringEquals"
@@ -106,7 +107,7 @@ data "aws_iam_policy_document" "watch" {
     condition {
       test     = "StringEquals"
       variable = "aws:ResourceTag/quire:part"
-      values   = ["runner"]
+      values   = keys(local.jobs)
     }
   }
 

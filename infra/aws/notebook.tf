@@ -7,6 +7,12 @@ data "aws_iam_policy_document" "notebook" {
     data.aws_iam_policy_document.start.json,
     data.aws_iam_policy_document.run.json,
   ]
+
+  statement {
+    sid       = "Database"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [aws_secretsmanager_secret.database["notebook"].arn]
+  }
 }
 
 resource "aws_iam_role" "notebook" {
@@ -37,6 +43,10 @@ data "aws_ssm_parameter" "system_image" {
 }
 
 locals {
+  notebook_environment = merge(local.runner_environment, {
+    BOOT_SECRET = aws_secretsmanager_secret.database["notebook"].name
+  })
+
   notebook_user_data = join("\n", ["#cloud-config", yamlencode({
     packages = ["docker"]
     write_files = [
@@ -45,7 +55,7 @@ locals {
       {
         path        = "/etc/quire/boot.env"
         permissions = "0600"
-        content     = join("", [for name, value in local.runner_environment : "${name}=${value}\n"])
+        content     = join("", [for name, value in local.notebook_environment : "${name}=${value}\n"])
       },
       { path = "/etc/systemd/system/quire-notebook.service", content = file("${path.module}/boot/quire-notebook.service") },
       { path = "/etc/systemd/system/quire-idle.service", content = file("${path.module}/boot/quire-idle.service") },

@@ -39,7 +39,7 @@ data "aws_iam_policy_document" "session_manager" {
   }
 }
 
-# What a container of ours needs to start: the image, which one it is, and the databases.
+# What a container of ours needs to start: the image, and which one it is.
 data "aws_iam_policy_document" "start" {
   statement {
     sid       = "RegistryLogin"
@@ -57,12 +57,6 @@ data "aws_iam_policy_document" "start" {
     sid       = "Release"
     actions   = ["ssm:GetParameter"]
     resources = [aws_ssm_parameter.image.arn]
-  }
-
-  statement {
-    sid       = "Secrets"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = [aws_secretsmanager_secret.database["quire"].arn]
   }
 
   statement {

@@ -103,7 +103,7 @@ variable "zone_id" {
 }
 
 variable "clients_cidr" {
-  description = "Who may reach service, dashboard and MLflow: addresses of the network, or of a VPN or peered network."
+  description = "Who may reach service and dashboard: addresses of a VPN or peered network. Both ask for a key or a token; MLflow is reached by members only."
   type        = list(string)
   default     = []
 
@@ -120,7 +120,13 @@ variable "database_instance_class" {
 }
 
 variable "database_password_version" {
-  description = "Raise it to rotate the database's password."
+  description = "Raise it to rotate the passwords of all roles of the database."
+  type        = number
+  default     = 1
+}
+
+variable "access_version" {
+  description = "Raise it for a new dashboard token and a new first API key; keys that people added to the secret are dropped."
   type        = number
   default     = 1
 }

@@ -25,9 +25,15 @@ locals {
   }
 
   web_secret = {
-    service   = { QUIRE_DATABASE_URL = aws_secretsmanager_secret.database["quire"].arn }
-    dashboard = { QUIRE_DATABASE_URL = aws_secretsmanager_secret.database["quire"].arn }
-    mlflow    = { MLFLOW_BACKEND_STORE_URI = aws_secretsmanager_secret.database["mlflow"].arn }
+    service = {
+      QUIRE_DATABASE_URL = aws_secretsmanager_secret.database["service"].arn
+      QUIRE_API_KEYS     = lookup(local.access_arn, "api-keys", "")
+    }
+    dashboard = {
+      QUIRE_DATABASE_URL    = aws_secretsmanager_secret.database["dashboard"].arn
+      QUIRE_DASHBOARD_TOKEN = lookup(local.access_arn, "dashboard-token", "")
+    }
+    mlflow = { MLFLOW_BACKEND_STORE_URI = aws_secretsmanager_secret.database["mlflow"].arn }
   }
 
   listener = var.certificate_arn == "" ? {

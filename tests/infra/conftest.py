@@ -138,14 +138,14 @@ def plan(stack):
     return {one["address"]: one for one in content["planned_values"]["root_module"]["resources"]}
 
 
-ROLES = ("runner", "watch", "launch", "scheduler", "web", "beanstalk", "notebook", "release", "flow_log")
+ROLES = ("runner", "setup", "watch", "launch", "scheduler", "web", "beanstalk", "notebook", "release", "flow_log")
 
 
 @pytest.fixture(scope="session")
 def made(stack):
     """Attributes of what was made, by address: the roles, and all that they name."""
     targets = [f"-target=aws_iam_role_policy.{name}" for name in ROLES]
-    more = ["-target=aws_launch_template.runner", "-target=aws_s3_object.status"]
+    more = ["-target=aws_launch_template.this", "-target=aws_s3_object.status"]
     stack.terraform("apply", "-input=false", "-auto-approve", "-no-color", *targets, *more)
     return stack.resources()
 

@@ -95,13 +95,13 @@ class Instance:
             **self.extra,
         }
 
-    def start(self):
+    def start(self, script="run.sh"):
         return subprocess.Popen(
-            [str(BOOT / "run.sh")], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [str(BOOT / script)], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    def boot(self):
-        with self.start() as process:
+    def boot(self, script="run.sh"):
+        with self.start(script) as process:
             self.output, _ = process.communicate(timeout=280)
         return process.returncode
 
@@ -284,3 +284,41 @@ def test_a_real_workflow_leaves_its_results_in_the_archive(instance, tmp_path, w
     (record,) = [json.loads(text) for key, text in keys.items() if key.endswith("/run.json")]
     assert record["status"] == ("succeeded" if code == 0 else "failed")
     assert instance.figure("RunSucceeded") == [1.0 if code == 0 else 0.0]
+
+
+@pytest.fixture
+def setup(instance):
+    """An instance that sets up the database for a release."""
+    instance.metadata.answers["tags/instance/quire:release"] = "2.0.0"
+    for role in ("owner", "runner"):
+        instance.client("secretsmanager").create_secret(
+            Name=f"quire-staging/database/{role}", SecretString=f"postgresql+psycopg://{role}:hidden@db:5432/quire"
+        )
+    instance.extra = {"BOOT_SECRETS": "owner=quire-staging/database/owner runner=quire-staging/database/runner"}
+    return instance
+
+
+def test_the_setup_hands_every_address_over_and_shows_none(setup):
+    assert setup.boot("setup.sh") == 0, setup.output
+    environment = (setup.folder / "docker" / "environment").read_text()
+    urls = json.loads(environment.removeprefix("DATABASE_URLS="))
+    assert urls == {role: f"postgresql+psycopg://{role}:hidden@db:5432/quire" for role in ("owner", "runner")}
+    assert "run-2.0.0 /opt/database.py" in (setup.folder / "docker" / "calls").read_text()
+    assert not (setup.folder / "run" / "setup.env").exists()
+    assert "hidden" not in setup.output + json.dumps(setup.objects())
+    assert json.loads(setup.objects()["boot/setup/i-0123456789abcdef0.json"])["exit_code"] == 0
+    assert (setup.folder / "powered-off").exists()
+
+
+def test_a_setup_that_fails_says_so(setup):
+    setup.container("echo no such role; exit 1")
+    assert setup.boot("setup.sh") == 1
+    objects = setup.objects()
+    assert json.loads(objects["boot/setup/i-0123456789abcdef0.json"]) == {"release": "2.0.0", "exit_code": 1}
+    assert "no such role" in objects["boot/setup/i-0123456789abcdef0.log"]
+
+
+def test_a_setup_without_its_image_says_so(setup):
+    (setup.folder / "docker" / "no-image").touch()
+    assert setup.boot("setup.sh") == 70
+    assert json.loads(setup.objects()["boot/setup/i-0123456789abcdef0.json"])["exit_code"] == 70

@@ -48,6 +48,10 @@ elif what == "elasticbeanstalk create-application-version":
     state["versions"].append(option("--version-label"))
 elif what == "elasticbeanstalk update-environment":
     state["environments"][option("--environment-name")] = option("--version-label")
+elif what == "lambda invoke":
+    pathlib.Path(words[-1]).write_text(json.dumps({"instance": "i-0a", "market": "on-demand"}))
+elif what == "s3 cp" and words[-1] == "-":
+    print(json.dumps({"release": "", "exit_code": state["setup"]}))
 elif what == "s3 cp":
     pathlib.Path(folder, pathlib.Path(words[-1]).name).write_bytes(pathlib.Path(words[-2]).read_bytes())
 (folder / "state.json").write_text(json.dumps(state))
@@ -92,6 +96,7 @@ class Account:
             versions=[f"{part}-1.0.0" for part in parts],
             environments={f"quire-staging-{part}": f"{part}-1.0.0" for part in parts},
             ill=[],
+            setup=0,
         )
 
     def write(self, **state):
@@ -185,6 +190,25 @@ def test_a_deployment_plans_asks_applies_and_releases(account):
     assert set(account.state["environments"].values()) == {"service-1.1.0", "dashboard-1.1.0", "mlflow-1.1.0"}
     assert {"run-1.1.0", "serve-1.1.0", "dashboard-1.1.0", "mlflow-1.1.0"} <= set(account.state["images"])
     assert (account.folder / "infra" / "aws" / "build" / "functions.zip").exists()
+
+
+def test_the_database_is_set_up_before_the_release_is_rolled_out(account):
+    assert account.deploy("release", "staging", YES="1").returncode == 0
+    order = [
+        call.split()[1] for call in account.calls if call.startswith(("aws lambda", "aws elasticbeanstalk update"))
+    ]
+    assert order == ["lambda", *["elasticbeanstalk"] * 3]
+    (call,) = [call for call in account.calls if call.startswith("aws lambda")]
+    assert "quire-staging-launch" in call
+    assert '"setup": "1.1.0"' in call
+
+
+def test_a_database_that_is_not_set_up_stops_the_release(account):
+    account.write(**{**account.state, "setup": 1})
+    done = account.deploy("release", "staging", YES="1")
+    assert done.returncode == 1
+    assert "the database was not set up: see s3://quire-staging-archive-123456789012/boot/setup/i-0a.log" in done.stderr
+    assert account.state["releases"][-1] == "1.0.0"
 
 
 def test_another_answer_changes_nothing(account):

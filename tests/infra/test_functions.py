@@ -40,10 +40,14 @@ def network(client, monkeypatch):
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24")["Subnet"]["SubnetId"] for number in range(2)
     ]
     image = ec2.register_image(Name="system")["ImageId"]
-    template = ec2.create_launch_template(
-        LaunchTemplateName="runner", LaunchTemplateData={"ImageId": image, "InstanceType": "m5.large"}
-    )["LaunchTemplate"]["LaunchTemplateId"]
-    values = {"STACK": "quire-staging", "MARKET": "spot", "SUBNETS": ",".join(subnets), "LAUNCH_TEMPLATE": template}
+    template, setup = (
+        ec2.create_launch_template(
+            LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "InstanceType": kind}
+        )["LaunchTemplate"]["LaunchTemplateId"]
+        for name, kind in (("runner", "m5.large"), ("setup", "t3.medium"))
+    )
+    values = {"STACK": "quire-staging", "MARKET": "spot", "SUBNETS": ",".join(subnets)}
+    values |= {"LAUNCH_TEMPLATE": template, "SETUP_TEMPLATE": setup}
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     return subnets
@@ -69,18 +73,26 @@ def test_a_scheduled_run_starts_on_the_spot_market(client, network):
     assert instance["InstanceLifecycle"] == "spot"
 
 
+def test_a_release_starts_the_setup_of_the_database_on_demand(client, network):
+    answer = load("launch").handler({"setup": "1.2.3", "id": "1.2.3-1"}, None)
+    (instance,) = instances(client)
+    assert answer == {"instance": instance["InstanceId"], "market": "on-demand"}
+    assert (tags(instance)["quire:part"], tags(instance)["quire:release"]) == ("setup", "1.2.3")
+    assert instance["InstanceType"] == "t3.medium"
+
+
 def full(module, monkeypatch, markets):
     """Let AWS have no capacity in some markets; note what is tried."""
     from botocore.exceptions import ClientError
 
     tried, real = [], module._run
 
-    def run(ec2, params, workflow, call, market, subnet):
+    def run(ec2, job, call, market, subnet):
         tried.append((market, subnet))
         if market in markets:
             answer = {"Error": {"Code": "InsufficientInstanceCapacity", "Message": "none left"}}
             raise ClientError(answer, "RunInstances")
-        return real(ec2, params, workflow, call, market, subnet)
+        return real(ec2, job, call, market, subnet)
 
     monkeypatch.setattr(module, "_run", run)
     return tried
@@ -123,7 +135,8 @@ def test_a_repeated_call_has_the_same_token(client, network, door):
             "provide-client-params.ec2.RunInstances", lambda params, **_: tokens.append(params["ClientToken"])
         )
         for _ in range(2):
-            launch._run(ec2, "demo", "score", "execution-1", "spot", network[0])
+            job = launch._job("LAUNCH_TEMPLATE", "runner", "demo-score", {})
+            launch._run(ec2, job, "execution-1", "spot", network[0])
     assert len(tokens) == 2
     assert len(set(tokens)) == 1
 

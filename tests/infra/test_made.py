@@ -174,6 +174,27 @@ def test_the_dashboard_reads_runs_and_writes_nothing(stack, made, as_role):
         assert refused(client("sns").publish, TopicArn=made["aws_sns_topic.alerts"]["arn"], Message="hello")
 
 
+def test_only_the_setup_reads_the_password_of_the_owner(made):
+    owner = made['aws_secretsmanager_secret.database["owner"]']["arn"]
+    readers = {
+        address.removeprefix("aws_iam_role_policy.")
+        for address in policies(made)
+        if allows(made, address.removeprefix("aws_iam_role_policy."), "secretsmanager:GetSecretValue", owner)
+    }
+    assert readers == {"setup"}
+
+
+@pytest.mark.parametrize("part", ["runner", "notebook[0]", 'web["service"]', 'web["dashboard"]', 'web["mlflow"]'])
+def test_a_part_reads_the_password_of_its_own_role_only(made, part):
+    action, own = "secretsmanager:GetSecretValue", re.sub(r'web\["(\w+)"\]|\[0\]', r"\1", part)
+    readable = {
+        name
+        for name in ("owner", "runner", "notebook", "service", "dashboard", "mlflow")
+        if allows(made, part, action, made[f'aws_secretsmanager_secret.database["{name}"]']["arn"])
+    }
+    assert readable == {own}
+
+
 def test_a_release_changes_the_image_and_nothing_of_the_data(stack, made, as_role):
     bucket, image = made["aws_s3_bucket.archive"]["id"], made["aws_ssm_parameter.image"]["arn"]
     assert allows(made, "release[0]", "ssm:PutParameter", image)
@@ -191,7 +212,7 @@ def test_cloud_init_is_given_what_it_knows(made):
     import base64
 
     yaml = pytest.importorskip("yaml")
-    text = base64.b64decode(made["aws_launch_template.runner"]["user_data"]).decode()
+    text = base64.b64decode(made['aws_launch_template.this["runner"]']["user_data"]).decode()
     assert text.startswith("#cloud-config\n")
     assert len(text) < 16 * 1024, "EC2 takes no more"
     content = yaml.safe_load(text)
@@ -211,8 +232,9 @@ LARGEST_USER_DATA = 16_384
 
 @pytest.fixture(scope="session")
 def user_data(stack, made):
-    """What cloud-init of runner and notebook is given, by name."""
-    runner = base64.b64decode(made["aws_launch_template.runner"]["user_data"]).decode()
+    """What cloud-init of runner, setup and notebook is given, by name."""
+    setup = base64.b64decode(made['aws_launch_template.this["setup"]']["user_data"]).decode()
+    runner = base64.b64decode(made['aws_launch_template.this["runner"]']["user_data"]).decode()
     done = subprocess.run(
         ["terraform", f"-chdir={stack.folder}", "console"],
         input="jsonencode(local.notebook_user_data)\n",
@@ -222,10 +244,10 @@ def user_data(stack, made):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return {"runner": runner, "notebook": json.loads(json.loads(done.stdout))}
+    return {"runner": runner, "setup": setup, "notebook": json.loads(json.loads(done.stdout))}
 
 
-@pytest.mark.parametrize("name", ["runner", "notebook"])
+@pytest.mark.parametrize("name", ["runner", "setup", "notebook"])
 def test_cloud_init_takes_the_user_data(user_data, tmp_path, name):
     (tmp_path / "user-data").write_text(user_data[name])
     if shutil.which("cloud-init") is None:
@@ -236,7 +258,7 @@ def test_cloud_init_takes_the_user_data(user_data, tmp_path, name):
     assert "Valid" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["runner", "notebook"])
+@pytest.mark.parametrize("name", ["runner", "setup", "notebook"])
 def test_the_user_data_has_no_other_keys_and_fits(user_data, name):
     text = user_data[name]
     assert text.startswith("#cloud-config\n")

@@ -30,11 +30,11 @@ def handler(event, context):
 
 
 def _end_overlong(ec2, oldest):
-    """Terminate our runners that were launched before ``oldest``; return their ids."""
+    """Terminate our instances of one job that were launched before ``oldest``; return their ids."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": "tag:quire:stack", "Values": [os.environ["STACK"]]},
-            {"Name": "tag:quire:part", "Values": ["runner"]},
+            {"Name": "tag:quire:part", "Values": ["runner", "setup"]},
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
         ]
     )

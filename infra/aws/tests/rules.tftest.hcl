@@ -115,6 +115,80 @@ run "the_whole_internet_is_no_client" {
   expect_failures = [var.clients_cidr]
 }
 
+run "service_and_dashboard_ask_who_it_is" {
+  command = plan
+
+  assert {
+    condition     = contains(keys(local.web_secret["service"]), "QUIRE_API_KEYS") && contains(keys(local.web_secret["dashboard"]), "QUIRE_DASHBOARD_TOKEN")
+    error_message = "the service gets its API keys and the dashboard its token from Secrets Manager"
+  }
+
+  assert {
+    condition     = toset(keys(aws_secretsmanager_secret.access)) == toset(["api-key", "api-keys", "dashboard-token"])
+    error_message = "keys and token are secrets"
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for environment in values(local.web_environment) : [
+        for name in keys(environment) : length(regexall("KEYS|TOKEN|PASSWORD|DATABASE_URL|STORE_URI", name)) == 0
+      ]
+    ]))
+    error_message = "no secret is a plain variable"
+  }
+}
+
+run "every_part_has_its_own_role_in_the_database" {
+  command = plan
+
+  variables {
+    notebook_enabled = true
+  }
+
+  assert {
+    condition     = length(distinct([for role in values(local.database_roles) : role.user])) == length(local.database_roles)
+    error_message = "no two parts share a login"
+  }
+
+  assert {
+    condition     = toset(keys(local.database_roles)) == toset(concat(["owner", "runner", "notebook"], keys(local.web)))
+    error_message = "every part that connects has a role"
+  }
+
+  assert {
+    condition     = local.database_roles["owner"].user == aws_db_instance.this.username
+    error_message = "the administrator is the owner's role, which no part connects as"
+  }
+
+  assert {
+    condition     = toset(keys(aws_secretsmanager_secret.database)) == toset(keys(local.database_roles))
+    error_message = "every role has a secret of its own"
+  }
+}
+
+run "mlflow_is_reached_by_members_only" {
+  command = plan
+
+  variables {
+    clients_cidr = ["192.168.0.0/16"]
+  }
+
+  assert {
+    condition     = alltrue([for name in keys(aws_vpc_security_group_ingress_rule.clients) : !startswith(name, "mlflow:")])
+    error_message = "no address is let in to MLflow"
+  }
+
+  assert {
+    condition     = alltrue([for rule in values(aws_vpc_security_group_ingress_rule.mlflow) : rule.cidr_ipv4 == null])
+    error_message = "only security groups are let in to MLflow"
+  }
+
+  assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.clients) == 4
+    error_message = "clients reach service and dashboard, from the network and from clients_cidr"
+  }
+}
+
 run "an_unknown_environment_is_refused" {
   command = plan
 
@@ -136,6 +210,11 @@ run "without_the_web_nothing_of_it_is_left" {
   assert {
     condition     = length(aws_elastic_beanstalk_application.this) == 0 && length(aws_iam_role.web) == 0
     error_message = "no Beanstalk"
+  }
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.access) == 0
+    error_message = "no keys and no token"
   }
 
   assert {
