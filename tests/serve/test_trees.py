@@ -83,3 +83,13 @@ def test_forests_give_the_same(rows):
     classifier = RandomForestClassifier(**options).fit(X, y > 0)
     assert np.allclose(trees.forest(regressor, classify=False)(X), regressor.predict(X), rtol=1e-12)
     assert np.allclose(trees.forest(classifier, classify=True)(X), classifier.predict_proba(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [RandomForestRegressor, HistGradientBoostingRegressor])
+def test_rows_of_another_width_are_not_read_beyond_their_end(rows, kind):
+    X, y = np.nan_to_num(rows[0]), rows[1]
+    evaluate = trees.forest if kind is RandomForestRegressor else trees.boosting
+    estimate = evaluate(kind().fit(X, y), classify=False)
+    for narrow in (X[:1, :2], X[:0, :0], X[:1, :3]):
+        with pytest.raises(ValueError, match="takes 4 features"):
+            estimate(narrow)

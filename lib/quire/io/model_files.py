@@ -1,8 +1,11 @@
 """A model as a folder: MLflow's model format, holding a scikit-learn pipeline in skops' safe format.
 
-Loading needs neither MLflow nor trust in the file: only the types named here are ever made from it.
+Loading needs neither MLflow nor trust in the file. Only classes on an exact list are made from it (`model_schema`), and
+what it hands to native code is checked for its bounds (`model_arrays`). Whether it is the file that was registered says
+its SHA-256, which the registry keeps.
 """
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -10,7 +13,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 from quire.errors import ModelError
 
@@ -24,21 +26,8 @@ EXAMPLE_OUTPUT = "input_example_output.json"
 FILES = "files"
 """The sub-folder for what belongs to the model: profiles, schema, evaluation, model card."""
 
-TRUSTED = (
-    "functools.partial",
-    "numpy.dtype",
-    "scipy._lib.array_api_compat.numpy._aliases.asarray",
-    "scipy.interpolate._bsplines.BSpline",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils.validation.check_array",
-)
-"""Types that our estimators' files hold beyond what skops trusts by itself; they compute, and reach nothing outside."""
-
-OWN = "quire.model."
-"""Types of the installed package are trusted too: a file can name them, but their code is ours."""
+SHA256_TAG = "quire.sha256"
+"""Tag of a registered version: the SHA-256 of its pipeline's file."""
 
 REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy")
 
@@ -89,18 +78,54 @@ def write_pipeline(folder: Path, pipeline: Any) -> None:
     skops.io.dump(pipeline, folder / PIPELINE)
 
 
-def load_model(folder: Path) -> Any:
-    """Return the fitted pipeline that ``folder`` holds; raises ModelError if it is not there, or not to be trusted."""
+def load_model(folder: Path, *, sha256: str = "") -> Any:
+    """Return the fitted pipeline that ``folder`` holds.
+
+    sha256: what its file must hash to, in hexadecimal digits; "" where nobody kept it. Raises ModelError if the model
+    is not there, is not that one, holds types that are not trusted, or arrays that point outside of it.
+    """
     import skops.io
 
-    path = folder / PIPELINE
-    if not path.is_file():
-        raise ModelError(f"{folder} holds no {PIPELINE}; expected a model folder that `quire run` saved.")
+    from quire.io import model_arrays, model_schema
+
+    path, content = folder / PIPELINE, _read(folder)
+    _compare(path, hashlib.sha256(content).hexdigest(), sha256)
+    trusted = model_schema.check_file(content, where=str(path))
     try:
-        unknown = set(skops.io.get_untrusted_types(file=path))
-        return skops.io.load(path, trusted=sorted(_accept(unknown, where=str(path))))
-    except BadZipFile as error:
-        raise ModelError(f"{path} is not whole: {error}. Train again, or go back: `quire rollback`.") from error
+        pipeline = skops.io.loads(content, trusted=trusted)
+        model_arrays.check_model(pipeline)
+    except Exception as error:  # whatever a class of a library makes of content that is not its own
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ModelError(
+            f"{path} does not load: {what}. It was tampered with or damaged, or made with other versions of the "
+            f"libraries than those here. Train again, or go back: `quire rollback`."
+        ) from error
+    return pipeline
+
+
+def pipeline_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the pipeline's file in ``folder``, in hexadecimal digits; raises ModelError without one."""
+    return hashlib.sha256(_read(folder)).hexdigest()
+
+
+def check_sha256(folder: Path, sha256: str) -> None:
+    """Raise ModelError unless the pipeline's file in ``folder`` hashes to ``sha256``."""
+    _compare(folder / PIPELINE, pipeline_sha256(folder), sha256)
+
+
+def _compare(path: Path, found: str, expected: str) -> None:
+    if expected and found != expected:
+        raise ModelError(
+            f"{path} hashes to {found[:12]}, and the registry keeps {expected[:12]}: it is not the model that was "
+            "registered. Bring that back from a backup, go back to another version (`quire rollback`), or train again."
+        )
+
+
+def _read(folder: Path) -> bytes:
+    try:
+        return (folder / PIPELINE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelError(f"{folder} holds no {PIPELINE}; expected a model folder that `quire run` saved.") from None
 
 
 def read_signature(folder: Path) -> list[dict[str, Any]]:
@@ -122,17 +147,11 @@ def _output(pipeline: Any, X: "pd.DataFrame") -> list[Any]:
 
 
 def _trusted(pipeline: Any) -> list[str]:
+    """Return the names that whoever loads the pipeline is to trust; raises ModelError naming those that we do not."""
     import skops.io
 
-    return sorted(_accept(set(skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))), where="the pipeline"))
+    from quire.io import model_schema
 
-
-def _accept(types: set[str], *, where: str) -> set[str]:
-    """Return ``types`` if each is trusted; raises ModelError naming those that are not."""
-    refused = sorted(name for name in types if name not in TRUSTED and not name.startswith(OWN))
-    if refused:
-        raise ModelError(
-            f"{where} holds types that are not trusted: {', '.join(refused)}. Build it of scikit-learn's classes; "
-            "if a type is known to be harmless, add it to TRUSTED in quire/io/model_files.py, with a test."
-        )
-    return types
+    content = skops.io.dumps(pipeline)
+    model_schema.check_file(content, where="the pipeline")
+    return skops.io.get_untrusted_types(data=content)

@@ -34,6 +34,7 @@ def boosting(model: Any, *, classify: bool) -> Evaluate:
     values = leaf_values(trees, model.n_features_in_) or _one_by_one(trees, model)
 
     def estimate(X: np.ndarray) -> np.ndarray:
+        _check_width(X, model)
         raw = np.asfortranarray(values(X).reshape(len(X), -1, width).sum(axis=1) + base)
         return shares(raw) if shares else inverse(raw.ravel())
 
@@ -45,11 +46,17 @@ def forest(model: Any, *, classify: bool) -> Evaluate:
     trees = [tree.tree_ for tree in model.estimators_]
 
     def estimate(X: np.ndarray) -> np.ndarray:
+        _check_width(X, model)  # a tree reads the features that it splits by wherever they would lie
         X32 = np.ascontiguousarray(X, dtype=np.float32)
         total = sum(tree.predict(X32) for tree in trees) / len(trees)
         return total if classify else total.ravel()
 
     return estimate
+
+
+def _check_width(X: np.ndarray, model: Any) -> None:
+    if X.ndim != 2 or X.shape[1] != model.n_features_in_:
+        raise ValueError(f"X has the shape {X.shape}; the model takes {model.n_features_in_} features")
 
 
 def leaf_values(trees: list[Any], features: int) -> Evaluate | None:
