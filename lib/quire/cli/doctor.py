@@ -190,6 +190,13 @@ def _model(settings: "Settings") -> tuple[str, ...]:
     kept = registry.files(champion) / "schema.json"
     if kept.is_file() and Schema.model_validate_json(kept.read_text("utf-8")).target != settings.schema.target:
         return ("bad", f"version {champion.version} predicts another column than {settings.schema.target}", retrain)
+    if not registry.sha256(champion):
+        return (
+            "warn",
+            f"version {champion.version} fits, and was registered before hashes were kept: a change of its file would "
+            "not be noticed",
+            f"`quire run params/{settings.name} --fresh` trains one whose hash is kept.",
+        )
     return ("ok", f"version {champion.version} loads, and takes the {len(takes)} columns that schema.yaml gives")
 
 

@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 EVENT = "quire.event."
 """Registry tags of this prefix record who was champion when: one tag per event, so that none is ever overwritten."""
+
+LOG = logging.getLogger("quire.models")
+_UNSIGNED: set[tuple[str, str]] = set()
+"""Versions without a hash that the log has named."""
 
 EVENT_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 """ISO 8601 in UTC; MLflow takes no plus sign in a tag's name."""
@@ -162,7 +167,7 @@ class Registry:
         trials: a row per trial; columns ``param_*`` are its parameters, other numbers its metrics.
         dataset: what ingest's manifest says of the training data (``fingerprint``, ``source``, ``rows``).
         files: what belongs to the model, by name; a ``model_card.md`` among them becomes the version's description.
-        Returns ``run_id`` and ``model_uri``; both None by hand.
+        Returns ``run_id``, ``model_uri`` and ``sha256`` of the pipeline file; by hand the first two, which are None.
         """
         from quire.io.tracking_runs import log_candidate
 
@@ -182,8 +187,33 @@ class Registry:
             return log_run(self, record, folder)
 
     def load(self, model: "Version | Mapping[str, Any] | str | Path") -> Any:
-        """Return the fitted pipeline of a version, of a candidate, or at a URI or a folder."""
-        return model_files.load_model(self.folder(model))
+        """Return the fitted pipeline of a version, of a candidate, or at a URI or a folder.
+
+        Raises ModelError where it is not the file that was logged or registered, see `sha256`.
+        """
+        return model_files.load_model(self.folder(model), sha256=self.sha256(model))
+
+    def sha256(self, model: "Version | Mapping[str, Any] | str | Path") -> str:
+        """Return what the model's file hashed to when it was registered, or logged as a candidate; "" if not kept.
+
+        Versions of before hashes were kept have none. They load, and the log says so once.
+        """
+        if isinstance(model, Mapping):
+            return str(model.get("sha256") or "")
+        name, _, number = str(model).removeprefix("models:/").partition("/")
+        if not isinstance(model, Version) and str(model) == f"models:/{name}/{number}" and number.isdecimal():
+            with answering(self.settings.tracking_uri):
+                model = self._version(self.client.get_model_version(name, number), ())
+        if not isinstance(model, Version):
+            return ""
+        kept = model.tags.get(model_files.SHA256_TAG, "")
+        if not kept and (model.name, model.version) not in _UNSIGNED:
+            _UNSIGNED.add((model.name, model.version))
+            LOG.warning(
+                "Version %s of %s was registered before hashes were kept, so a changed file would not be noticed. "
+                "The next version that is trained has one.", model.version, model.name,
+            )  # fmt: skip
+        return kept
 
     def folder(self, model: "Version | Mapping[str, Any] | str | Path") -> Path:
         """Return a local folder that holds the model; what lies elsewhere is downloaded."""
@@ -260,6 +290,8 @@ class Registry:
         current = self.champion(alias)
         if current is not None and current.version == number:
             return
+        version = self.version(number)
+        model_files.check_sha256(self.folder(version), self.sha256(version))
         event = {
             "alias": alias,
             "version": number,

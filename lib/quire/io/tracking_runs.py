@@ -42,11 +42,13 @@ def log_candidate(registry: "Registry", run: "Run", pipeline: Any, **logged: Any
         model_files.save_model(folder, pipeline, input_example=logged["input_example"], files=files, metadata=tags)
         if run.by_hand:
             return {"run_id": None, "model_uri": None}
+        sha256 = model_files.pipeline_sha256(folder)
         figures = _drawn(logged["figures"], Path(scratch))
         with answering(registry.settings.tracking_uri):
-            return _log(registry, run, folder, tags=tags, figures=figures, **{
+            candidate = _log(registry, run, folder, tags=tags, figures=figures, **{
                 name: logged[name] for name in ("params", "metrics", "trials", "dataset")
             })  # fmt: skip
+        return {**candidate, "sha256": sha256}
 
 
 def _log(
@@ -163,6 +165,9 @@ def register(registry: "Registry", candidate: Mapping[str, Any], run: "Run | Non
         if version.run_id == candidate["run_id"]:
             return str(version.version)
     folder = run.path("model") if run is not None and run.has("model") else registry.folder(candidate)
+    sha256 = model_files.pipeline_sha256(folder)
+    if candidate.get("sha256"):
+        model_files.check_sha256(folder, candidate["sha256"])
     card = folder / model_files.FILES / "model_card.md"
     made = client.create_model_version(
         registry.name,
@@ -170,7 +175,7 @@ def register(registry: "Registry", candidate: Mapping[str, Any], run: "Run | Non
         run_id=candidate["run_id"],
         model_id=model_id,
         # MLflow's own field for it is empty when a version is read back from SQL.
-        tags={MODEL_ID: model_id, **(_tags(run) if run else {})},
+        tags={MODEL_ID: model_id, model_files.SHA256_TAG: sha256, **(_tags(run) if run else {})},
         description=card.read_text(encoding="utf-8") if card.is_file() else None,
     )
     return str(made.version)
