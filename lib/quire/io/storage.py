@@ -1,16 +1,18 @@
 """Objects below an ``s3://`` URL: the only door to boto3.
 
 Content is checked on both ways: S3 is told the SHA-256 of what it is sent, and a file that is brought back takes its
-name only when it hashes to what was expected. Calls are retried by botocore; what still fails is an ArchiveError.
+name only when it hashes to what was expected. Calls are retried by botocore until they have an answer, and here until
+its body, or that of the request, is whole; what still fails is an ArchiveError.
 """
 
 import base64
+import functools
 import hashlib
 import mimetypes
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +25,12 @@ from quire.errors import ArchiveError, ConfigError
 
 ATTEMPTS = 6
 """Calls before one counts as failed. Where 30% fail, one in 1400 does; a second round then takes those."""
+
+CUT = ("BadDigest", "IncompleteBody", "InvalidDigest", "RequestTimeout", "XAmzContentSHA256Mismatch")
+"""What S3 answers to a request that did not arrive as it left."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Larger objects are not read into memory: nothing that Quire reads so is of that size."""
 
 THREADS = 8
 PART_BYTES = 64 * 1024 * 1024
@@ -38,6 +46,10 @@ class Missing(ArchiveError):
 
 class Unreachable(ArchiveError):
     """The server does not answer at all."""
+
+
+class Cut(ArchiveError):
+    """The server answers, but a body was cut off on the way: the call is worth another try."""
 
 
 @dataclass(frozen=True)
@@ -107,26 +119,30 @@ class Store:
 
     def now(self) -> datetime:
         """Return the server's time, in UTC: machines that share the store need not agree on theirs."""
-        with self._asking(""):
-            answer = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1)
+        answer = self._whole("", lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._key(""), MaxKeys=1))
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def items(self, below: str = "") -> Iterator[Item]:
         """Yield the objects whose key starts with ``below``, by key."""
-        with self._asking(below):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(below))
-            for page in pages:
-                for found in page.get("Contents", ()):
-                    yield Item(self._own(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
+        for page in self._pages(below, Prefix=self._key(below)):
+            for found in page.get("Contents", ()):
+                yield Item(self._own(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
 
     def folders(self, below: str = "") -> Iterator[str]:
         """Yield the names of the folders directly in the folder ``below``, sorted."""
         start = f"{self._key(below).rstrip('/')}/".lstrip("/")
-        with self._asking(below):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start, Delimiter="/")
-            for page in pages:
-                for found in page.get("CommonPrefixes", ()):
-                    yield found["Prefix"][len(start) :].rstrip("/")
+        for page in self._pages(below, Prefix=start, Delimiter="/"):
+            for found in page.get("CommonPrefixes", ()):
+                yield found["Prefix"][len(start) :].rstrip("/")
+
+    def _pages(self, below: str, **asked: Any) -> Iterator[Any]:
+        """Yield the pages of a list; each is a try of its own."""
+        more = True
+        while more:
+            page = self._whole(below, functools.partial(self._s3.list_objects_v2, Bucket=self.bucket, **asked))
+            yield page
+            more = page.get("IsTruncated", False)
+            asked["ContinuationToken"] = page.get("NextContinuationToken", "")
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
@@ -135,8 +151,8 @@ class Store:
     def sha256(self, key: str) -> str | None:
         """Return the SHA-256 that the object was put with; "" for one of another origin; None if there is none."""
         try:
-            with self._asking(key):
-                return self._s3.head_object(Bucket=self.bucket, Key=self._key(key))["Metadata"].get("sha256", "")
+            head = self._whole(key, lambda: self._s3.head_object(Bucket=self.bucket, Key=self._key(key)))
+            return head["Metadata"].get("sha256", "")
         except Missing:
             return None
 
@@ -145,11 +161,20 @@ class Store:
         return self.read_tagged(key)[0]
 
     def read_tagged(self, key: str) -> tuple[bytes, Item]:
-        """Return a small object's content and what S3 says of it; raises Missing."""
-        with self._asking(key):
+        """Return a small object's content and what S3 says of it; raises Missing, and ArchiveError if it is large."""
+
+        def ask() -> tuple[bytes, Item]:
             answer = self._s3.get_object(Bucket=self.bucket, Key=self._key(key))
-            content = answer["Body"].read()
-        return content, Item(key, len(content), answer["LastModified"], answer["ETag"])
+            if answer["ContentLength"] > MOST_BYTES:
+                answer["Body"].close()
+                raise ArchiveError(
+                    f"{self.url(key)} has {answer['ContentLength']} bytes, expected at most {MOST_BYTES}: it is not "
+                    "what Quire writes. Remove it, and see who may write to the archive."
+                )
+            content = b"".join(self._body(answer, key))
+            return content, Item(key, len(content), answer["LastModified"], answer["ETag"])
+
+        return self._whole(key, ask)
 
     def write(self, key: str, content: bytes, *, absent: bool = False, tag: str | None = None) -> str:
         """Write a small object whole and return its tag.
@@ -157,59 +182,114 @@ class Store:
         absent: only if there is none; tag: only over that version. Raises Conflict otherwise.
         """
         condition = {"IfNoneMatch": "*"} if absent else {"IfMatch": tag} if tag else {}
-        with self._asking(key):
-            return self._s3.put_object(
-                Bucket=self.bucket, Key=self._key(key), Body=content, **_described(key, _sha256(content)), **condition
-            )["ETag"]
+        described = _described(key, _sha256(content))
+
+        def send() -> str:
+            where = {"Bucket": self.bucket, "Key": self._key(key)}
+            return self._s3.put_object(**where, Body=content, **described, **condition)["ETag"]
+
+        return self._whole(key, send)
 
     def put(self, path: Path, key: str, sha256: str = "") -> None:
         """Send the file at ``path``; S3 refuses it if it does not arrive as it left."""
         sha256 = sha256 or file_sha256(path)
-        with self._asking(key):
+        described = _described(key, sha256)
+
+        def send() -> None:
             if path.stat().st_size <= PART_BYTES:
                 with path.open("rb") as body:
-                    self._s3.put_object(Bucket=self.bucket, Key=self._key(key), Body=body, **_described(key, sha256))
+                    self._s3.put_object(Bucket=self.bucket, Key=self._key(key), Body=body, **described)
                 return
-            extra = {name: value for name, value in _described(key, sha256).items() if name != "ChecksumSHA256"}
+            extra = {name: value for name, value in described.items() if name != "ChecksumSHA256"}
             self._s3.upload_file(str(path), self.bucket, self._key(key), ExtraArgs=extra)
+
+        self._whole(key, send)
 
     def copy(self, source: str, key: str, sha256: str) -> bool:
         """Copy an object within the bucket if it was put with ``sha256``; return whether it was."""
         if self.sha256(source) != sha256:
             return False
-        with self._asking(key):
-            self._s3.copy({"Bucket": self.bucket, "Key": self._key(source)}, self.bucket, self._key(key))
-        return True
+        origin = {"Bucket": self.bucket, "Key": self._key(source)}
+        self._whole(key, lambda: self._s3.copy(origin, self.bucket, self._key(key)))
+        return self.sha256(key) == sha256  # the origin may have been replaced meanwhile
 
-    def get(self, key: str, path: Path, sha256: str = "") -> None:
+    def get(
+        self, key: str, path: Path, sha256: str = "", *, size_bytes: int | None = None,
+        check: Callable[[Path], None] | None = None,
+    ) -> None:  # fmt: skip
         """Bring the object to ``path``, which appears whole or not at all.
 
-        sha256: what it must hash to; by default what it was put with. Raises Missing, and ArchiveError if it differs.
+        sha256: what it must hash to; by default what it was put with. size_bytes: how large it must be, where that is
+        known: nothing else is taken. check: of the file before it has its name; what it raises is raised. Raises
+        Missing, and ArchiveError if the object differs or cannot be written here.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        expected = sha256 or self.sha256(key)
         try:
-            with self._asking(key):
-                expected = sha256 or self.sha256(key)
-                self._s3.download_file(self.bucket, self._key(key), str(beside))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._whole(key, lambda: self._download(key, beside, size_bytes))
             found = file_sha256(beside)
             if expected and found != expected:
                 raise ArchiveError(
                     f"{self.url(key)} hashes to {found[:12]}, expected {expected[:12]}: it is not whole."
                 )
+            if check:
+                check(beside)
             os.replace(beside, path)
+        except OSError as error:
+            raise ArchiveError(f"{self.url(key)} cannot be written to {path}: {error.strerror or error}.") from error
         finally:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def _download(self, key: str, path: Path, size_bytes: int | None) -> None:
+        where = {"Bucket": self.bucket, "Key": self._key(key)}
+        size = self._s3.head_object(**where)["ContentLength"] if size_bytes is None else size_bytes
+        if size > PART_BYTES:
+            if size_bytes is not None:
+                self._check_size(key, self._s3.head_object(**where)["ContentLength"], size_bytes)
+            self._s3.download_file(self.bucket, self._key(key), str(path))
+            return
+        answer = self._s3.get_object(**where)
+        self._check_size(key, answer["ContentLength"], size)
+        with path.open("wb") as file:
+            file.writelines(self._body(answer, key))
+
+    def _check_size(self, key: str, found: int, expected: int) -> None:
+        if found != expected:
+            raise ArchiveError(f"{self.url(key)} has {found} bytes, expected {expected}: it is not whole.")
+
+    def _body(self, answer: Any, key: str) -> Iterator[bytes]:
+        """Yield the body of an answer in pieces; raises Cut if it ends early."""
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+        try:
+            yield from answer["Body"].iter_chunks(1024 * 1024)
+        except (HTTPClientError, IncompleteReadError) as error:
+            raise Cut(f"{self.url(key)}: the answer was cut off after {ATTEMPTS} tries: {error}") from error
+
+    def _whole(self, key: str, call: Callable[[], R]) -> R:
+        """Return what ``call`` gives; request, answer and its body are one try, and a body that was cut is another."""
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        def attempt() -> R:
+            with self._asking(key):
+                return call()
+
+        return Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(0.1, max=2),
+            retry=retry_if_exception_type(Cut),
+            reraise=True,
+        )(attempt)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are not there do not matter."""
         left = list(keys)
         while left:
             some, left = left[:1000], left[1000:]
-            with self._asking(some[0]):
-                answer = self._s3.delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": [{"Key": self._key(key)} for key in some], "Quiet": True}
-                )
+            named = {"Objects": [{"Key": self._key(key)} for key in some], "Quiet": True}
+            answer = self._whole(some[0], functools.partial(self._s3.delete_objects, Bucket=self.bucket, Delete=named))
             if answer.get("Errors"):
                 first = answer["Errors"][0]
                 raise ArchiveError(f"s3://{self.bucket}/{first['Key']} was not removed: {first.get('Message')}.")
@@ -227,8 +307,9 @@ class Store:
 @contextmanager
 def asking(what: str) -> Iterator[None]:
     """Turn what boto3 raises in the block into an ArchiveError that says where, what and what to do."""
-    from boto3.exceptions import Boto3Error
+    from boto3.exceptions import Boto3Error, RetriesExceededError
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -236,7 +317,11 @@ def asking(what: str) -> Iterator[None]:
         raise _translated(error, what) from error
     except (ConnectionError, HTTPClientError) as error:
         raise Unreachable(f"{what}: the server does not answer after {ATTEMPTS} tries: {error}") from error
+    except (ResponseParserError, RetriesExceededError) as error:
+        raise Cut(f"{what}: the answer was cut off after {ATTEMPTS} tries: {error}") from error
     except (BotoCoreError, Boto3Error) as error:
+        if isinstance(error.__context__, ClientError):  # of one part of a large file
+            raise _translated(error.__context__, what) from error
         raise ArchiveError(f"{what}: {error} Is the network up, and are there credentials?") from error
 
 
@@ -295,6 +380,8 @@ def _translated(error: Any, url: str) -> ArchiveError:
         return Missing(f"{url} is not there.")
     if status == 403:
         return ArchiveError(f"{url}: access was denied ({code}). Check the role or the profile (AWS_PROFILE).")
+    if code in CUT:
+        return Cut(f"{url}: what was sent did not arrive whole after {ATTEMPTS} tries: {code}")
     tries = f" after {error.response.get('ResponseMetadata', {}).get('RetryAttempts', 0) + 1} tries"
     return ArchiveError(
         f"{url}: {error.operation_name} failed{tries}: {code} {error.response['Error'].get('Message', '')}".rstrip()
