@@ -200,3 +200,149 @@ def test_nothing_is_removed_where_no_retention_is_set(archive_at):
     one = archive_at("one")
     one.save_run(make_run(one.outputs, "a", train="1"))
     assert one.prune(datetime.now(UTC) + timedelta(days=9999)) == []
+
+
+class Died(BaseException):
+    """The machine is gone; nothing that handles errors sees it."""
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """Return a function that lets the machine die after so many changes of the archive."""
+    changes = {"left": 10**6}
+
+    def counted(change):
+        def call(self, *args, **options):
+            if changes["left"] <= 0:
+                raise Died
+            changes["left"] -= 1
+            return change(self, *args, **options)
+
+        return call
+
+    for name in ("put", "write", "copy", "delete"):
+        monkeypatch.setattr(storage.Store, name, counted(getattr(storage.Store, name)))
+
+    def after(count):
+        changes["left"] = count
+
+    return after
+
+
+def change_run(outputs, run_id, number):
+    """What stage ``number`` leaves: its artifact, and new content of files that every stage changes."""
+    folder = make_run(outputs, run_id, **{f"stage{number}": str(number)})
+    record = {"params": "demo", "status": "running", "stages": [f"stage{at}" for at in range(number + 1)]}
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "index.html").write_text(f"<h1>{number} of 3</h1>", encoding="utf-8")
+    (folder / "reports").mkdir(exist_ok=True)
+    (folder / "reports" / "first.html").write_text("<p>" + "x" * number, encoding="utf-8")
+    return folder
+
+
+STEPS = {
+    "a stage": lambda archive, folder: archive.save_stage(folder, "demo/stage/k3", {"n": {"run_id": folder.name}}),
+    "the end": lambda archive, folder: archive.save_run(folder),
+}
+
+
+def saved_twice(archive):
+    for number in range(2):
+        folder = change_run(archive.outputs, "r", number)
+        archive.save_stage(folder, f"demo/stage/k{number}", {"n": {"run_id": "r"}})
+    return content(folder)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_at_every_cut_between_two_uploads_the_archive_stays_whole_as_it_was(step, archive_at, dying, monkeypatch):
+    monkeypatch.setattr(storage, "THREADS", 1)
+    cut = 0
+    while True:
+        dying(10**6)
+        one = archive_at(f"{step}{cut}")
+        one.store.delete([item.key for item in one.store.items()])
+        before = saved_twice(one)
+        after = content(change_run(one.outputs, "r", 2))
+        dying(cut)
+        try:
+            STEPS[step](archive_at(f"{step}{cut}"), one.outputs / "runs" / "r")
+            died = False
+        except Died:
+            died = True
+        dying(10**6)
+        other = archive_at(f"{step}{cut} empty")
+        assert content(other.fetch_run("r")) in (before, after), f"cut after {cut} changes"
+        assert [other.find_stage(f"demo/stage/k{number}") for number in range(2)] == [[{"run_id": "r"}]] * 2
+        # And the machine goes on from there, with all that it owes.
+        again = archive_at(f"{step}{cut}")
+        assert again.save_owed() == ["r"] or not died
+        assert content(archive_at(f"{step}{cut} again").fetch_run("r")) == after
+        if step == "a stage":
+            assert again.find_stage("demo/stage/k3") == [{"run_id": "r"}]
+        assert not [item.key for item in again.store.items("runs/r/_versions/")] or not died
+        if not died:
+            assert content(other.fetch_run("r")) == after
+            assert cut > 3
+            return
+        cut += 1
+
+
+def test_after_the_end_every_file_is_at_its_own_name(archive_at):
+    one = archive_at("one")
+    saved_twice(one)
+    folder = change_run(one.outputs, "r", 2)
+    one.save_run(folder)
+    keys = sorted(item.key for item in one.store.items("runs/r/"))
+    assert keys == sorted([*(f"runs/r/{path}" for path in content(folder)), "runs/r/_archive.json"])
+    for path, data in content(folder).items():
+        assert one.store.read(f"runs/r/{path}") == data
+    assert all(not file.key for file in one.files("r").values())
+
+
+def test_an_archive_of_the_version_before_is_read_and_gone_on_with(archive_at):
+    one = archive_at("one")
+    folder = change_run(one.outputs, "r", 0)
+    described = {}
+    for path in content(folder):
+        one.store.put(folder / path, f"runs/r/{path}")
+        described[path] = {"sha256": storage.file_sha256(folder / path), "size_bytes": (folder / path).stat().st_size}
+    one.store.write("runs/r/_archive.json", json.dumps({"run_id": "r", "files": described}, indent=1).encode())
+    (one.outputs / ".archive" / "owed").mkdir(parents=True)
+    (one.outputs / ".archive" / "owed" / "r").touch()
+    assert content(archive_at("two").fetch_run("r")) == content(folder)
+    change_run(one.outputs, "r", 1)
+    assert archive_at("one").save_owed() == ["r"]
+    assert content(archive_at("three").fetch_run("r")) == content(folder)
+
+
+def test_a_note_that_did_not_arrive_is_owed_and_sent_by_the_next_run(archive_at, monkeypatch):
+    one = archive_at("one")
+    folder = make_run(one.outputs, train="2")
+    write = storage.Store.write
+
+    def refuse(self, key, *args, **options):
+        if key.startswith("stages/"):
+            raise ArchiveError("on purpose")
+        return write(self, key, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.Store, "write", refuse)
+        with pytest.raises(ArchiveError):
+            one.save_stage(folder, "demo/train/abc", {"n": {"run_id": folder.name}})
+    assert one.find_stage("demo/train/abc") == []
+    assert archive_at("one").save_owed() == [folder.name]
+    assert one.find_stage("demo/train/abc") == [{"run_id": folder.name}]
+    assert one.owed() == []
+
+
+def test_a_run_whose_record_did_not_come_is_not_pruned_for_it(archive_at, monkeypatch):
+    one = archive_at("one", keep_days=30)
+    one.save_run(make_run(one.outputs, "a", train="1"))
+
+    def fail(self, key):
+        raise ArchiveError(f"{key}: on purpose")
+
+    monkeypatch.setattr(storage.Store, "read", fail)
+    with pytest.raises(ArchiveError, match="on purpose"):
+        one.prune(datetime.now(UTC) + timedelta(days=60))
+    assert list(one.store.folders("runs")) == ["a"]

@@ -4,12 +4,15 @@
 
     runs/<run_id>/...              the run's files, by their own names
     runs/<run_id>/_archive.json    what is whole: path -> SHA-256 and size; written last, and all that a reader trusts
+    runs/<run_id>/_versions/...    files that changed since that was written, by their SHA-256, until the run has ended
     stages/<key>/<name>.json       which run holds a result of a stage, by its cache key and what it was made of
     stores/...                     the tracking store and the database, see `mirror`
     leases/<params>.json           who runs these params now
 
-What could not be sent is owed: a file in ``outputs/.archive/owed/`` remembers the run, and the next run sends it.
-Content that the archive holds under another name is copied there instead of being sent again.
+No object that the manifest names is ever overwritten by other content, so that what was whole stays so wherever a
+machine dies. What could not be sent is owed, with the notes of its stages (`archive_pending`), and the next run sends
+it. Content that the archive holds under another name is copied there instead of being sent again. What comes from the
+archive is parsed by `archive_format`.
 """
 
 import json
@@ -23,21 +26,30 @@ from typing import Any
 from quire.config import Settings
 from quire.errors import ArchiveError, ArtifactError, near
 from quire.io import mirror, storage
+from quire.io.archive_format import (
+    ArchivedFile,
+    Malformed,
+    Manifest,
+    RunHeader,
+    StageNote,
+    as_json,
+    is_run_name,
+    parse,
+    place_below,
+    run_name,
+)
+from quire.io.archive_pending import Pending
 from quire.io.mirror import Mirror
 from quire.io.storage import Missing, Store, Unreachable
 
 MANIFEST = "_archive.json"
+RECORD = "run.json"
+
+VERSIONS = "_versions"
+"""Folder of a run for content whose path still belongs to what the manifest names."""
 
 RECENT = 5
 """Runs whose content is looked at for something that need not be sent again."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file of an archived run."""
-
-    sha256: str
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,8 @@ class Archive:
     keep_days: int | None = None
     stores: Mirror | None = None
     _held: dict[str, dict[str, str]] = field(default_factory=dict)
-    _hashes: dict[tuple[str, int, int], Found] = field(default_factory=dict)
+    _named: dict[str, dict[str, ArchivedFile]] = field(default_factory=dict)
+    _hashes: dict[tuple[str, int, int], ArchivedFile] = field(default_factory=dict)
     _places: dict[str, str] | None = None
     _unreachable: Unreachable | None = None
 
@@ -83,15 +96,12 @@ class Archive:
         owed. A server that did not answer is not asked again before the end of the run, so that it does not hold up
         every stage.
         """
+        self._pending.add(run_folder.name, {f"stages/{key}/{name}.json": note for name, note in (notes or {}).items()})
         if self._unreachable:
             raise self._unreachable
         try:
-            sent = self._save(run_folder, ended=False)
-            # Before the note: whoever finds the stage must find the model version that it registered.
-            if self.stores:
-                self.stores.save(run_folder.name)
-            for name, note in (notes or {}).items():
-                self.store.write(f"stages/{key}/{name}.json", json.dumps(note).encode())
+            sent = self._save(run_folder)
+            self._send_notes(run_folder.name)
         except Unreachable as error:
             self._unreachable = error
             raise
@@ -99,11 +109,19 @@ class Archive:
 
     def save_run(self, run_folder: Path) -> Sent:
         """Send every file of an ended run that the archive lacks; raises ArchiveError if the run is still owed."""
+        self._pending.add(run_folder.name, {})
         try:
-            return self._save(run_folder, ended=True)
+            sent = self._save(run_folder)
+            if any(file.key for file in self._named[run_folder.name].values()):
+                # The manifest names versions now, so their own paths are free.
+                self._save(run_folder)
+            self._drop_versions(run_folder.name)
+            self._send_notes(run_folder.name)
         except Unreachable as error:
             self._unreachable = error
             raise
+        self._pending.remove(run_folder.name)
+        return sent
 
     def save_stores(self, run_id: str) -> None:
         """Mirror what ``run_id`` left in the tracking store and the database; raises ArchiveError.
@@ -115,9 +133,7 @@ class Archive:
 
     def owed(self) -> list[str]:
         """Return the runs that are here but not, or not wholly, in the archive, oldest first."""
-        if not self._owed_folder.is_dir():
-            return []
-        return sorted(path.name for path in self._owed_folder.iterdir() if (self._runs / path.name).is_dir())
+        return [run_id for run_id in self._pending.run_ids() if (self._runs / run_id).is_dir()]
 
     def save_owed(self, *, but: str = "") -> list[str]:
         """Send what earlier runs owe and return which; ``but`` is the run under way. Raises ArchiveError."""
@@ -130,32 +146,47 @@ class Archive:
 
     def runs(self) -> list[str]:
         """Return the runs that the archive holds, oldest first."""
-        return sorted(self.store.folders("runs"))
+        return sorted(name for name in self.store.folders("runs") if is_run_name(name))
 
-    def files(self, run_id: str) -> dict[str, Found]:
-        """Return the files of an archived run by path; raises ArtifactError if there is no such run."""
+    def files(self, run_id: str) -> dict[str, ArchivedFile]:
+        """Return the files of an archived run by path.
+
+        Raises ArtifactError if there is no such run, and ArchiveError if its manifest is not what Quire writes.
+        """
+        key = f"runs/{run_name(run_id)}/{MANIFEST}"
         try:
-            manifest = self.read_json(run_id, MANIFEST)
+            return parse(Manifest, self.store.read(key), where=self.store.url(key)).files
         except Missing:
             known = self.runs()
             newest = ", ".join(known[-3:]) or "none"
             raise ArtifactError(
                 f"The archive {self.store.url()} holds no run {run_id!r}; the newest: {newest}.{near(run_id, known)}"
             ) from None
-        return {path: Found(**found) for path, found in manifest["files"].items()}
 
     def read_json(self, run_id: str, path: str) -> Any:
-        """Return a JSON file of an archived run, such as ``run.json``; raises Missing."""
-        return json.loads(self.store.read(f"runs/{run_id}/{path}"))
+        """Return a JSON file of an archived run, such as ``run.json``; raises ArtifactError or ArchiveError."""
+        file = self.files(run_id).get(path)
+        key = f"runs/{run_id}/{file.key or path if file else path}"
+        try:
+            return json.loads(self.store.read(key))
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"{self.store.url(key)} is not JSON: {error}. It was tampered with or damaged.") from None
 
-    def find_stage(self, key: str) -> list[Any]:
-        """Return the notes that a stage was archived with under ``key``, the newest first."""
+    def find_stage(self, key: str) -> list[dict[str, Any]]:
+        """Return the notes that a stage was archived with under ``key``, the newest first.
+
+        What is not a note, or did not come, is left out: it costs that result and no other. Raises Unreachable.
+        """
         items = sorted(self.store.items(f"stages/{key}/"), key=lambda item: item.modified_at, reverse=True)
-        read = [content for _, content in storage.each(self.store.read, [item.key for item in items])]
-        for error in read:
-            if isinstance(error, ArchiveError) and not isinstance(error, Missing):
-                raise error
-        return [json.loads(content) for content in read if isinstance(content, bytes)]
+
+        def read(item: storage.Item) -> dict[str, Any]:
+            return as_json(parse(StageNote, self.store.read(item.key), where=self.store.url(item.key)))
+
+        notes = [note for _, note in storage.each(read, items)]
+        for note in notes:
+            if isinstance(note, Unreachable):
+                raise note
+        return [note for note in notes if isinstance(note, dict)]
 
     def fetch_run(self, run_id: str, *, below: Iterable[str] = ("",)) -> Path:
         """Bring an archived run back to ``outputs/runs/`` and return its folder; what is here already is not sent.
@@ -166,13 +197,14 @@ class Archive:
         files = self.files(run_id)
         folder = self._runs / run_id
         starts = tuple(below)
-        wanted = sorted(path for path in files if path.startswith(starts) and path != "run.json")
-        results = storage.each(lambda path: self._bring(run_id, path, files[path], folder), wanted)
+        wanted = sorted(path for path in files if path.startswith(starts) and path != RECORD)
+        results = storage.each(lambda path: self._bring(run_id, path, files[path]), wanted)
         failed = [result for _, result in results if isinstance(result, ArchiveError)]
         if failed:
-            raise ArchiveError(f"{len(failed)} of {len(wanted)} files of run {run_id} did not come: {failed[0]}")
-        if "run.json" in files and "run.json".startswith(starts):
-            self._bring(run_id, "run.json", files["run.json"], folder)
+            kind = Unreachable if all(isinstance(error, Unreachable) for error in failed) else ArchiveError
+            raise kind(f"{len(failed)} of {len(wanted)} files of run {run_id} did not come: {failed[0]}")
+        if RECORD in files and RECORD.startswith(starts):
+            self._bring(run_id, RECORD, files[RECORD])
         return folder
 
     def prune(self, now: datetime) -> list[str]:
@@ -209,84 +241,128 @@ class Archive:
         return self.outputs / "runs"
 
     @property
-    def _owed_folder(self) -> Path:
-        return self.outputs / ".archive" / "owed"
+    def _pending(self) -> Pending:
+        return Pending(self.outputs / ".archive" / "owed")
 
-    def _save(self, folder: Path, *, ended: bool) -> Sent:
+    def _send_notes(self, run_id: str) -> None:
+        """Let others find what the run made; after the stores, which hold the model version that a stage registered."""
+        notes = self._pending.notes(run_id)
+        if notes and self.stores:
+            self.stores.save(run_id)
+        for key, note in notes.items():
+            self.store.write(key, json.dumps(note).encode())
+        if notes:
+            self._pending.drop_notes(run_id)
+
+    def _save(self, folder: Path) -> Sent:
+        """Send what the archive lacks of the run, and then the manifest, which names all of it."""
         run_id = folder.name
-        owed = self._owed_folder / run_id
-        owed.parent.mkdir(parents=True, exist_ok=True)
-        owed.touch()
         self._learn(run_id)
         results = storage.each(lambda path: self._send(folder, path), _paths(folder))
         failed = [result for _, result in results if isinstance(result, ArchiveError)]
         if failed:
-            raise ArchiveError(
+            kind = Unreachable if all(isinstance(error, Unreachable) for error in failed) else ArchiveError
+            raise kind(
                 f"{len(failed)} of {len(results)} files of run {run_id} did not reach {self.store.url()}: {failed[0]} "
                 "The run is whole here; the next `quire run` sends what is owed."
             )
         files = {path: file for path, (_, file) in results}  # type: ignore[misc]
-        manifest = {"run_id": run_id, "files": {path: vars(file) for path, file in files.items()}}
-        self.store.write(f"runs/{run_id}/{MANIFEST}", json.dumps(manifest, indent=1).encode())
-        if ended:
-            owed.unlink(missing_ok=True)
+        named = {path: file.model_dump(exclude_defaults=True) for path, file in files.items()}
+        content = json.dumps({"run_id": run_id, "files": named}, indent=1).encode()
+        parse(Manifest, content, where=f"The list of the files of {folder}")  # or nobody could read it
+        del self._named[run_id]  # whether it arrives or not: then it is read again
+        self.store.write(f"runs/{run_id}/{MANIFEST}", content)
+        self._named[run_id] = files
         how = [result for _, (result, _) in results]  # type: ignore[misc]
         size = sum(file.size_bytes for _, (result, file) in results if result == "sent")  # type: ignore[misc]
         return Sent(how.count("sent"), how.count("copied"), how.count("kept"), size)
 
+    def _drop_versions(self, run_id: str) -> None:
+        versions = [path for path in self._held[run_id] if path.startswith(f"{VERSIONS}/")]
+        if versions:
+            self.store.delete(f"runs/{run_id}/{path}" for path in versions)
+        for path in versions:
+            del self._held[run_id][path]
+
     def _learn(self, run_id: str) -> None:
         """Find out once what the archive holds of this run, even without a manifest, and of the newest others."""
         if run_id not in self._held:
-            keys = [item.key for item in self.store.items(f"runs/{run_id}/")]
             start = len(f"runs/{run_id}/")
+            keys = [item.key for item in self.store.items(f"runs/{run_id}/")]
             hashes = storage.each(self.store.sha256, keys)
             self._held[run_id] = {key[start:]: sha256 for key, sha256 in hashes if isinstance(sha256, str)}
+        if run_id not in self._named:
+            self._named[run_id] = self._files_if_any(run_id)
         if self._places is None:
-            self._places = {}
-            for other in self.runs()[-RECENT:]:
-                try:
-                    files = self.files(other)
-                except ArtifactError:
-                    continue
-                self._places |= {file.sha256: f"runs/{other}/{path}" for path, file in files.items()}
+            self._places = {
+                file.sha256: f"runs/{other}/{file.key or path}"
+                for other in self.runs()[-RECENT:]
+                for path, file in self._files_if_any(other).items()
+            }
 
-    def _send(self, folder: Path, path: str) -> tuple[str, Found]:
-        """Make sure that the archive holds the file; return how ("kept", "copied" or "sent") and what."""
-        file = self._found(folder / path)
-        held = self._held[folder.name]
-        if held.get(path) == file.sha256:
+    def _files_if_any(self, run_id: str) -> dict[str, ArchivedFile]:
+        """Return the files that a manifest names, and none where there is no manifest that can be read."""
+        try:
+            return self.files(run_id)
+        except (ArtifactError, Malformed):
+            return {}
+
+    def _send(self, folder: Path, path: str) -> tuple[str, ArchivedFile]:
+        """Make sure that the archive holds the file; return how ("kept", "copied" or "sent") and what.
+
+        It goes to its own path, unless the manifest still names that for other content.
+        """
+        file, held, run_id = self._hashed(folder / path), self._held[folder.name], folder.name
+        named = self._named[run_id].get(path)
+        if named and not named.key and named.sha256 != file.sha256:
+            file = file.model_copy(update={"key": f"{VERSIONS}/{file.sha256}/{Path(path).name}"})
+        own = file.key or path
+        if held.get(own) == file.sha256:
             return "kept", file
-        key = f"runs/{folder.name}/{path}"
-        place = (self._places or {}).get(file.sha256)
-        how = "copied" if place and place != key and self.store.copy(place, key, file.sha256) else "sent"
+        key, origin = f"runs/{run_id}/{own}", (self._places or {}).get(file.sha256)
+        if version := next((name for name in dict(held) if name.startswith(f"{VERSIONS}/{file.sha256}/")), ""):
+            origin = f"runs/{run_id}/{version}"
+        how = "copied" if origin and origin != key and self.store.copy(origin, key, file.sha256) else "sent"
         if how == "sent":
             self.store.put(folder / path, key, file.sha256)
-        held[path] = file.sha256
+        held[own] = file.sha256
         return how, file
 
-    def _found(self, path: Path) -> Found:
+    def _hashed(self, path: Path) -> ArchivedFile:
         """Return what the file holds; one that did not change since is not read again."""
         stat = path.stat()
         mark = (str(path), stat.st_mtime_ns, stat.st_ino)
         if mark not in self._hashes:
-            self._hashes[mark] = Found(storage.file_sha256(path), stat.st_size)
+            self._hashes[mark] = ArchivedFile(sha256=storage.file_sha256(path), size_bytes=stat.st_size)
         return self._hashes[mark]
 
-    def _bring(self, run_id: str, path: str, file: Found, folder: Path) -> None:
-        target = folder / path
-        if not (target.is_file() and storage.file_sha256(target) == file.sha256):
-            self.store.get(f"runs/{run_id}/{path}", target, file.sha256)
+    def _bring(self, run_id: str, path: str, file: ArchivedFile) -> None:
+        target = place_below(self._runs, f"{run_id}/{path}")
+        if target.is_file() and not target.is_symlink() and storage.file_sha256(target) == file.sha256:
+            return
+        key = f"runs/{run_id}/{file.key or path}"
+
+        def check(record: Path) -> None:
+            header = parse(RunHeader, record.read_bytes(), where=self.store.url(key))
+            if header.run_id not in ("", run_id):
+                raise Malformed(f"{self.store.url(key)} is the record of {header.run_id}. It was tampered with.")
+
+        self.store.get(key, target, file.sha256, size_bytes=file.size_bytes, check=check if path == RECORD else None)
 
     def _params(self, run_ids: list[str]) -> dict[str, str]:
-        """Return the name of the params of each run that has a record."""
+        """Return the name of the params of each run that has a record; raises ArchiveError if one did not come."""
 
         def read(run_id: str) -> str | None:
+            key = f"runs/{run_id}/{RECORD}"
             try:
-                return self.read_json(run_id, "run.json").get("params", "")
-            except Missing:
+                return parse(RunHeader, self.store.read(key), where=self.store.url(key)).params
+            except (Missing, Malformed):
                 return None
 
         found = storage.each(read, run_ids)
+        for _, params in found:
+            if isinstance(params, ArchiveError):
+                raise params
         return {run_id: params for run_id, params in found if isinstance(params, str)}
 
 

@@ -9,8 +9,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from quire.errors import ArchiveError, Busy
+from quire.io.archive_format import LeaseHolder, parse
 from quire.io.storage import Conflict, Missing, Store
 
 LENGTH = timedelta(minutes=5)
@@ -45,8 +47,8 @@ def _take(store: Store, name: str, owner: str, length: timedelta) -> str:
     try:
         held, item = store.read_tagged(key)
     except Missing:
-        return store.write(key, content, absent=True)
-    holder = json.loads(held)["owner"]
+        return _write(store, name, content, absent=True)
+    holder = parse(LeaseHolder, held, where=store.url(key)).owner
     if holder == owner:  # the answer to our own write was lost and the call repeated
         return item.tag
     left = item.modified_at + length - store.now()
@@ -55,8 +57,12 @@ def _take(store: Store, name: str, owner: str, length: timedelta) -> str:
             f"{name!r} is run by {holder}, which was alive at {item.modified_at:%H:%M:%S} UTC. "
             f"Wait until it ends; if it died, its lease lapses in {max(1, round(left.total_seconds()))} s."
         )
+    return _write(store, name, content, tag=item.tag)
+
+
+def _write(store: Store, name: str, content: bytes, **condition: Any) -> str:
     try:
-        return store.write(key, content, tag=item.tag)
+        return store.write(f"leases/{name}.json", content, **condition)
     except Conflict:
         raise Busy(f"{name!r} was taken over by another machine just now. Wait until it ends.") from None
 
@@ -95,7 +101,7 @@ def _renewed(store: Store, key: str, content: bytes, tag: str) -> str:
 def _give_back(store: Store, name: str, owner: str) -> None:
     key = f"leases/{name}.json"
     try:
-        if json.loads(store.read(key))["owner"] == owner:
+        if parse(LeaseHolder, store.read(key), where=store.url(key)).owner == owner:
             store.delete([key])
     except ArchiveError:
         return  # it lapses by itself

@@ -25,6 +25,7 @@ from typing import Any
 from quire.config import Settings
 from quire.errors import ArchiveError
 from quire.io import storage
+from quire.io.archive_format import MirrorList, as_json, parse, place_below
 from quire.io.storage import Conflict, Missing, Store
 from quire.io.tracking_store import store_path
 
@@ -97,7 +98,7 @@ class Mirror:
             seen = self._seen()
             if item.tag == seen.get("tag"):
                 return []
-            there = json.loads(text)
+            there = as_json(parse(MirrorList, text, where=self.store.url(LIST)))
             if self._changed(seen):
                 raise ArchiveError(self._parted(there))
             came = self._fetch(there)
@@ -114,9 +115,10 @@ class Mirror:
     def prune(self, now: datetime) -> int:
         """Remove content that the list no longer names; return how many objects."""
         try:
-            listed = {one["sha256"] for one in json.loads(self.store.read(LIST))["files"].values()}
+            stored = parse(MirrorList, self.store.read(LIST), where=self.store.url(LIST))
         except Missing:
             return 0
+        listed = {file.sha256 for file in stored.files.values()}
         old = [item.key for item in self.store.items("stores/") if item.modified_at < now - UNNAMED_FOR]
         gone = [key for key in old if key != LIST and key.removeprefix("stores/") not in listed]
         self.store.delete(gone)
@@ -141,7 +143,7 @@ class Mirror:
             seen = json.loads(self._memory.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
-        return seen if seen["url"] == self.store.url() else {}
+        return seen if isinstance(seen, dict) and seen.get("url") == self.store.url() else {}
 
     def _remember(self, tag: str, files: Any, ours: Any, marks: Any, *, bringing: bool = False) -> None:
         """Note what the archive holds, the hashes of the databases here that are the same, and how their files look."""
@@ -210,22 +212,24 @@ class Mirror:
 
     def _write_list(self, content: dict[str, Any], tag: str | None) -> str:
         text = json.dumps(content, indent=1).encode()
+        parse(MirrorList, text, where="The list of the stores' files here")  # or nobody could read it
         try:
             return self.store.write(LIST, text, tag=tag) if tag else self.store.write(LIST, text, absent=True)
         except Conflict:
             held, item = self.store.read_tagged(LIST)
             if held == text:  # the answer to our own write was lost and the call repeated
                 return item.tag
-            raise ArchiveError(self._parted(json.loads(held))) from None
+            stored = parse(MirrorList, held, where=self.store.url(LIST))
+            raise ArchiveError(self._parted(as_json(stored))) from None
 
     def _fetch(self, there: dict[str, Any]) -> list[str]:
         """Bring what is not here of the folders; return the paths."""
 
         def bring(path: str) -> bool:
-            sha256, place = there["files"][path]["sha256"], self.outputs / path
-            if place.is_file() and storage.file_sha256(place) == sha256:
+            file, target = there["files"][path], place_below(self.outputs, path)
+            if target.is_file() and not target.is_symlink() and storage.file_sha256(target) == file["sha256"]:
                 return False
-            self.store.get(f"stores/{sha256}", place, sha256)
+            self.store.get(f"stores/{file['sha256']}", target, file["sha256"], size_bytes=file["bytes"])
             return True
 
         wanted = [path for path in there["files"] if self._is_ours(path) and path not in self.databases]
@@ -246,8 +250,15 @@ class Mirror:
         }
         try:
             for name, beside in fetched.items():
-                self.store.get(f"stores/{wanted[name]}", beside, wanted[name])
-                _move_paths(beside, Path(there["files"][name]["outputs"]).as_uri(), self.outputs.as_uri())
+                file = there["files"][name]
+                self.store.get(f"stores/{wanted[name]}", beside, wanted[name], size_bytes=file["bytes"])
+                try:
+                    _move_paths(beside, Path(file.get("outputs") or self.outputs).as_uri(), self.outputs.as_uri())
+                except sqlite3.Error as error:
+                    raise ArchiveError(
+                        f"{self.store.url(f'stores/{wanted[name]}')} is no database that Quire made: {error}. It was "
+                        f"tampered with or damaged; remove {self.store.url(LIST)} to begin the stores anew."
+                    ) from error
             yield fetched
         finally:
             for beside in fetched.values():
@@ -280,13 +291,12 @@ def _copy(source: Path, target: Path) -> None:
 
 def _move_paths(database: Path, old: str, new: str) -> None:
     """Rewrite the file:// addresses below ``old``: MLflow's tables hold whole ones."""
-    if old == new:
-        return
     with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("PRAGMA trusted_schema = OFF")  # its views and triggers reach nothing outside
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
+        for table in (table.replace('"', '""') for table in tables if old != new):
             columns = [(row[1], row[2].upper()) for row in connection.execute(f'PRAGMA table_info("{table}")')]
-            for column in (name for name, kind in columns if "CHAR" in kind or "TEXT" in kind):
+            for column in (name.replace('"', '""') for name, kind in columns if "CHAR" in kind or "TEXT" in kind):
                 connection.execute(
                     f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) WHERE substr("{column}", 1, ?) = ?',
                     (new, len(old) + 1, len(old) + 1, f"{old}/"),
