@@ -3,11 +3,12 @@
 import json
 import shutil
 import threading
+from datetime import timedelta
 
 import pytest
 import yaml
 
-from quire.errors import Busy
+from quire.errors import ArchiveError, Busy
 from quire.io import lease, storage
 from quire.io.archive import Archive
 
@@ -110,16 +111,62 @@ def test_nothing_is_missing_when_three_calls_in_ten_fail(machine, archive, door)
     assert content(archive.fetch_run(result.folder.name)) == content(result.folder)
 
 
-def test_a_run_without_its_archive_is_whole_here_and_sent_by_the_next(machine, archive, aws):
+def test_a_run_that_cannot_have_the_lease_does_not_start(machine):
     alone = machine("one", "http://127.0.0.1:9")
-    result = alone.run(publish=True)
+    with pytest.raises(ArchiveError, match=r"lease on 'x' cannot be had, so nothing was started") as error:
+        alone.run(publish=True)
+    assert error.value.exit_code == 6
+    assert not list((alone.outputs / "runs").glob("*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"owner": 7}'])
+def test_a_lease_that_is_none_stops_the_run_and_says_what_to_do(machine, archive, content):
+    archive.store.write("leases/x.json", content)
+    with pytest.raises(ArchiveError, match=r"cannot be had.*leases/x.json is not what Quire writes.*remove it"):
+        machine("one").run()
+
+
+def test_a_run_whose_archive_goes_away_is_whole_here_and_sent_by_the_next(machine, archive, door):
+    one = machine("one")
+    one.run(publish=True)
+    one.notebook("third", WORK.format(name="third", value=30, needs="second"))
+
+    def go_away(event):
+        door.share = 1.0 if event["event"] == "stage_started" else door.share
+
+    result = one.run(publish=True, listen=go_away)
+    door.share = 0.0
     assert result.record["status"] == "succeeded"
     assert result.exit_code == 6
-    assert any("Runs of other machines are not seen" in warning for warning in result.record["warnings"])
-    config = alone.root / "params" / "x" / "config.yaml"
-    config.write_text(config.read_text().replace("http://127.0.0.1:9", aws))
-    assert alone.run(publish=True).exit_code == 0
+    archive.store.delete(["leases/x.json"])  # as if it had lapsed: it could not be given back
+    assert one.run(publish=True).exit_code == 0
     assert content(archive.fetch_run(result.folder.name)) == content(result.folder)
+
+
+def test_a_run_whose_lease_another_machine_took_over_is_stopped(machine, archive, monkeypatch):
+    one = machine("one")
+    one.notebook("third", "import time; time.sleep(600)")
+
+    def take_over(event):
+        if event["event"] == "stage_started" and event["stage"] == "third":
+            archive.store.write("leases/x.json", b'{"owner": "run abc (process 1 on two)"}')
+
+    monkeypatch.setattr(lease, "LENGTH", timedelta(seconds=3))
+    with pytest.raises(Busy, match="was taken over by another machine"):
+        one.run(listen=take_over)
+    record = json.loads(next((one.outputs / "runs").glob("*/run.json")).read_text())
+    assert record["status"] == "interrupted"
+    assert json.loads(archive.store.read("leases/x.json"))["owner"] == "run abc (process 1 on two)"
+
+
+def test_a_result_that_is_not_whole_costs_that_result_and_no_other(machine, archive):
+    result = machine("one").run(publish=True)
+    archive.store.write(f"runs/{result.folder.name}/artifacts/second/second.json", b"damaged")
+    archive.store.write("stages/x/evil/k/n.json", b"{")
+    two = machine("two")
+    again = two.run(publish=False)
+    assert two.statuses(again) == {"first": "reused", "second": "succeeded", "third": "reused"}
+    assert any("made of second is not reused" in warning for warning in again.record["warnings"])
 
 
 KILL_PUBLISHER = """

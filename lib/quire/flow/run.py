@@ -149,7 +149,7 @@ def _run(context: Context) -> Result:
     context = replace(context, listen=_both(context.listen, publisher.hear))
     schedule = Schedule(context, warmth)
     try:
-        with ended_by_signal(schedule.stop):
+        with ended_by_signal(schedule.stop), context.elsewhere.stopped_when_lost(schedule.stop):
             schedule.run()
         return _finish(context, publisher, started)
     finally:
