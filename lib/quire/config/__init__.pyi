@@ -32,6 +32,7 @@ from .settings import outputs_folder as outputs_folder
 from .settings import use_cases as use_cases
 from .units import duration as duration
 from .units import moment as moment
+from .workflow import ENVIRONMENT as ENVIRONMENT
 from .workflow import Reaction as Reaction
 from .workflow import Stage as Stage
 from .workflow import Workflow as Workflow

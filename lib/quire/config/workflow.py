@@ -1,9 +1,10 @@
 """workflow.yaml: which notebook after which."""
 
+import json
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from quire.config.units import Duration
 from quire.config.yaml import Entity
@@ -17,13 +18,48 @@ class Reaction(Entity):
     at_most_every: Duration = "7d"
 
 
+OUTSIDE = ("source", "champion", "feedback", "predictions")
+"""State outside of a run that a stage can read."""
+
+ENVIRONMENT = "env:"
+"""What the name of an environment variable in `reads` begins with."""
+
+
+def _outside(name: str) -> str:
+    if name in OUTSIDE or re.fullmatch(rf"{ENVIRONMENT}[A-Za-z_][A-Za-z0-9_]*", name):
+        return name
+    raise ValueError(
+        f"expected {', '.join(OUTSIDE)}, or {ENVIRONMENT}NAME for an environment variable{near(name, OUTSIDE)}"
+    )
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse values of a fan-out that are there twice, since two stages would do the same under one name."""
+    if not values:
+        raise ValueError("expected one value at least; a stage without any would never run")
+    texts = [json.dumps(value, sort_keys=True) for value in values]
+    for value, text in zip(values, texts, strict=True):
+        if texts.count(text) > 1:
+            raise ValueError(f"{value!r} stands {texts.count(text)} times; write each value once")
+    return values
+
+
 class Stage(Entity):
-    """One notebook of a workflow."""
+    """One notebook of a workflow.
+
+    notebook: its name below notebooks/, without .ipynb. needs: stages that must have ended before. reads: what it reads
+    outside of the run, besides what its code shows: the source, the champion, feedback and predictions of the database,
+    or an environment variable, as env:NAME; it runs again when that changed. files: names or globs, relative to the
+    project, of files that it reads besides those that its code names; their contents count. for_each: values of
+    parameters; the stage runs once for each combination. retries: how often it is tried again. timeout_s,
+    cell_timeout_s: how long it, or one cell of it, may take. on_signal: which workflow follows a signal.
+    """
 
     notebook: str
     needs: tuple[str, ...] = ()
-    reads: tuple[Literal["champion", "feedback", "predictions"], ...] = ()
-    for_each: dict[str, tuple[Any, ...]] = {}
+    reads: tuple[Annotated[str, AfterValidator(_outside)], ...] = ()
+    files: tuple[str, ...] = ()
+    for_each: dict[str, Annotated[tuple[Any, ...], AfterValidator(_distinct)]] = {}
     retries: int = Field(default=0, ge=0)
     timeout_s: float | None = Field(default=None, gt=0)
     cell_timeout_s: float | None = Field(default=None, gt=0)
