@@ -1,5 +1,8 @@
 """The graph of a run: which stage runs after which, fan-out made explicit."""
 
+import hashlib
+import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +24,9 @@ class Task:
     options: Stage
     part: Mapping[str, Any] = field(default_factory=dict)
 
+
+_LONGEST_NAME = 120
+"""Of a part, in bytes; a file's name may have 255, and those of a stage's files are longer than its own."""
 
 Graph = dict[str, Task]
 """Tasks by name, each after those that it needs."""
@@ -120,9 +126,10 @@ def _with_needs(stages: Mapping[str, Stage], only: Iterable[str]) -> set[str]:
 def _tasks(settings: Settings, name: str, stage: Stage, graph: Graph) -> Graph:
     notebook = _notebook(settings, name, stage)
     needs = tuple(task.name for task in graph.values() if task.stage in stage.needs)
+    parts = _parts(stage)
     return {
         task: Task(task, name, notebook, needs, stage, part)
-        for task, part in ((_part_name(name, part), part) for part in _parts(stage))
+        for task, part in zip(part_names(name, parts), parts, strict=True)
     }
 
 
@@ -146,10 +153,35 @@ def _parts(stage: Stage) -> list[dict[str, Any]]:
     return parts
 
 
+def part_names(stage: str, parts: list[dict[str, Any]]) -> list[str]:
+    """Return a different name for each part, such as ``train.region-north``, fit for a folder's name.
+
+    Where several would have the same one, or one that some file systems take for the same, each gets a digest of its
+    values behind it: that does not depend on the others, nor on their order.
+    """
+    names = [_part_name(stage, part) for part in parts]
+    counts = Counter(map(_folded, names))
+    return [
+        name if counts[_folded(name)] == 1 and _cut(name) == name else f"{_cut(name)}-{_digest(part)}"
+        for name, part in zip(names, parts, strict=True)
+    ]
+
+
 def _part_name(stage: str, part: Mapping[str, Any]) -> str:
-    """Return such as ``train.region-north``: fit for a folder's name."""
     text = [f"{name}-{value}" for name, value in part.items()]
     return ".".join([stage, *("".join(c if c.isalnum() or c in "-_" else "_" for c in one) for one in text)])
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _digest(part: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def as_text(graph: Graph) -> str:
