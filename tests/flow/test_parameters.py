@@ -5,7 +5,7 @@ import pytest
 from quire import config
 from quire.errors import ConfigError
 from quire.flow.graph import build
-from quire.flow.parameters import parse_overrides, read_signature, resolve
+from quire.flow.parameters import kept_defaults, parse_overrides, read_signature, resolve
 
 CELL = """
 "A text is no parameter."
@@ -116,3 +116,71 @@ def test_annotations_count_before_the_default(one):
     assert signature["names"].types == ("list",)
     assert signature["limit"].types == ("int", "None")
     assert signature["anything"].types == ()
+
+
+UNCHANGED = {
+    "keys that are numbers": "{1: 'a', 2: {3: [4]}}",
+    "a key that is a truth value": "{True: 1, None: 2}",
+    "a set": "{'a', 'b'}",
+    "a tuple": "(1, (2, 'x'))",
+    "a tuple in a list": "[(1, 2)]",
+    "bytes": "b'\\x00\\xff'",
+    "a complex number": "1 + 2j",
+    "an ellipsis": "...",
+    "a list": "[1, 2.5, None, True, {'a': ['b']}]",
+    "a text": "'é\\n\"quoted\" {x} $y'",
+}
+
+
+@pytest.mark.parametrize("what", UNCHANGED)
+def test_a_default_reaches_the_notebook_as_it_is(project, what):
+    """Papermill's own translation is applied, and must not change what the notebook's cell says."""
+    from papermill.translators import PythonTranslator
+
+    literal = UNCHANGED[what]
+    project.stage("a", parameters=f"x = {literal}")
+    values = resolved(project)["a"]
+    space = {"x": eval(literal)}
+    exec(PythonTranslator.codify(values), space)
+    assert repr(space["x"]) == repr(eval(literal))
+
+
+def test_an_edit_of_a_default_that_is_not_injected_is_part_of_the_key(project):
+    kept = []
+    for literal in ("{1: 'a'}", "{1: 'b'}", "{'a', 'b'}", "{'b', 'a'}", "{'a'}", "(1,)", "[(1,)]"):
+        project.stage("a", parameters=f"x = {literal}")
+        kept.append(kept_defaults(project.root / "notebooks" / "a.ipynb", resolved(project)["a"])["x"])
+    assert kept[2] == kept[3]
+    assert len(set(kept)) == len(kept) - 1
+
+
+@pytest.mark.parametrize(
+    ("default", "given", "message"),
+    [
+        (
+            "{1: 'a'}",
+            {1: "b"},
+            r"params\.yaml: a\.x has, here or in the parameters cell of a\.ipynb, the key 1",
+        ),
+        ("{1: 'a'}", {"1": "b"}, r"the key 1 of type int.*Write the text '1' in both"),
+        ("{}", {2: "b"}, r"the key 2 of type int"),
+        ("{'a': {}}", {"a": {True: "b"}}, r"the key True of type bool"),
+        ("[]", [{3: 1}], r"the key 3 of type int"),
+        (
+            "{'a', 'b'}",
+            ["a"],
+            r"replaces \{.*\} of the parameters cell of a\.ipynb, of type set, which",
+        ),
+        ("b'x'", "x", r"of type bytes, which a run cannot give"),
+        ("1j", 2, r"of type complex"),
+    ],
+)
+def test_a_value_that_a_run_would_change_is_refused_with_file_cell_and_remedy(project, default, given, message):
+    project.stage("a", parameters=f"x = {default}").params(a={"x": given})
+    with pytest.raises(ConfigError, match=message):
+        resolved(project)
+
+
+def test_a_list_may_take_the_place_of_a_tuple(project):
+    project.stage("a", parameters="x = (1, 2)").params(a={"x": [3]})
+    assert resolved(project)["a"]["x"] == [3]

@@ -4,15 +4,16 @@ The cell is read as JSON and Python's syntax tree; nothing is imported or execut
 """
 
 import ast
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quire.config import Settings, check_value
+from quire.config.params import ENTITIES
 from quire.errors import ConfigError, near
 from quire.flow.graph import Graph, Task
+from quire.flow.notebook import read_cells, source_of, tags_of
 from quire.flow.syntax import parse
 
 SUPPLIED = ("params", "run_dir", "as_of")
@@ -53,7 +54,7 @@ Signature = dict[str, Parameter]
 def read_signature(notebook: Path) -> Signature:
     """Return the parameters of ``notebook``; raises ConfigError if the tag is missing or the cell is no signature."""
     cells = read_cells(notebook)
-    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    tagged = [cell for cell in cells if "parameters" in tags_of(cell)]
     if len(tagged) != 1:
         found = "no cell" if not tagged else f"{len(tagged)} cells"
         raise ConfigError(
@@ -67,21 +68,6 @@ def read_signature(notebook: Path) -> Signature:
         raise ConfigError(f"{notebook}: the parameters cell is not valid Python: {error}") from None
     parameters = [_read_parameter(notebook, node) for node in tree.body if not _is_text(node)]
     return {parameter.name: parameter for parameter in parameters}
-
-
-def read_cells(notebook: Path) -> list[dict[str, Any]]:
-    """Return the cells of a notebook file; raises ConfigError if it is not one."""
-    try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{notebook} is not a notebook (nbformat 4): {type(error).__name__}: {error}") from None
-    return list(cells)
-
-
-def source_of(cell: Mapping[str, Any]) -> str:
-    """Return a cell's text, which the file holds as one text or as a list of lines."""
-    source = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(source)
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -105,8 +91,10 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
 def resolve(
     settings: Settings, graph: Graph, overrides: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return the parameters of every task, without those that the runner supplies: default < params.yaml < override.
+    """Return the parameters of every task that the runner injects: default < params.yaml < override.
 
+    Those that it supplies are left out, and defaults that papermill could only inject as something else (a set, a
+    tuple, a dictionary with numbers for keys): they stay as the notebook has them; see `kept_defaults`.
     Raises ConfigError with every mistake found: unknown stage, unknown name, wrong type, missing tag.
     """
     overrides = overrides or {}
@@ -145,19 +133,85 @@ def _resolve_task(settings: Settings, task: Task, overrides: Mapping[str, Any], 
     for name in ("params", "run_dir"):
         if name not in signature:
             raise ConfigError(f'{task.notebook}: the parameters cell lacks {name!r}; write {name} = "" in it.')
-    values = {name: parameter.default for name, parameter in signature.items() if name not in SUPPLIED}
+    values = {
+        name: parameter.default
+        for name, parameter in signature.items()
+        if name not in SUPPLIED and can_inject(parameter.default)
+    }
+    raw = settings.raw["params"].get(task.stage) or {}
     layers = (
-        (str(settings.folder / "params.yaml"), settings.params.get(task.stage, {})),
-        ("workflow.yaml, for_each", task.part),
-        ("-p", overrides),
+        (str(settings.folder / "params.yaml"), settings.params.get(task.stage, {}), raw),
+        ("workflow.yaml, for_each", task.part, task.part),
+        ("-p", overrides, overrides),
     )
-    for where, layer in layers:
+    for where, layer, written in layers:
         for name, value in layer.items():
-            mistake = _mistake(task, signature, where, name, value)
+            mistake = _mistake(task, signature, where, name, value) or _change(
+                task, signature, where, name, written.get(name)
+            )
             if mistake:
                 mistakes.append(mistake)
             values[name] = value
     return values
+
+
+def can_inject(value: Any) -> bool:
+    """Whether papermill writes ``value`` into a notebook as it is; all else it turns into text."""
+    if isinstance(value, list):
+        return all(map(can_inject, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(can_inject, value.values()))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def kept_defaults(notebook: Path, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return as text the defaults that a run leaves as the notebook has them: those of no name in ``values``."""
+    signature = read_signature(notebook)
+    return {
+        name: _as_text(parameter.default)
+        for name, parameter in signature.items()
+        if name not in values and name not in SUPPLIED
+    }
+
+
+def _as_text(value: Any) -> str:
+    """Return a literal as text, the same for equal ones: a set has no order."""
+    if isinstance(value, set):
+        return f"{{{', '.join(sorted(map(_as_text, value)))}}}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_as_text(key)}: {_as_text(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__}({', '.join(map(_as_text, value))})"
+    return repr(value)
+
+
+def _change(task: Task, signature: Signature, where: str, name: str, written: Any) -> str:
+    """Return what is wrong if a run could not give a value, as it is ``written``, as the notebook expects it."""
+    default = signature[name].default
+    where = f"{where}: {task.stage}.{name}"
+    cell = f"the parameters cell of {task.notebook.name}"
+    if isinstance(default, set | bytes | complex) or default is ...:
+        kind = type(default).__name__
+        return (
+            f"{where} replaces {default!r} of {cell}, of type {kind}, which a run cannot give. "
+            f"Write a list, a text or a number there, and make it a {kind} in a cell below."
+        )
+    keys = [key for value in (written, default) for key in _odd_keys(value)]
+    if keys and name not in ENTITIES:
+        return (
+            f"{where} has, here or in {cell}, the key {keys[0]!r} of type {type(keys[0]).__name__}; "
+            f"a run can give only texts as keys. "
+            f"Write the text {str(keys[0])!r} in both, and turn it into another value in a cell below."
+        )
+    return ""
+
+
+def _odd_keys(value: Any) -> list[Any]:
+    """Return the keys that are no texts of a dictionary, and of those in it."""
+    if isinstance(value, dict):
+        own = [key for key in value if not isinstance(key, str)]
+        return own + [key for item in value.values() for key in _odd_keys(item)]
+    return [key for item in value for key in _odd_keys(item)] if isinstance(value, list | tuple) else []
 
 
 def _mistake(task: Task, signature: Signature, where: str, name: str, value: Any) -> str:
@@ -201,7 +255,8 @@ def _read_parameter(notebook: Path, node: ast.stmt) -> Parameter:
 def _types(annotation: ast.expr | None, default: Any) -> tuple[str, ...]:
     """Return the plain types that the annotation names, else that of the default; unknown annotations take anything."""
     if annotation is None:
-        return () if default is None else (type(default).__name__,)
+        kind = type(default).__name__
+        return (kind,) if default is not None and kind in _TYPES else ()
     names = [name for part in _options(annotation) if (name := _plain_name(part))]
     return tuple(names) if all(name in _TYPES for name in names) else ()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from quire.errors import ConfigError
 from quire.flow.graph import Graph, Task
-from quire.flow.parameters import read_cells, source_of
+from quire.flow.notebook import python_of, read_cells, source_of
 from quire.flow.syntax import parse
 
 _WRITERS = ("save", "writing")
@@ -33,14 +33,14 @@ def saved_names(task: Task) -> list[str]:
     found: list[str] = []
     for cell in read_cells(task.notebook):
         if cell.get("cell_type") == "code":
-            found += _names(source_of(cell))
+            found += _names(python_of(source_of(cell)))
     return [name for name in dict.fromkeys(found) if not name.startswith("_")]
 
 
 def _names(source: str) -> Iterator[str]:
     try:
         tree = parse(source)
-    except SyntaxError:  # a magic, or a mistake that the kernel will tell of
+    except SyntaxError:  # a mistake that the kernel will tell of
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _writes(node.func) and node.args:

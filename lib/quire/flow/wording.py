@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quire.flow.parameters import read_cells, source_of
+from quire.flow.notebook import read_cells, source_of
 from quire.flow.record import write_whole
 
 _INJECTED = "injected-parameters"
