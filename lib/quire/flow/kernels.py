@@ -16,7 +16,9 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+import nbformat
 import papermill
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -25,6 +27,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from quire.flow.failure import LESS, KernelDied, OutOfMemory, TimedOut
+from quire.flow.notebook import read_notebook
 from quire.flow.private import PrivateFolder
 from quire.flow.record import write_whole
 from quire.flow.threads import THREADS, USE
@@ -32,6 +35,8 @@ from quire.io.artifacts import Stopped
 
 ENGINE = "quire"
 _START_TIMEOUT_S = 60
+
+_FIND_MODULES = "import sys; sys.path.insert(sys.path.index('') if '' in sys.path else 0, {folder!r}); del sys"
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,17 @@ class Kernel:
         """Start the process and wait until it answers."""
         out_of_memory = _oom_kills()
         self._manager = AsyncKernelManager(
-            kernel_name="python3", transport="ipc", connection_file=str(self._folder.path / "kernel.json")
+            kernel_name="python3",
+            # No kernelspec of the user's counts: without any folder of them, Jupyter takes this very interpreter.
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+            transport="ipc",
+            connection_file=str(self._folder.path / "kernel.json"),
         )
+        # Start-up files and settings of the user's IPython are no part of the stage's key, so they are none of the run.
         run_sync(self._manager.start_kernel)(
-            extra_arguments=["--HistoryManager.hist_file=:memory:"], cwd=str(self._root), env=self._environment
+            extra_arguments=["--HistoryManager.hist_file=:memory:", "--IPKernelApp.exec_PYTHONSTARTUP=False"],
+            cwd=str(self._root),
+            env={**self._environment, "IPYTHONDIR": str(self._folder.path / "ipython")},
         )
         if self._killed:
             self.kill()
@@ -117,9 +129,10 @@ class Kernel:
         out_of_memory = _oom_kills()
         progress = _Progress(execution.on_cell)
         self._use(execution.threads)
+        self._find_modules_in(execution.notebook.parent)
         try:
             papermill.execute_notebook(
-                str(execution.notebook),
+                nbformat.from_dict(read_notebook(execution.notebook)),
                 str(execution.output),
                 parameters=dict(execution.parameters),
                 engine_name=ENGINE,
@@ -146,6 +159,10 @@ class Kernel:
         """Have the cells that follow compute in so many threads; nothing comes back, nor is it seen in the notebook."""
         if threads and str(threads) != self._environment.get(THREADS):
             self._client.execute(USE.format(count=threads), silent=True, store_history=False)
+
+    def _find_modules_in(self, folder: Path) -> None:
+        """Have modules beside the notebook found, as JupyterLab finds them: before those of the working directory."""
+        self._client.execute(_FIND_MODULES.format(folder=str(folder)), silent=True, store_history=False)
 
     def close(self) -> None:
         """Shut the kernel down, gracefully where it still answers, and remove its folder."""

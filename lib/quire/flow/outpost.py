@@ -28,7 +28,7 @@ EVENTS = "quire"
 GIVE_WAY = 10
 """Niceness of a job's process."""
 
-_SHIPPED = (("notebooks", "*.ipynb"), ("params", "**/*.yaml"), ("lib/quire", "**/*"))
+_SHIPPED = (("notebooks", "**/*"), ("params", "**/*.yaml"), ("lib", "**/*"))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def pack(root: Path) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for folder, pattern in _SHIPPED:
             for path in sorted((root / folder).glob(pattern)):
-                if path.is_file() and "__pycache__" not in path.parts:
+                parts = path.relative_to(root).parts
+                if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
                     archive.writestr(zipfile.ZipInfo(path.relative_to(root).as_posix()), path.read_bytes())
     return packed.getvalue()
 
