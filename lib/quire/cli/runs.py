@@ -103,24 +103,49 @@ def diff(old: str, new: str, as_json: bool) -> None:
 @click.argument("stage")
 @click.argument("params", default="params/demo")
 @click.option("--workflow", "-w", default="train", show_default=True, help="Which workflow of workflow.yaml.")
-def why(stage: str, params: str, workflow: str) -> None:
-    """Say why STAGE ran or was reused last time, and what changed since then."""
+@click.option("--all", "-a", "everything", is_flag=True, help="List all that was looked at, by name.")
+@click.option("--json", "as_json", is_flag=True, help="Print what changed and what was looked at as JSON.")
+def why(stage: str, params: str, workflow: str, everything: bool, as_json: bool) -> None:
+    """Say why STAGE ran or was reused last time, what changed since then, and what was looked at."""
     from quire.errors import ConfigError, near
     from quire.flow import history
     from quire.flow.context import Request
-    from quire.flow.plan import changes_since
+    from quire.flow.plan import outlooks
+    from quire.flow.stage import FIRST_TIME
 
     settings = config.load(params)
     last = next(history.runs(settings.outputs, params=settings.name), None)
-    changes = changes_since(Request(params=params, workflow=workflow))
-    if stage not in changes:
-        raise ConfigError(f"There is no stage {stage!r}; it has: {', '.join(changes)}.{near(stage, changes)}")
+    found = outlooks(Request(params=params, workflow=workflow))
+    if stage not in found:
+        raise ConfigError(f"There is no stage {stage!r}; it has: {', '.join(found)}.{near(stage, found)}")
+    outlook = found[stage]
+    if as_json:
+        click.echo(json.dumps({"now": outlook.reason, "cold": outlook.cold, "looked_at": outlook.looked_at}, indent=2))
+        return
     if last and stage in last["stages"]:
         done = last["stages"][stage]
         reason = done.get("why") or done.get("stopped") or ""
         how = _WAS.get(done["status"], done["status"])
         click.echo(f"In run {last['run_id']} {stage} {how}" + (f" ({reason})." if reason else "."))
-    click.echo(f"Now: {changes[stage]}")
+    click.echo(f"Now: {outlook.reason}")
+    if outlook.cold:
+        click.echo(f"Its kernel {outlook.cold}.")
+    if everything or (outlook.looked_at and outlook.reason != FIRST_TIME):
+        click.echo("Looked at:")
+        for kind, names in outlook.looked_at.items():
+            click.echo(f"  {kind:<16}  {_names(names, everything)}")
+        if not everything:
+            click.echo("All of it by name: add --all. What cannot be seen in code: reads and files in workflow.yaml.")
+
+
+_FEW = 5
+
+
+def _names(names: list[str], everything: bool) -> str:
+    """Return names as a text; of many only the first, with how many more there are."""
+    if everything or len(names) <= _FEW:
+        return ", ".join(names)
+    return f"{', '.join(names[: _FEW - 1])} and {len(names) - _FEW + 1} more"
 
 
 def _seconds(value: Any) -> str:
