@@ -378,7 +378,7 @@ def test_all_that_the_notebooks_of_this_project_import_can_be_forked(tmp_path, c
     """An upgrade that brings a thread at import fails here, loudly, instead of making every run cold."""
     from quire import config
     from quire.flow.graph import build
-    from quire.flow.key import notebook_facts
+    from quire.flow.notebook import notebook_facts
     from quire.flow.reach import Library, package_root
 
     library = Library(package_root())

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from quire.flow.key import notebook_facts
-from quire.flow.reach import Library, facts_of, package_root
+from quire.flow.facts import facts_of
+from quire.flow.notebook import notebook_facts
+from quire.flow.reach import Library, package_root
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,8 @@ _KEPT = 100
 """Traces kept of one key: the same code on other inputs, or with another champion."""
 
 Trace = dict[str, Any]
-"""Which run holds a stage's result (run_id), and what it depended on: parts, inputs, reads; artifacts with stamps."""
+"""Which run holds a stage's result (run_id), and what it depended on: parts, inputs, reads; what it left: artifacts
+with stamps, and files that it wrote elsewhere."""
 
 
 class Cache:
@@ -40,6 +41,7 @@ class Cache:
         artifacts: list[dict[str, Any]],
         inputs: Mapping[str, Any],
         reads: Mapping[str, str],
+        written: Mapping[str, str],
         seconds: float,
         words: str,
     ) -> None:
@@ -52,6 +54,7 @@ class Cache:
             "words": words,
             "inputs": dict(inputs),
             "reads": dict(reads),
+            "written": dict(written),
             "artifacts": [{**artifact, "stamp": files.stamp(folder / artifact["name"])} for artifact in artifacts],
         }
         self._put_first(task, key, trace)

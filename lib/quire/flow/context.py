@@ -12,6 +12,7 @@ from quire.config import Settings
 from quire.flow.cache import Cache
 from quire.flow.elsewhere import Elsewhere
 from quire.flow.graph import Graph, Task, beside, width
+from quire.flow.libraries import Libraries
 from quire.flow.parameters import read_signature
 from quire.flow.reach import Library
 from quire.flow.record import Record
@@ -90,7 +91,7 @@ class Context:
     record: Record
     cache: Cache
     library: Library
-    versions: Mapping[str, str]
+    libraries: Libraries
     listen: Listener
     elsewhere: Elsewhere
     drivers: Drivers = Drivers()

@@ -1,159 +1,208 @@
-"""Which source files of `quire` a piece of code can reach, found from its syntax tree without importing anything.
+"""Which files a notebook can reach, found from syntax trees without importing anything: modules of `quire`, modules of
+the project's own, and data files that the text names.
 
-A room hands names on lazily: ``model.judge`` reaches ``quire/model/gate.py`` because ``quire/model/__init__.pyi`` says
-so. What those modules import is followed in turn. Folders and files of a room that are no modules (templates, SQL,
-migrations) count for the modules that name them.
+A room of `quire` hands names on lazily: ``model.judge`` reaches ``quire/model/gate.py`` because
+``quire/model/__init__.pyi`` says so. What modules import is followed in turn, whichever package they are of. Folders
+and files of a room that are no modules (templates, SQL, migrations) count for the modules that name them.
 """
 
-import ast
 import hashlib
-import json
+import importlib.machinery
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from quire.flow.record import write_whole
-from quire.flow.syntax import parse
+from quire.flow.clone import Clone
+from quire.flow.facts import PACKAGE, Facts, facts_of, imported_names
+from quire.flow.memory import Memory
 
-PACKAGE = "quire"
-_PATH_LIKE = re.compile(r"[\w.\-/]{1,100}")
+_MAKERS = ("facts", "named_paths", "syntax", "variables")
+"""Modules beside this one that facts come from; what is remembered of files holds as long as they are the same."""
+
+_SUFFIXES = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What matters of one source: a digest of its code, the names of the package that it uses, its path-like texts, its
-    attributes, and what it imports from elsewhere (``a.b`` or, for ``from a.b import c``, ``a.b:c``)."""
+class Reach:
+    """What code can reach.
 
-    digest: str
-    uses: tuple[str, ...]
-    texts: tuple[str, ...]
-    attributes: tuple[str, ...]
-    imports: tuple[str, ...] = ()
-
-
-def facts_of(source: str, *, package: str = "") -> Facts:
-    """Return the facts of Python ``source``; comments, layout and docstrings do not matter to the digest.
-
-    package: the package that relative imports are relative to.
+    code: digest of the code itself. modules: digest of each source file, by dotted name (`quire`) or path below the
+    project. files: digest of each data file that it may read, by path. written: the same for those that it writes.
+    facts: of the code itself and of all modules. own: the same without those of `quire`. tops: first names of the
+    project's own modules among them. attributes: all names that reached code looks up on something, the config room of
+    `quire` itself aside.
     """
-    tree = _without_type_checking(parse(source))
-    docstrings = _drop_docstrings(tree)
-    names = _Names(package)
-    names.visit(tree)
-    nodes = list(ast.walk(tree))
-    texts = {
-        node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    } - docstrings
-    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    return Facts(
-        digest=hashlib.sha256(ast.dump(tree).encode()).hexdigest(),
-        uses=tuple(sorted(names.uses)),
-        texts=tuple(sorted(text for text in texts if _PATH_LIKE.fullmatch(text))),
-        attributes=tuple(sorted(attributes)),
-        imports=tuple(dict.fromkeys(name for node in nodes for name in _imports(node))),
-    )
+
+    code: str
+    modules: dict[str, str]
+    files: dict[str, str]
+    written: dict[str, str]
+    facts: tuple[Facts, ...]
+    own: tuple[Facts, ...]
+    tops: frozenset[str]
+    attributes: frozenset[str]
+
+    @property
+    def imports(self) -> list[str]:
+        """What is imported of other packages: neither of `quire` nor of the project."""
+        names = dict.fromkeys(name for facts in self.facts for name in facts.imports)
+        return [name for name in names if top_of(name) not in self.tops]
+
+
+def top_of(name: str) -> str:
+    """Return the first part of a dotted name."""
+    return re.split(r"[.:]", name)[0]
 
 
 class Library:
-    """The source files of the package, their facts remembered between runs by size and time of change."""
+    """Source files and what is known of them, remembered between runs by size and times of change."""
 
-    def __init__(self, root: Path, memory: Path | None = None) -> None:
-        """root: the folder of the package; memory: a JSON file to remember facts in."""
-        self.root = root
-        self._memory = memory
-        self._known: dict[str, list] = _read_json(memory)
-        self._changed = False
+    def __init__(self, package: Path, memory: Path | None = None, *, clone: Clone | None = None) -> None:
+        """package: the folder of `quire`. memory: a JSON file to remember facts in. clone: the project's files."""
+        self.root, self.clone = package, clone
+        version = " ".join(_content_digest(Path(__file__).with_name(f"{name}.py")) for name in _MAKERS)
+        self._facts = Memory(memory, version=version)
+        self._contents = Memory(memory and memory.with_name("contents.json"), version="1")
         self._stubs: dict[Path, dict[str, tuple[str, str]]] = {}
+        self._next: dict[tuple[Path, str], list[Path]] = {}
+        self._usual_roots = [*([clone.root, clone.root / "lib"] if clone else []), *_import_folders()]
 
-    def reached(self, facts: Iterable[Facts]) -> dict[str, str]:
-        """Return the digest of every source file that code with these ``facts`` can reach, by dotted name or path."""
-        found: dict[str, str] = {}
-        todo = [path for one in facts for path in self._targets(one)]
-        while todo:
-            path = todo.pop()
-            name = self._name(path)
-            if name in found:
-                continue
-            mine = self.facts(path)
-            found[name] = mine.digest
-            found |= self._data_files(path, mine)
-            todo += self._targets(mine)
-            todo += self._packages_of(path)
-        self._remember()
-        return dict(sorted(found.items()))
+    def reach(self, facts: Iterable[Facts], *, folder: Path | None = None, texts: Iterable[str] = ()) -> Reach:
+        """Return what code with these ``facts`` can reach.
 
-    def facts(self, path: Path) -> Facts:
-        """Return the facts of one module, from memory if the file did not change."""
-        stat = path.stat()
-        known = self._known.get(str(path))
-        if known and known[:2] == [stat.st_mtime_ns, stat.st_size]:
-            return Facts(known[2], *(tuple(names) for names in known[3:]))
-        package = self._name(path) if path.name == "__init__.py" else self._name(path).rpartition(".")[0]
-        facts = facts_of(path.read_text(encoding="utf-8"), package=package)
-        self._known[str(path)] = [
-            stat.st_mtime_ns, stat.st_size, facts.digest, list(facts.uses), list(facts.texts), list(facts.attributes),
-            list(facts.imports),
-        ]  # fmt: skip
-        self._changed = True
-        return facts
+        folder: where the code lies, such as the notebook's. texts: further texts that may be paths or names of modules,
+        such as the values of parameters.
+        """
+        reach = _Search(self, folder, [*facts, _facts_of_texts(texts)]).reach()
+        self._facts.write()
+        self._contents.write()
+        return reach
+
+    def own_code(self, facts: Iterable[Facts], *, folder: Path, texts: Iterable[str] = ()) -> tuple[Facts, ...]:
+        """Return the ``facts``, and those of the project's own modules that code with them can reach."""
+        return _Search(self, folder, [*facts, _facts_of_texts(texts)], enters_package=False).reach().own
+
+    def reached(self, facts: Iterable[Facts], *, folder: Path | None = None) -> dict[str, str]:
+        """Return the digest of every module that code with these ``facts`` can reach, by its name."""
+        return self.reach(facts, folder=folder).modules
 
     def imports(self, facts: Iterable[Facts]) -> list[str]:
         """Return what code with these ``facts``, and the source that it can reach, import from other packages."""
-        facts = list(facts)
-        paths = [self.path_of(name) for name in self.reached(facts)]
-        all_facts = [*facts, *(self.facts(path) for path in paths if path)]
-        return list(dict.fromkeys(name for one in all_facts for name in one.imports))
+        return self.reach(facts).imports
 
-    def path_of(self, name: str) -> Path | None:
-        """Return the file of a module by its dotted name, or None."""
-        base = self.root.joinpath(*name.split(".")[1:])
-        return next(
-            (p for p in (base.with_suffix(".py"), base / "__init__.py") if name != PACKAGE and p.is_file()), None
-        )
+    def facts(self, path: Path) -> Facts:
+        """Return the facts of one module, from memory if the file did not change; of no Python, only its digest."""
+        values = self._facts.of(path, lambda: asdict(self._read(path)))
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return Facts(**plain)
 
-    def _targets(self, facts: Facts) -> list[Path]:
-        dotted = [text for text in facts.texts if text.startswith(f"{PACKAGE}.")]
-        return [path for name in (*facts.uses, *dotted) for path in self._resolve(name)]
+    def digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file's content, from memory if the file did not change."""
+        return self._contents.of(path, lambda: {"sha256": _content_digest(path)})["sha256"]
 
-    def _resolve(self, dotted: str) -> list[Path]:
-        """Return the files that a dotted name leads to: one module, or all of a package that is used as a whole."""
-        if dotted.partition(".")[0] != PACKAGE:
+    def is_own(self, path: Path) -> bool:
+        """Whether a module is not of `quire`."""
+        return not path.is_relative_to(self.root)
+
+    def name(self, path: Path) -> str:
+        """Return the name of a module: dotted in `quire`, else its path below the project."""
+        if self.is_own(path):
+            return self.clone.name(path) if self.clone else str(path)
+        relative = path.relative_to(self.root).with_suffix("")
+        parts = relative.parts[:-1] if relative.name == "__init__" else relative.parts
+        return ".".join([PACKAGE, *parts])
+
+    def targets(self, name: str, beside: Path | None, roots: Sequence[Path]) -> list[Path]:
+        """Return the modules that a dotted name leads to, wherever they lie: it is not known which would come first.
+
+        beside: the folder of the code that uses the name. roots: folders that are searched besides the usual ones.
+        """
+        level = len(name) - len(name.lstrip("."))
+        parts = name[level:].split(".") if name[level:] else []
+        if level:
+            return self._below(_above(beside, level - 1), parts) if beside else []
+        if not parts or not parts[0].isidentifier():
             return []
-        folder, parts = self.root, dotted.split(".")[1:]
+        if parts[0] == PACKAGE:
+            return self._below(self.root.parent, parts)
+        return [path for root in dict.fromkeys([*roots, *self._usual_roots]) for path in self._below(root, parts)]
+
+    def has(self, top: str, roots: Sequence[Path]) -> bool:
+        """Whether some folder in which modules are looked for holds one, or a folder, of this name."""
+        if not top.isidentifier():
+            return False
+        return any(_module(root / top) or (root / top).is_dir() for root in (*roots, *self._usual_roots))
+
+    def inner_targets(self, facts: Facts, beside: Path) -> list[Path]:
+        """Return the modules of `quire` that one in the folder ``beside`` names; the same as long as it is."""
+        key = (beside, facts.digest)
+        if key not in self._next:
+            names = [name for name in names_of(facts) if name.startswith((f"{PACKAGE}.", "."))]
+            paths = (path for name in names for path in self.targets(name, beside, ()))
+            self._next[key] = [path for path in dict.fromkeys(paths) if not self.is_own(path)]
+        return self._next[key]
+
+    def _read(self, path: Path) -> Facts:
+        try:
+            facts = facts_of(path.read_text(encoding="utf-8")) if path.suffix == ".py" else None
+        except (SyntaxError, ValueError):  # whoever imports it will be told
+            facts = None
+        if facts is None or self.is_own(path):
+            return facts or Facts(_content_digest(path))
+        uses = tuple(name for name in facts.uses if name.startswith((f"{PACKAGE}.", ".")))
+        return replace(facts, uses=uses, paths=(), opened=(), written=(), roots=(), reads=(), sets=())
+
+    def _below(self, folder: Path, parts: list[str]) -> list[Path]:
+        """Return the files of a dotted name below a folder: one module, or all of a package that is used as a whole."""
+        start = folder
         for index, part in enumerate(parts):
-            module, name = self._stub(folder).get(part, ("", ""))
-            path = self.path_of(module) if module else None
-            if path and path.name != "__init__.py":
-                return [path]
-            if path and path.parent != folder:
-                return self._resolve(".".join([module, name, *parts[index + 1 :]]))
-            if (folder / part / "__init__.py").is_file():
+            origin, name = self._stub(folder).get(part, ("", ""))
+            module = self._module_of(origin, folder) if origin else None
+            if module and module.name != "__init__.py":
+                return [module]
+            if module and module.parent != folder:
+                return self._below(module.parent, [name, *parts[index + 1 :]])
+            module = _module(folder / part)
+            if module and module.name != "__init__.py":
+                return [module]
+            if module or (part != "*" and (folder / part).is_dir()):
                 folder = folder / part
-            elif (folder / f"{part}.py").is_file():
-                return [folder / f"{part}.py"]
-            elif part == "*" or folder != self.root:
-                return sorted(folder.rglob("*.py"))
+            elif part == "*" or self._hands_on(folder):
+                return sorted(path for path in folder.rglob("*") if path.name.endswith(_SUFFIXES))
             else:
-                return []
-        return [folder / "__init__.py"] if folder != self.root else []
+                break
+        init = folder / "__init__.py"
+        return [init] if folder not in (start, self.root) and init.is_file() else []
+
+    def _hands_on(self, folder: Path) -> bool:
+        """Whether a package may hand on names of modules that its ``__init__`` does not import."""
+        init = folder / "__init__.py"
+        is_package = folder != self.root and init.is_file()
+        return is_package and (bool(self._stub(folder)) or self.facts(init).dynamic)
 
     def _stub(self, folder: Path) -> dict[str, tuple[str, str]]:
         """Return, by name, the module that a package's ``.pyi`` says it comes from and its name there."""
         if folder not in self._stubs:
             path = folder / "__init__.pyi"
-            package = ".".join([PACKAGE, *folder.relative_to(self.root).parts])
-            self._stubs[folder] = _stub_names(path.read_text(encoding="utf-8"), package) if path.is_file() else {}
+            self._stubs[folder] = imported_names(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return self._stubs[folder]
 
-    def _packages_of(self, path: Path) -> list[Path]:
-        """Return the ``__init__`` files that importing ``path`` executes."""
-        folders = [folder for folder in path.parents if folder.is_relative_to(self.root)]
-        return [folder / "__init__.py" for folder in folders if (folder / "__init__.py").is_file()]
+    def _module_of(self, origin: str, folder: Path) -> Path | None:
+        """Return the file of a module that a stub in ``folder`` names; None for the package of the stub itself."""
+        level = len(origin) - len(origin.lstrip("."))
+        parts = origin[level:].split(".") if origin[level:] else []
+        if not parts or (not level and parts == [PACKAGE]):
+            return None
+        base = _above(folder, level - 1) if level else self.root.parent
+        return _module(base.joinpath(*parts))
 
-    def _data_files(self, path: Path, facts: Facts) -> dict[str, str]:
-        """Return digests of the files beside a module that are no modules and that it names."""
+    def data_files(self, path: Path, facts: Facts) -> dict[str, str]:
+        """Return digests of the files beside a module of `quire` that are no modules and that it names."""
         named = {part for text in facts.texts for part in text.split("/")}
         found: dict[str, str] = {}
         for item in _non_modules(path.parent):
@@ -161,117 +210,133 @@ class Library:
                 files = [item] if item.is_file() else sorted(f for f in item.rglob("*") if f.is_file())
                 for file in files:
                     if "__pycache__" not in file.parts:
-                        found[str(file.relative_to(self.root))] = hashlib.sha256(file.read_bytes()).hexdigest()
+                        found[str(file.relative_to(self.root))] = self.digest(file)
         return found
 
-    def _name(self, path: Path) -> str:
-        relative = path.relative_to(self.root).with_suffix("")
-        parts = relative.parts[:-1] if relative.name == "__init__" else relative.parts
-        return ".".join([PACKAGE, *parts])
 
-    def _remember(self) -> None:
-        if self._memory and self._changed:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._memory, json.dumps(self._known))
-            self._changed = False
+class _Search:
+    """Follows code from module to module."""
 
+    def __init__(
+        self, library: Library, folder: Path | None, facts: list[Facts], *, enters_package: bool = True
+    ) -> None:
+        """folder: that of the code with these facts. enters_package: whether modules of `quire` are looked at."""
+        self._library, self._enters_package = library, enters_package
+        self._starts = [path for path in (folder, library.clone and library.clone.root) if path]
+        self._roots = [folder] if folder else []
+        self._modules: dict[Path, Facts] = {}
+        self._data: dict[str, str] = {}
+        self._code: list[tuple[Facts, Path | None]] = [(one, folder) for one in facts]
+        self._near: dict[tuple[str, int], bool] = {}
+        self._tops: set[str] = set()
 
-class _Names(ast.NodeVisitor):
-    """Collects the dotted names below the package that a syntax tree uses."""
+    def reach(self) -> Reach:
+        """Return all that is found."""
+        library = self._library
+        files: dict[Path, None] = {}
+        todo = list(self._code)
+        while todo:
+            roots = len(self._roots)
+            for facts, folder in todo:
+                self._add_roots(facts, folder)
+            if len(self._roots) > roots:  # names met before may lead there too
+                todo = [*self._code, *self._folders(self._modules)]
+            named = self._named((facts.paths, folder) for facts, folder in todo)
+            files |= dict.fromkeys(named)
+            paths = [path for facts, folder in todo for path in self._targets(facts, folder)]
+            paths += [path for path in named if path.suffix == ".py"]  # such as those of %run
+            todo = [(facts, path.parent) for path in dict.fromkeys(paths) for facts in self._enter(path)]
+        own = {path: facts for path, facts in self._modules.items() if library.is_own(path)}
+        given = [facts for facts, _ in self._code]
+        outer = [facts for path, facts in self._modules.items() if not path.is_relative_to(library.root / "config")]
+        written = self._named((facts.written, folder) for facts, folder in [*self._code, *self._folders(own)])
+        return Reach(
+            code=hashlib.sha256("".join(facts.digest for facts in given).encode()).hexdigest(),
+            modules=dict(sorted(({library.name(p): f.digest for p, f in self._modules.items()} | self._data).items())),
+            files={library.name(path): library.digest(path) for path in files if path not in self._modules},
+            written={library.name(path): library.digest(path) for path in written},
+            facts=(*given, *self._modules.values()),
+            own=(*given, *own.values()),
+            tops=frozenset(self._tops),
+            attributes=frozenset(name for facts in [*given, *outer] for name in facts.attributes),
+        )
 
-    def __init__(self, package: str) -> None:
-        self.package = package
-        self.bound: dict[str, str] = {}
-        self.uses: set[str] = set()
+    def _enter(self, path: Path) -> Iterator[Facts]:
+        """Note a module and the packages that importing it executes; yield the facts of those that are new."""
+        packages = []
+        for folder in path.parents:
+            if not (folder / "__init__.py").is_file():
+                break
+            packages.append(folder / "__init__.py")
+        for module in (path, *packages):
+            if module not in self._modules:
+                facts = self._modules[module] = self._library.facts(module)
+                if not self._library.is_own(module):
+                    self._data |= self._library.data_files(module, facts)
+                yield facts
 
-    def visit_Module(self, node: ast.Module) -> None:
-        for child in ast.walk(node):
-            if isinstance(child, ast.Import):
-                self._bind_import(child)
-            elif isinstance(child, ast.ImportFrom):
-                self._bind_from(child)
-        self.generic_visit(node)
-
-    def _bind_import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            if alias.name.partition(".")[0] == PACKAGE:
-                self.uses.add(alias.name)
-                self.bound[alias.asname or PACKAGE] = alias.name if alias.asname else PACKAGE
-
-    def _bind_from(self, node: ast.ImportFrom) -> None:
-        origin = _origin(node, self.package)
-        if origin.partition(".")[0] != PACKAGE:
+    def _targets(self, facts: Facts, folder: Path | None) -> Iterator[Path]:
+        """Yield the modules that code in a folder names."""
+        library = self._library
+        if folder and not library.is_own(folder):
+            yield from library.inner_targets(facts, folder)
             return
-        self.uses.add(origin)
-        for alias in node.names:
-            self.uses.add(f"{origin}.{alias.name}")
-            self.bound[alias.asname or alias.name] = f"{origin}.{alias.name}"
+        for name in names_of(facts):
+            if name.startswith(".") or self._is_near(top_of(name)):
+                modules = library.targets(name, folder, self._roots)
+                if any(map(library.is_own, modules)):
+                    self._tops.add(top_of(name))
+                yield from modules
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        parts: list[str] = []
-        base: ast.expr = node
-        while isinstance(base, ast.Attribute):
-            parts.append(base.attr)
-            base = base.value
-        if isinstance(base, ast.Name) and base.id in self.bound:
-            self.uses.add(".".join([self.bound[base.id], *reversed(parts)]))
-        else:
-            self.visit(base)
+    @staticmethod
+    def _folders(modules: Mapping[Path, Facts]) -> list[tuple[Facts, Path | None]]:
+        return [(facts, path.parent) for path, facts in modules.items()]
 
-    def visit_Name(self, node: ast.Name) -> None:
-        """Take a room that is used as a value, not for one of its names, as a whole."""
-        if node.id in self.bound and isinstance(node.ctx, ast.Load):
-            self.uses.add(f"{self.bound[node.id]}.*")
+    def _is_near(self, top: str) -> bool:
+        """Whether a first name is that of `quire` or can be that of a module of the project's own."""
+        key = (top, len(self._roots))
+        if key not in self._near:
+            self._near[key] = self._enters_package if top == PACKAGE else self._library.has(top, self._roots)
+        return self._near[key]
 
+    def _named(self, patterns: Iterable[tuple[Sequence[str], Path | None]]) -> list[Path]:
+        """Return the files that patterns stand for, each seen from the folder of its code and from the project's."""
+        clone = self._library.clone
+        used = [(names, folder) for names, folder in patterns if names]
+        starts = dict.fromkeys([*self._starts, *(folder for _, folder in used if folder)])
+        return clone.named([name for names, _ in used for name in names], starts) if clone and used else []
 
-def _imports(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-        names = [f"{node.module}:{alias.name}" for alias in node.names]
-    else:
-        return []
-    elsewhere = {PACKAGE, *sys.stdlib_module_names}
-    return [name for name in names if re.split(r"[.:]", name)[0] not in elsewhere]
-
-
-def _origin(node: ast.ImportFrom, package: str) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = package.split(".")
-    base = parts[: len(parts) - node.level + 1]
-    return ".".join([*base, node.module] if node.module else base)
+    def _add_roots(self, facts: Facts, beside: Path | None) -> None:
+        clone = self._library.clone
+        if clone and facts.roots:
+            found = clone.folders(facts.roots, dict.fromkeys([*self._starts, *filter(None, [beside])]))
+            self._roots += [path for path in found if path not in self._roots]
 
 
-def _stub_names(text: str, package: str) -> dict[str, tuple[str, str]]:
-    nodes = [node for node in parse(text).body if isinstance(node, ast.ImportFrom)]
-    return {alias.asname or alias.name: (_origin(node, package), alias.name) for node in nodes for alias in node.names}
+def names_of(facts: Facts) -> list[str]:
+    """Return the dotted names that may lead to modules: of imports, and of texts such as ``package.module``."""
+    dotted = [text for text in facts.texts if "." in text.strip(".") and "/" not in text and text[0] != "."]
+    return list(dict.fromkeys((*facts.uses, *dotted)))
 
 
-def _without_type_checking(tree: ast.Module) -> ast.Module:
-    class Drop(ast.NodeTransformer):
-        def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-            self.generic_visit(node)
-            is_check = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-            return (node.orelse or ast.Pass()) if is_check else node
-
-    return Drop().visit(tree)
+def _module(path: Path) -> Path | None:
+    """Return the file of the module or package at ``path``, which has no suffix, or None."""
+    where = str(path)
+    options = (*(where + suffix for suffix in _SUFFIXES), os.path.join(where, "__init__.py"))
+    return next((Path(option) for option in options if os.path.isfile(option)), None)
 
 
-def _drop_docstrings(tree: ast.Module) -> set[str]:
-    """Empty all docstrings in place; return what they said."""
-    dropped: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                dropped.add(first.value.value)
-                first.value = ast.Constant("")
-    return dropped
+def _above(folder: Path, levels: int) -> Path:
+    for _ in range(levels):
+        folder = folder.parent
+    return folder
+
+
+def _facts_of_texts(texts: Iterable[str]) -> Facts:
+    """Return the facts of texts that are not in code: each may be a path, or a name such as ``package.module:name``."""
+    texts = tuple(texts)
+    dotted = tuple(text for text in texts if re.fullmatch(r"[^\W\d]\w*([.:][^\W\d]\w*)+", text))
+    return Facts("", texts=tuple(text.replace(":", ".") for text in dotted), imports=dotted, paths=texts)
 
 
 def _non_modules(folder: Path) -> Iterator[Path]:
@@ -282,18 +347,21 @@ def _non_modules(folder: Path) -> Iterator[Path]:
             yield item
 
 
-def _read_json(path: Path | None) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path else {}
-    except (FileNotFoundError, ValueError):
-        return {}
+def _import_folders() -> list[Path]:
+    """Return the folders, besides those of installed libraries, in which kernels look for modules."""
+    paths = sysconfig.get_paths()
+    installed = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    installed |= {os.path.dirname(sys.executable), os.path.join(paths["platstdlib"], "lib-dynload")}
+    entries = [*sys.path, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    folders = [Path(entry) for entry in entries if entry and entry not in installed]
+    return [path for path in folders if path.is_dir() and path.name not in ("site-packages", "dist-packages")]
+
+
+def _content_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def package_root() -> Path:
     """Return the folder of the installed package, found without importing more of it."""
     return Path(__file__).resolve().parents[1]
-
-
-def digest(value: Mapping[str, object]) -> str:
-    """Return the SHA-256 of plain values."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -14,9 +14,12 @@ from quire.config import Settings
 from quire.errors import ArchiveError, ArtifactError, Interrupted
 from quire.flow import failure, libraries
 from quire.flow.cache import Cache
+from quire.flow.checks import refuse_missing_files, refuse_paths_beside
+from quire.flow.clone import Clone
 from quire.flow.context import Context, Drivers, Listener, Request
 from quire.flow.elsewhere import Elsewhere
 from quire.flow.graph import build
+from quire.flow.key import own_code
 from quire.flow.lock import Holder, only_run
 from quire.flow.parameters import resolve
 from quire.flow.private import remove_left_behind
@@ -95,9 +98,15 @@ def prepare(
     graph = build(settings, request.workflow, request.stages)
     parameters = resolve(settings, graph, request.overrides)
     refuse_repeats(graph)
+    clone = Clone(settings.root, settings.outputs, bases=[package_root(), *(task.notebook for task in graph.values())])
+    library = Library(package_root(), settings.outputs / "cache" / "facts.json", clone=clone)
+    refuse_missing_files(graph, clone)
+    for name, task in graph.items():
+        refuse_paths_beside(task, own_code(task, parameters[name], library), clone)
     as_of = config.moment(request.as_of).isoformat() if request.as_of else ""
     outputs = settings.outputs
-    versions = libraries.versions(outputs / "cache" / "libraries.json")
+    installed = libraries.read(outputs / "cache" / "libraries.json")
+    versions = installed.required
     run_id = new_run_id(now)
     content = {
         "run_id": run_id,
@@ -124,8 +133,8 @@ def prepare(
         as_of=as_of,
         record=Record(outputs / "runs" / run_id, content),
         cache=Cache(outputs, settings.name),
-        library=Library(package_root(), outputs / "cache" / "source.json"),
-        versions=versions,
+        library=library,
+        libraries=installed,
         listen=listen,
         elsewhere=Elsewhere(settings),
         drivers=drivers or Drivers(),

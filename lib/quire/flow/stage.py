@@ -16,9 +16,12 @@ from quire.flow import failure, files, wording
 from quire.flow.cache import Trace
 from quire.flow.context import Context
 from quire.flow.graph import Task, above
-from quire.flow.key import Key, explain_change, key_of, outside
+from quire.flow.key import Key, changed_meanwhile, explain_change, key_of, looked_at, outside, reach_of
 from quire.flow.seat import Seat
+from quire.flow.warmth import cold_reason
 from quire.io.artifacts import INPUTS, SUFFIXES, Stopped, read_signals, read_stop
+
+FIRST_TIME = "it has not run before"
 
 _FIRST_WAIT_S = 1
 _LONGEST_WAIT_S = 60
@@ -30,9 +33,14 @@ class StageRun:
     def __init__(self, context: Context, task: Task) -> None:
         """Compute the task's key; raises if the source or another state that it depends on is not there."""
         self.context, self.task = context, task
-        self.key: Key = key_of(task, context.settings, context.own_values(task), context.library, context.versions)
+        values = context.own_values(task)
+        self.reach = reach_of(task, values, context.library)
+        self.key: Key = key_of(
+            task, context.settings, values, context.library, context.libraries, reach=self.reach, needed=self._needed()
+        )
         self.reads = self._state()
         self.threads = context.threads(task)
+        self.cold = cold_reason(self.reach, context.libraries)
         self.why = ""
 
     def reuse(self) -> bool:
@@ -80,8 +88,10 @@ class StageRun:
     def execute(self, seat: Seat) -> None:
         """Run the notebook in the seat's kernel, again after a failure as often as workflow.yaml allows."""
         started = time.monotonic()
-        self.context.record.update_stage(self.task.name, status="running", why=self.why, started_at=_now())
-        self.context.emit("stage_started", stage=self.task.name, why=self.why)
+        why = f"{self.why}; {self.cold}" if self.cold else self.why
+        cold = {"cold": self.cold} if self.cold else {}
+        self.context.record.update_stage(self.task.name, status="running", why=why, started_at=_now(), **cold)
+        self.context.emit("stage_started", stage=self.task.name, why=why)
         try:
             self._attempts(seat)
             values = self._keep(time.monotonic() - started)
@@ -181,6 +191,19 @@ class StageRun:
         self._refuse_repeats(artifacts)
         names = self._names_read()
         self._refuse_strangers(names)
+        self._remember(artifacts, names, seconds)
+        values: dict[str, Any] = {"status": "succeeded", "key": self.key.digest, "artifacts": artifacts}
+        signals = read_signals(context.artifacts(task.name))
+        return values | ({"signals": signals} if signals else {}) | self._stop()
+
+    def _remember(self, artifacts: list[dict[str, Any]], names: list[str], seconds: float) -> None:
+        """Enter the result in the cache, unless it is not known of which code and files it was made."""
+        context, task = self.context, self.task
+        reach = reach_of(task, context.own_values(task), context.library)
+        changed = changed_meanwhile(self.reach, reach)
+        if changed:
+            context.warn(f"{', '.join(changed[:4])} changed while {task.name} ran, so it will run again next time.")
+            return
         context.cache.add(
             task,
             self.key,
@@ -188,12 +211,10 @@ class StageRun:
             artifacts=artifacts,
             inputs=self._inputs(names),
             reads=self._state() if task.options.reads else self.reads,
+            written=reach.written,
             seconds=seconds,
             words=wording.digest(task.notebook),
         )
-        values: dict[str, Any] = {"status": "succeeded", "key": self.key.digest, "artifacts": artifacts}
-        signals = read_signals(context.artifacts(task.name))
-        return values | ({"signals": signals} if signals else {}) | self._stop()
 
     def _refuse_repeats(self, artifacts: list[dict[str, Any]]) -> None:
         mine = {artifact["name"] for artifact in artifacts if not artifact["name"].startswith("_")}
@@ -237,12 +258,29 @@ class StageRun:
             if artifact["name"] in filenames
         ]
 
+    def _needed(self) -> dict[str, str]:
+        """Return the hashes of all that the stages left which this one needs, by place."""
+        stages = self.context.record.stages
+        return {
+            f"{name}/{artifact['name']}": artifact["sha256"]
+            for name in sorted(above(self.context.graph, self.task.name))
+            for artifact in stages[name].get("artifacts", [])
+        }
+
     def _matches(self, trace: Trace) -> bool:
-        return trace["reads"] == self.reads and trace["inputs"] == self._inputs(list(trace["inputs"]))
+        written = trace.get("written", {})
+        return (
+            trace["reads"] == self.reads
+            and trace["inputs"] == self._inputs(list(trace["inputs"]))
+            and all(self.reach.written.get(name) == sha256 for name, sha256 in written.items())
+        )
 
     def _state(self) -> dict[str, str]:
         """Return the fingerprints of the outside state that the task depends on, as they are now."""
-        return {what: fingerprint(self.context, what) for what in outside(self.task)}
+        context = self.context
+        others = (reach_of(task, {}, context.library) for name, task in context.graph.items() if name != self.task.name)
+        names = outside(self.task, context.settings, self.reach, others)
+        return {what: fingerprint(context, what) for what in names}
 
     def find(self) -> Trace | None:
         """Return where the result is that can be reused, or None."""
@@ -259,11 +297,18 @@ class StageRun:
         """Return why the stage must run: what changed since its last success."""
         last = self.context.cache.last(self.task)
         if last is None:
-            return "it has not run before"
-        change = explain_change(last, self.key, self._inputs(list(last["inputs"])), self.reads)
+            return FIRST_TIME
+        inputs = self._inputs(list(last["inputs"]))
+        change = explain_change(last, self.key, inputs=inputs, reads=self.reads, written=self.reach.written)
         if not change and self._is_recut(last):
             return "its code is cut into other cells than before"
         return change or f"what run {last['run_id']} made is gone, or an older result was wanted"
+
+    def looked_at(self) -> dict[str, list[str]]:
+        """Return all that decides whether the result is reused, by kind."""
+        last = self.context.cache.last(self.task)
+        inputs = last["inputs"] if last else ()
+        return looked_at(self.key, self.reach, self.context.libraries, inputs=inputs, reads=self.reads)
 
     def _papers(self) -> dict[str, str]:
         papers = {"notebook": f"notebooks/{self.task.name}.ipynb", "report": f"reports/{self.task.name}.html"}

@@ -1,11 +1,16 @@
 """The fork server of a run, and what its notebooks have it import."""
 
 import os
+import sys
 import threading
 
 from quire.flow.context import Context
-from quire.flow.key import notebook_facts
-from quire.flow.reach import facts_of
+from quire.flow.facts import facts_of
+from quire.flow.forkserver import frozen
+from quire.flow.key import reach_of
+from quire.flow.libraries import Libraries
+from quire.flow.reach import Reach
+from quire.flow.syntax import UNKNOWN
 from quire.flow.warm import Keeper, Warm, is_possible, use_provisioner
 
 PUBLISH = "publish"
@@ -25,6 +30,8 @@ class Warmth:
 
     def variables(self, stage: str) -> dict[str, str]:
         """Return what the environment of a stage's kernel needs to be forked; nothing if it cannot be."""
+        if stage in self._context.graph and cold_reason(self._reach(stage), self._context.libraries):
+            return {}
         server = self.started()
         return server.variables(stage) if server else {}
 
@@ -50,10 +57,11 @@ class Warmth:
     def _wants(self) -> dict[str, list[str]]:
         context = self._context
         stages = context.record.stages
+        reaches = {
+            name: self._reach(name) for name in context.graph if stages[name]["status"] in ("waiting", "running")
+        }
         wants = {
-            name: context.library.imports(notebook_facts(task.notebook))
-            for name, task in context.graph.items()
-            if stages[name]["status"] in ("waiting", "running")
+            name: [] if cold_reason(reach, context.libraries) else reach.imports for name, reach in reaches.items()
         }
         if context.request.publish:
             # What no notebook imports, the publisher does by itself, and gives way to them; the server would not.
@@ -61,3 +69,20 @@ class Warmth:
             publisher = context.library.imports([facts_of("from quire.io import tracking_store")])
             wants[PUBLISH] = [name for name in publisher if name in own]
         return wants
+
+    def _reach(self, stage: str) -> Reach:
+        return reach_of(self._context.graph[stage], {}, self._context.library)
+
+
+def cold_reason(reach: Reach, libraries: Libraries) -> str:
+    """Return why a notebook must start in a process that has imported nothing yet; empty if it need not.
+
+    In a forked one, variables that a cell sets would come too late for what is imported already, and a module of the
+    project that is called as a library would not be found.
+    """
+    names = sorted({name for facts in reach.own for name in facts.sets if name == UNKNOWN or frozen({name: ""})})
+    if names:
+        what = "variables whose names are computed" if UNKNOWN in names else ", ".join(names)
+        return f"starts cold, since its code sets {what}, which can act when a library is imported"
+    hidden = sorted(top for top in reach.tops if libraries.hold(top) or top in sys.stdlib_module_names)
+    return f"starts cold, since a module of the project is called {hidden[0]}, as a library is" if hidden else ""
