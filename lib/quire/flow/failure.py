@@ -2,18 +2,26 @@
 
 import errno
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from quire import errors
 from quire.errors import StageFailed
 from quire.flow.graph import Task
+from quire.page.numbers import shortened
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _KEPT = re.compile(r"Cell In|File |\s*-+> ?\d+")
 """Lines of a notebook's traceback that are kept: where each frame is, and its line."""
 
 _MOST_FRAMES = 6
+
+MESSAGE_LIMIT = 5_000
+"""Characters of a message, and of a cell's source, in run.json, on pages, the terminal, in MLflow and alerts."""
+
+_LINE_LIMIT = 300
+_STDERR_LINES = 5
 
 MAKE_ROOM = "The disk is full: free some space, for example by `quire clean --keep 5`."
 
@@ -48,14 +56,26 @@ def describe(task: Task, error: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": type(error).__name__, "message": _plain(error), "notebook": task.notebook.name}
     if hasattr(error, "ename"):
         described |= {"kind": error.ename, "message": _plain(error.evalue), "traceback": shorten(error.traceback)}
-        described |= {"cell": error.exec_count, "source": error.source}
+        described |= {"cell": error.exec_count, "source": shortened(error.source, MESSAGE_LIMIT)}
     elif getattr(error, "cell", None):
-        described |= {"cell": error.cell, "source": error.source}
+        described |= {"cell": error.cell, "source": shortened(error.source, MESSAGE_LIMIT)}
+    described["message"] = shortened(error_message(described["message"]), MESSAGE_LIMIT)
     if is_full_disk(error):
         described["message"] += f" {MAKE_ROOM}"
     if described["kind"] == "MemoryError":
-        described["message"] = f"{described['message']} Memory ran out. {LESS}".strip()
+        described["message"] = f"{described['message'].rstrip('.')}. Memory ran out. {LESS}"
     return described
+
+
+def error_message(message: str, stderr: str = "", traceback: Sequence[str] = ()) -> str:
+    """Return the message, or what comes closest where it is empty: the last lines of stderr, the line that raised."""
+    if message.strip():
+        return message
+    lines = [line for line in _plain(stderr).splitlines() if line.strip()]
+    if lines:
+        return "\n".join(lines[-_STDERR_LINES:])
+    raised = re.findall(r"^-+> ?\d+ (.*)$", _plain("\n".join(traceback)), re.MULTILINE)
+    return f"no message; it was raised by `{raised[-1].strip()}`" if raised else "no message"
 
 
 def is_full_disk(error: Any) -> bool:
@@ -66,7 +86,9 @@ def is_full_disk(error: Any) -> bool:
 
 def shorten(traceback: list[str]) -> list[str]:
     """Return where each frame of a notebook's traceback is, with its line, without colours; the cell's frame first."""
-    frames = [[line.rstrip() for line in _plain(part).splitlines() if _KEPT.match(line)] for part in traceback]
+    frames = [
+        [line.rstrip()[:_LINE_LIMIT] for line in _plain(part).splitlines() if _KEPT.match(line)] for part in traceback
+    ]
     frames = [frame for frame in frames if frame]
     if len(frames) > _MOST_FRAMES:
         frames = [frames[0], [f"... {len(frames) - _MOST_FRAMES} more"], *frames[1 - _MOST_FRAMES :]]

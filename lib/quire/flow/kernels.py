@@ -1,39 +1,37 @@
-"""The door to papermill: notebooks executed in Jupyter kernels, one kernel for each.
+"""Notebooks executed in Jupyter kernels, one kernel for each.
 
 Kernels talk over IPC sockets in a short private folder each, so that parallel runs never race for a TCP port. A kernel
 can be started before its notebook is due and shut down after its notebook has been handed on.
 """
 
 import asyncio
-import json
 import os
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import nbformat
-import papermill
-from jupyter_client.kernelspec import KernelSpecManager
+import zmq
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from quire.flow import notebook_client
 from quire.flow.failure import LESS, KernelDied, OutOfMemory, TimedOut
-from quire.flow.notebook import read_notebook
+from quire.flow.notebook_client import CellProgress
 from quire.flow.private import PrivateFolder
-from quire.flow.record import write_whole
 from quire.flow.threads import THREADS, USE
-from quire.io.artifacts import Stopped
+from quire.io.artifacts import Stopped, read_stop
 
-ENGINE = "quire"
 _START_TIMEOUT_S = 60
 
 _FIND_MODULES = "import sys; sys.path.insert(sys.path.index('') if '' in sys.path else 0, {folder!r}); del sys"
@@ -46,6 +44,9 @@ class Execution:
     notebook: Path
     output: Path
     parameters: Mapping[str, Any]
+    artifacts: Path | None = None
+    """The folder that the notebook saves to, where `run.stop` leaves its reason."""
+
     cell_timeout_s: float | None = None
     on_cell: Callable[[int, int], None] | None = None
     threads: int = 0
@@ -74,20 +75,36 @@ class Kernel:
             transport="ipc",
             connection_file=str(self._folder.path / "kernel.json"),
         )
+        # Or what a cell puts out faster than it is heard would be dropped, the word that it has ended with it.
+        self._manager.context.setsockopt(zmq.RCVHWM, 0)
         # Start-up files and settings of the user's IPython are no part of the stage's key, so they are none of the run.
-        run_sync(self._manager.start_kernel)(
-            extra_arguments=["--HistoryManager.hist_file=:memory:", "--IPKernelApp.exec_PYTHONSTARTUP=False"],
-            cwd=str(self._root),
-            env={**self._environment, "IPYTHONDIR": str(self._folder.path / "ipython")},
-        )
+        try:
+            run_sync(self._manager.start_kernel)(
+                extra_arguments=["--HistoryManager.hist_file=:memory:", "--IPKernelApp.exec_PYTHONSTARTUP=False"],
+                cwd=str(self._root),
+                env={**self._environment, "IPYTHONDIR": str(self._folder.path / "ipython")},
+            )
+        except (OSError, NoSuchKernel) as error:
+            raise KernelDied(f"The kernel did not start: {error}. {self._command()}") from error
         if self._killed:
             self.kill()
         try:
             run_sync(self._connect)()
         except RuntimeError as error:
-            raise self._death(out_of_memory, f"while it started: {error}") from error
+            raise self._death(out_of_memory, f"while it started: {error}", self._command()) from error
         self._client.allow_stdin = False
         return self
+
+    def _command(self) -> str:
+        """Return a sentence that says which command was to start the kernel, and who says so."""
+        try:
+            spec = self._manager.kernel_spec
+        except NoSuchKernel:
+            return f"Python {sys.executable} has no kernel: `make setup` installs it."
+        return (
+            f"It was to start as `{shlex.join(spec.argv)}`, as the kernelspec in {spec.resource_dir or 'Python'} says. "
+            "If that is not the Python of this clone, remove it or leave JUPYTER_PATH out."
+        )
 
     async def _connect(self) -> None:
         """Return when the kernel has answered, and what it puts out is heard; raises RuntimeError.
@@ -125,35 +142,31 @@ class Kernel:
         Raises what papermill raises for a failed cell, Stopped if the notebook ended early, TimedOut, and KernelDied
         or OutOfMemory if the process is gone.
         """
-        papermill_engines.register(ENGINE, Engine)
         out_of_memory = _oom_kills()
-        progress = _Progress(execution.on_cell)
+        progress = CellProgress(execution.on_cell)
         self._use(execution.threads)
         self._find_modules_in(execution.notebook.parent)
+        is_stop = partial(_is_stop, folder=execution.artifacts)
         try:
-            papermill.execute_notebook(
-                nbformat.from_dict(read_notebook(execution.notebook)),
-                str(execution.output),
-                parameters=dict(execution.parameters),
-                engine_name=ENGINE,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
+            notebook_client.execute(
+                execution.notebook,
+                execution.output,
+                dict(execution.parameters),
+                is_stop=is_stop,
                 execution_timeout=execution.cell_timeout_s,
                 manager=self._manager,
                 client=self._client,
                 progress=progress,
             )
         except PapermillExecutionError as error:
-            if error.ename == Stopped.__name__:
-                _drop_error_markers(execution.output)
+            if is_stop(error):
                 raise Stopped(error.evalue) from None
             raise
         except CellTimeoutError:
-            limit = f"{execution.cell_timeout_s:g} s (cell_timeout_s in workflow.yaml)"
+            limit = f"{execution.cell_timeout_s or 0:g} s (cell_timeout_s in workflow.yaml)"
             raise TimedOut(f"The cell took longer than {limit}.", progress.number, progress.source) from None
         except (DeadKernelError, RuntimeError) as error:
-            raise self._death(out_of_memory, str(error), progress) from error
+            raise self._death(out_of_memory, str(error), progress=progress) from error
 
     def _use(self, threads: int) -> None:
         """Have the cells that follow compute in so many threads; nothing comes back, nor is it seen in the notebook."""
@@ -192,83 +205,34 @@ class Kernel:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
 
-    def _death(self, out_of_memory: int, text: str, progress: "_Progress | None" = None) -> Exception:
+    def _death(
+        self, out_of_memory: int, text: str, hint: str = "", *, progress: CellProgress | None = None
+    ) -> Exception:
+        """Return why the kernel is gone, as far as its exit code and the operating system say; hint: what to do."""
         number, source = (progress.number, progress.source) if progress else (None, "")
         if run_sync(self._manager.is_alive)():
-            return KernelDied(f"The kernel does not answer: {text}", number, source)
+            return KernelDied(f"The kernel does not answer: {text}. {hint}".strip(), number, source)
         if _oom_kills() > out_of_memory:
-            return OutOfMemory(
-                f"The operating system ended the kernel because memory ran out. {LESS}",
-                number,
-                source,
-            )
+            text = f"The operating system ended the kernel because memory ran out. {LESS}"
+            return OutOfMemory(text, number, source)
         code = getattr(getattr(self._manager.provisioner, "process", None), "returncode", None)
         if code == -signal.SIGKILL and not self._killed:
-            return OutOfMemory(
-                f"The kernel was killed (SIGKILL), probably out of memory: a container or a limit ends it so. {LESS}",
-                number,
-                source,
-            )
+            text = "The kernel was killed (SIGKILL), probably out of memory: a container or a limit ends it so. "
+            return OutOfMemory(text + LESS, number, source)
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        return KernelDied(f"The kernel died ({how}).", number, source)
+        if progress and code is not None and code >= 0:
+            hint = 'Something ended it, such as os._exit(); to end a notebook early, use run.stop("why").'
+        return KernelDied(f"The kernel died ({how}). {hint}".strip(), number, source)
 
 
-class _Progress:
-    """Which code cell is being executed, counted from 1 among code cells."""
+def _is_stop(error: PapermillExecutionError, folder: Path | None) -> bool:
+    """Whether the notebook ended by `run.stop`: another exception may be called Stopped too.
 
-    def __init__(self, tell: Callable[[int, int], None] | None) -> None:
-        self._tell = tell
-        self.number: int | None = None
-        self.source = ""
-
-    def start(self, cells: list[Any], index: int) -> None:
-        if cells[index].cell_type != "code":
-            return
-        self.number = sum(cell.cell_type == "code" for cell in cells[: index + 1])
-        self.source = cells[index].source
-        if self._tell:
-            self._tell(self.number, sum(cell.cell_type == "code" for cell in cells))
-
-
-class Engine(NBClientEngine):
-    """Papermill's engine on a kernel that is already running."""
-
-    @classmethod
-    def execute_managed_notebook(  # noqa: D102
-        cls,
-        nb_man: Any,
-        kernel_name: str,
-        *,
-        manager: Any,
-        client: Any,
-        progress: _Progress,
-        execution_timeout: float | None = None,
-        **_: Any,
-    ) -> Any:
-        start = nb_man.cell_start
-
-        def cell_start(cell: Any, cell_index: int, **more: Any) -> None:
-            progress.start(nb_man.nb.cells, cell_index)
-            start(cell, cell_index, **more)
-
-        nb_man.cell_start = cell_start
-        executor = PapermillNotebookClient(nb_man, km=manager, kernel_name=kernel_name, timeout=execution_timeout)
-        executor.kc = client
-        return executor.execute()
-
-
-def _drop_error_markers(path: Path) -> None:
-    """Take papermill's error banners and the traceback out of a notebook that ended early on purpose."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    tag = "papermill-error-cell-tag"
-    content["cells"] = [cell for cell in content["cells"] if tag not in cell["metadata"].get("tags", [])]
-    for cell in content["cells"]:
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "error":
-                text = f"Stopped: {output['evalue']}\n"
-                output.clear()
-                output.update(output_type="stream", name="stdout", text=text)
-    write_whole(path, json.dumps(content, indent=1))
+    Ours shows its reason in the place of a traceback, the one that it has left in the stage's folder.
+    """
+    if error.ename != Stopped.__name__ or folder is None:
+        return False
+    return error.traceback == [f"{Stopped.__name__}: {error.evalue}"] and read_stop(folder) == error.evalue
 
 
 def _oom_kills() -> int:

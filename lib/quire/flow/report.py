@@ -13,13 +13,22 @@ from quire.flow.drawing import draw
 from quire.flow.graph import Task
 from quire.flow.history import previous
 from quire.flow.imports import skip_iri_grammar
+from quire.flow.outputs import RAISES, remark, size_of
 from quire.flow.record import write_whole
+from quire.page.numbers import shortened
 
 NO_CELL = ("parameters", "injected-parameters", "setup", "load", "save", "papermill-error-cell-tag")
 """Cells with these tags are not in the report."""
 
 NO_INPUT = ("work", "result", "chart", "check")
 """Of cells with these tags the report has only the outputs."""
+
+
+TEXT_LIMIT = 20_000
+"""Characters of a stream, a plain text or a part of a traceback in a report; the executed notebook has more."""
+
+RICH_LIMIT = 10_000_000
+"""Characters of charts, tables and the like in a report, all together."""
 
 
 def body_of(notebook: Path, *, memory: Path | None = None) -> str:
@@ -38,9 +47,10 @@ def _body(content: Any, memory: Path | None) -> str:
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    failed = [cell for cell in content.cells if _has_error(cell)]
-    for cell in failed:
-        cell.metadata["tags"] = ["failed"]
+    for cell in content.cells:
+        if _has_error(cell) and RAISES not in cell.metadata.get("tags", []):
+            cell.metadata["tags"] = ["failed"]
+    _cut_outputs(content.cells)
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     if memory:
         memory.mkdir(parents=True, exist_ok=True)
@@ -50,6 +60,28 @@ def _body(content: Any, memory: Path | None) -> str:
     )
     body, _ = exporter.from_notebook_node(content)
     return body
+
+
+def _cut_outputs(cells: list[Any]) -> None:
+    """Cut what no page can show: texts to `TEXT_LIMIT`, all else to `RICH_LIMIT` of the report together."""
+    room = RICH_LIMIT
+    for output in (output for cell in cells for output in cell.get("outputs", [])):
+        if output.output_type == "stream":
+            output.text = _cut(output.text)
+        elif output.output_type == "error":
+            output.traceback = [_cut(entry) for entry in output.traceback]
+        else:
+            if "text/plain" in output.data:
+                output.data["text/plain"] = _cut(output.data["text/plain"])
+            size = size_of(output.data)
+            if size > room:
+                output.data = type(output)({"text/plain": remark(size, "; the executed notebook has it")})
+                continue
+            room -= size
+
+
+def _cut(text: str) -> str:
+    return shortened(text, TEXT_LIMIT)
 
 
 @cache

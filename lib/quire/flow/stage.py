@@ -168,6 +168,7 @@ class StageRun:
                     notebook=self.task.notebook,
                     output=partial,
                     parameters=self.context.injected_values(self.task),
+                    artifacts=folder,
                     cell_timeout_s=self.task.options.cell_timeout_s,
                     on_cell=lambda cell, of: self.context.emit("cell", stage=self.task.name, cell=cell, of=of),
                     threads=self.threads,

@@ -47,3 +47,11 @@ def length(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of more than ``most`` characters as its start and its end, with how much is left out between."""
+    if len(text) <= most:
+        return text
+    start, end = most - most // 3, most // 3
+    return f"{text[:start]}\n[... {len(text) - start - end:,} characters left out ...]\n{text[-end:]}"
