@@ -75,8 +75,6 @@ class Kernel:
             transport="ipc",
             connection_file=str(self._folder.path / "kernel.json"),
         )
-        # Or what a cell puts out faster than it is heard would be dropped, the word that it has ended with it.
-        self._manager.context.setsockopt(zmq.RCVHWM, 0)
         # Start-up files and settings of the user's IPython are no part of the stage's key, so they are none of the run.
         try:
             run_sync(self._manager.start_kernel)(
@@ -118,6 +116,8 @@ class Kernel:
             await self._still_starts(end)
             await asyncio.sleep(0.005)
         self._client = self._manager.client()
+        # Or what a cell puts out faster than it is read would be dropped, the word that it has ended with it.
+        self._client.context.setsockopt(zmq.RCVHWM, 0)
         self._client.start_channels()
         while True:
             asked = self._client.kernel_info()

@@ -1,0 +1,150 @@
+"""The runs below ``outputs/runs``, read by one reader: what is no run, or a broken one, is passed over and can be named.
+
+Whatever reads more than one run goes through here, so that a file of the Finder, an empty run.json after a power cut
+or the copy of a folder that somebody keeps there is in nobody's way.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from quire.errors import ArtifactError
+
+RECORD = "run.json"
+
+_REQUIRED: dict[str, type] = {"params": str, "status": str}
+_DEFAULTS: dict[str, Any] = {
+    "workflow": "train",
+    "as_of": "",
+    "alias": "",
+    "cause": "",
+    "commit": "",
+    "partial": False,
+    "parameters": {},
+    "versions": {},
+    "stages": {},
+}
+"""What a record of an older version, or of a test, may leave out."""
+
+_STAGE_TYPES: dict[str, type] = {"artifacts": list, "signals": list, "error": dict, "needs": list}
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Something among the runs that is none: where it is, and why it cannot be read as a run."""
+
+    path: Path
+    reason: str
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the content of run.json in ``folder``; raises ArtifactError if it cannot be read as the record of a run.
+
+    What is only missing of what newer versions write is filled in.
+    """
+    path = folder / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder} holds no {RECORD}: it is not a run. `quire runs` lists the runs.") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is not whole: {error}. Remove the folder.") from None
+    problem = _problem(content, folder.name)
+    if problem:
+        raise ArtifactError(f"{path} is not the record of a run: {problem}. Remove the folder.")
+    return {"run_id": folder.name, **_DEFAULTS, **content}
+
+
+def records(outputs: Path, *, params: str = "") -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield folder and record of every run, the newest first; only those of ``params`` if given."""
+    for folder in folders(outputs):
+        try:
+            record = read_record(folder)
+        except ArtifactError:
+            continue
+        if not params or record["params"] == params:
+            yield folder, record
+
+
+def strangers(outputs: Path) -> Iterator[Stranger]:
+    """Yield what lies among the runs and is none, hidden files aside."""
+    runs = outputs / "runs"
+    if not _names(runs) and runs.exists() and not runs.is_dir():
+        yield Stranger(runs, f"{runs} is a file; a folder is expected.")
+    for folder in folders(outputs):
+        try:
+            read_record(folder)
+        except ArtifactError as error:
+            yield Stranger(folder, str(error))
+
+
+def folders(outputs: Path) -> list[Path]:
+    """Return what lies in ``outputs``/runs, hidden files aside, the newest run first; it need not all be runs."""
+    return [outputs / "runs" / name for name in sorted(_names(outputs / "runs"), reverse=True)]
+
+
+def _names(runs: Path) -> list[str]:
+    try:
+        return [path.name for path in runs.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def read_answers(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what each stage of the run in ``folder`` answered, by stage; an answer that cannot be read is left out."""
+    answers = {}
+    for path in sorted(folder.glob("artifacts/*/_answer.json")):
+        content = read_json(path)
+        if isinstance(content, dict) and isinstance(content.get("headline", ""), str):
+            answers[path.parent.name] = {"status": "neutral", "headline": "", **content}
+    return answers
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a file of a run, or None if it is not there or not whole."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _problem(content: Any, name: str) -> str:
+    """Return what keeps a file's content from being the record of the run ``name``, or an empty text."""
+    if not isinstance(content, dict):
+        return f"it holds {json.dumps(content)[:40]}, not a mapping"
+    wanted = _REQUIRED | {key: type(value) for key, value in _DEFAULTS.items() if key in content}
+    for key, kind in wanted.items():
+        if not isinstance(content.get(key), kind):
+            return f"{key} is {json.dumps(content.get(key))[:40]}"
+    if content.get("run_id", name) != name:
+        return f"it is that of run {str(content['run_id'])[:40]}, so the folder is a copy"
+    return _stage_problem(content.get("stages", {})) or _time_problem(content)
+
+
+def _stage_problem(stages: Mapping[str, Any]) -> str:
+    for name, stage in stages.items():
+        if not isinstance(stage, dict) or not isinstance(stage.get("status"), str):
+            return f"stages.{name} has no status"
+        for key, kind in _STAGE_TYPES.items():
+            if not isinstance(stage.get(key, kind()), kind):
+                return f"stages.{name}.{key} is {json.dumps(stage[key])[:40]}"
+    return ""
+
+
+def _time_problem(content: Mapping[str, Any]) -> str:
+    for key in ("started_at", "finished_at", "as_of"):
+        value = content.get(key)
+        if not value:
+            continue
+        try:
+            datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            return f"{key} is {json.dumps(value)[:40]}"
+    if not isinstance(content.get("seconds") or 0, int | float):
+        return f"seconds is {json.dumps(content['seconds'])[:40]}"
+    return ""
