@@ -2,9 +2,11 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -17,11 +19,14 @@ CHROMIUM = Path("/usr/bin/chromium")
 NO_CHROMIUM = "needs Chromium: apt-get install chromium"
 
 
-def add_run(outputs, run_id, *, params="demo", headline="Nothing unusual."):
+def add_run(outputs, run_id, *, params="demo", headline="Nothing unusual.", manifest=None, **content):
     folder = outputs / "runs" / run_id
     for part in ("reports", "artifacts/monitor", "artifacts/ingest"):
         (folder / part).mkdir(parents=True)
     record = {"params": params, "status": "succeeded", "as_of": "2026-11-01", "finished_at": "2026-11-02T00:00:00Z"}
+    record |= content
+    if manifest is not None:
+        (folder / "artifacts/ingest/manifest.json").write_text(json.dumps(manifest))
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "artifacts/monitor/_answer.json").write_text(json.dumps({"status": "good", "headline": headline}))
     (folder / "artifacts/ingest/train.parquet").write_text("rows")
@@ -49,8 +54,29 @@ def get(app, path, **headers):
     return asyncio.run(ask())
 
 
-def app_of(outputs, token=""):
-    return make_app(Snapshots(outputs, "demo"), title="Rentals", token=token)
+def add_failed_run(outputs, run_id="20261105T100000-ffff", *, status="failed", stage="validate", **content):
+    """Leave a run that ended before monitoring; its index is there."""
+    folder = outputs / "runs" / run_id
+    folder.mkdir(parents=True)
+    error = {"kind": "ValidationFailed", "message": "temp: 168 rows <break> it", "notebook": "20_validate.ipynb"}
+    stages = {
+        "ingest": {"status": "succeeded"},
+        stage: {"status": status, "error": error},
+        "monitor": {"status": "skipped"},
+    }
+    record = {
+        "params": "demo",
+        "status": status,
+        "started_at": "2026-11-05T10:00:00+00:00",
+        "stages": stages,
+        **content,
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "index.html").write_text("<html><body>why it failed</body></html>")
+
+
+def app_of(outputs, token="", now=datetime(2026, 11, 5, 12, tzinfo=UTC)):
+    return make_app(Snapshots(outputs, "demo"), title="Rentals", token=token, now=lambda: now)
 
 
 def test_the_newest_run_of_the_use_case_is_shown_with_links(outputs):
@@ -79,6 +105,103 @@ def test_earlier_runs_are_listed_and_shown(outputs):
     assert listed.index("20261102T000000-bbbb") < listed.index("20261101T000000-aaaa")
     assert "cccc" not in listed
     assert "The older one." in get(app, "/runs/20261101T000000-aaaa/").text
+
+
+STRIP = "The run of 2026-11-05 10:00 UTC failed in validate"
+
+
+def test_a_failed_newest_run_is_said_above_the_older_page(outputs):
+    app = app_of(outputs)
+    assert "failed in" not in get(app, "/").text
+    add_failed_run(outputs)
+    page = get(app, "/").text
+    assert f"{STRIP}; this page is of 2026-11-02." in page
+    assert "The newer one." in page
+    assert 'href="/runs/20261105T100000-ffff/index.html"' in page
+    assert "why it failed" in get(app, "/runs/20261105T100000-ffff/index.html").text
+    assert get(app, "/runs/20261105T100000-ffff/").headers["location"] == "/runs/20261105T100000-ffff/index.html"
+
+
+@pytest.mark.parametrize(
+    ("status", "stage", "text"),
+    [("interrupted", "train", "was interrupted in train"), ("failed", "ingest", "failed in ingest")],
+)
+def test_the_strip_says_how_and_where_it_ended(outputs, status, stage, text):
+    add_failed_run(outputs, status=status, stage=stage)
+    assert text in get(app_of(outputs), "/").text
+
+
+def test_a_run_that_went_well_afterwards_takes_the_strip_away_and_a_part_of_one_does_not(outputs):
+    add_failed_run(outputs)
+    add_run(outputs, "20261106T000000-eeee", partial=True)
+    assert STRIP in get(app_of(outputs), "/").text
+    add_run(outputs, "20261107T000000-9999", headline="All is well again.")
+    assert STRIP not in get(app_of(outputs), "/").text
+
+
+def test_a_run_whose_monitoring_failed_is_not_the_page_that_is_shown(outputs):
+    stages = {"monitor": {"status": "failed", "error": {"message": "no champion"}}}
+    add_run(outputs, "20261105T100000-ffff", headline="Half a page.", status="failed", stages=stages)
+    page = get(app_of(outputs), "/").text
+    assert "The newer one." in page
+    assert "failed in monitor" in page
+
+
+def test_where_every_run_failed_that_is_said(tmp_path):
+    add_failed_run(tmp_path)
+    page = get(app_of(tmp_path), "/")
+    assert page.status_code == 404
+    assert f"{STRIP}." in page.text
+
+
+def test_failed_and_interrupted_runs_are_listed_with_their_stage(outputs):
+    add_failed_run(outputs)
+    add_failed_run(outputs, "20261104T100000-eeee", status="interrupted", stage="train")
+    listed = get(app_of(outputs), "/runs").text
+    assert "failed in validate" in listed
+    assert "temp: 168 rows &lt;break&gt; it" in listed
+    assert "interrupted in train" in listed
+    assert 'href="/runs/20261105T100000-ffff/"' in listed
+    assert listed.index("failed in validate") < listed.index("interrupted in train") < listed.index("The newer one.")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "shown"), [({"as_of": "2025-05-31T00:00:00+00:00"}, "2025-05-31"), ({"as_of": None}, "–")]
+)
+def test_the_list_has_the_time_of_the_data_beside_that_of_the_clock(tmp_path, manifest, shown):
+    add_run(tmp_path, "20261103T000000-cccc", manifest=manifest, started_at="2026-11-02T09:30:00+00:00", as_of="")
+    row = re.search("<tbody><tr>(.*?)</tr>", get(app_of(tmp_path), "/runs").text)[1]
+    cells = [re.sub("<[^>]+>", "", cell) for cell in re.findall("<td>(.*?)</td>", row)]
+    assert cells[:3] == ["2026-11-02 09:30 UTC", shown, "succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "age"), [(0, "just now"), (0.5, "30 minutes ago"), (5, "5 hours ago"), (75, "3 days ago")]
+)
+def test_the_age_of_the_page_is_said(outputs, hours, age):
+    now = datetime(2026, 11, 2, tzinfo=UTC) + timedelta(hours=hours)
+    assert f"Made {age} (2026-11-02); data as of 2026-11-01." in get(app_of(outputs, now=now), "/").text
+
+
+def test_health_tells_of_a_failed_run_and_of_the_age(outputs):
+    assert get(app_of(outputs), "/health").json()["shown"]["age_s"] == 3.5 * 86_400
+    add_failed_run(outputs)
+    answer = get(app_of(outputs), "/health")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "run failed"
+    assert answer.json()["failed"]["stage"] == "validate"
+
+
+def test_what_is_no_run_is_passed_over(outputs):
+    (outputs / "runs" / ".DS_Store").write_text("")
+    (outputs / "runs" / "20261109T000000-0000").symlink_to("20261109T000000-0000")
+    for name, content in {"1": "", "2": "[]", "3": '{"params": "demo"}'}.items():
+        (outputs / "runs" / f"20261109T000000-{name}").mkdir()
+        (outputs / "runs" / f"20261109T000000-{name}" / "run.json").write_text(content)
+    app = app_of(outputs)
+    assert "The newer one." in get(app, "/").text
+    assert get(app, "/runs").text.count("<tr><td>") == 2
+    assert get(app, "/health").json()["runs"] == 2
 
 
 @pytest.mark.parametrize(
@@ -156,7 +279,8 @@ def test_a_hundred_viewers_at_once_are_served_within_300_mb(served):
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=NO_CHROMIUM)
-def test_chromium_shows_the_page_at_phone_width_and_asks_nobody_else(served, screenshots):
+def test_chromium_shows_the_page_at_phone_width_and_asks_nobody_else(served, outputs, screenshots):
+    add_failed_run(outputs)
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make setup")
     address, _ = served
     with api.sync_playwright() as play:
@@ -166,6 +290,8 @@ def test_chromium_shows_the_page_at_phone_width_and_asks_nobody_else(served, scr
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
         assert "The newer one." in page.inner_text("h1")
+        page.screenshot(path=screenshots / "dashboard-failed-phone.png")
+        assert page.get_by_role("alert").is_visible()
         page.goto(f"{address}runs")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.screenshot(path=screenshots / "dashboard-runs-phone.png")

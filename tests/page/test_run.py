@@ -41,7 +41,7 @@ def test_where_all_ended_well_the_page_says_so():
 def test_the_worst_answer_is_the_runs():
     answers = {"train": answer(), "evaluate": answer("warn", "It is worse."), "monitor": answer("bad", "It drifted.")}
     page = run_index(record(**{name: stage() for name in answers}), answers=answers)
-    assert banner(page) == ("bad", "It drifted. And 1 more below.")
+    assert banner(page) == ("bad", "It drifted. Evaluate needs a look too.")
 
 
 def test_a_failure_comes_before_every_answer():
@@ -49,6 +49,58 @@ def test_a_failure_comes_before_every_answer():
     page = run_index(record("failed", train=failed, evaluate=stage("skipped", why="train did not succeed")), answers={})
     assert banner(page) == ("bad", "Train failed: &#39;temp&#39; is not there")
     assert "train did not succeed" in page
+
+
+ANNOUNCED = "The data failed 1 of 69 checks:\n- temp: at least 0 and at most 1; 168 rows break it"
+
+
+def test_a_failed_stage_shows_its_whole_answer_and_all_its_facts():
+    facts = [{"label": name, "value": "1", "note": ""} for name in ("checks", "passed", "warnings", "failed")]
+    told = {"status": "bad", "headline": "temp: 168 rows break it.", "facts": facts, "metrics": {}}
+    failed = stage("failed", error={"message": ANNOUNCED})
+    page = run_index(record("failed", validate=failed), answers={"validate": told})
+    assert banner(page) == ("bad", "Validate failed: temp: 168 rows break it.")
+    assert re.findall("<dt>(checks|passed|warnings|failed)</dt>", page) == ["checks", "passed", "warnings", "failed"]
+
+
+def test_without_an_answer_the_message_is_shown_whole():
+    page = run_index(record("failed", validate=stage("failed", error={"message": ANNOUNCED})), answers={})
+    assert banner(page) == ("bad", "Validate failed: The data failed 1 of 69 checks: - temp: at least 0 and at most 1; "
+                            "168 rows break it")  # fmt: skip
+    assert page.count("168 rows break it") == 2
+
+
+@pytest.mark.parametrize("error", [None, {}, {"message": ""}, {"message": None}, "broken"])
+def test_a_failure_without_a_message_is_shown_all_the_same(error):
+    tone, text = banner(run_index(record("failed", a=stage("failed", error=error)), answers={}))
+    assert tone == "bad"
+    assert re.fullmatch("A failed: .+", text)
+
+
+@pytest.mark.parametrize("text", ["m" * 5_000_000, "line\n" * 1_000_000, "the cause:\n" + "x" * 2_000_000])
+def test_texts_of_megabytes_are_cut(text):
+    told = answer("bad", text)
+    page = run_index(record("failed", a=stage("failed", error={"message": text}), b=stage()), answers={"b": told})
+    assert len(page) < 100_000
+
+
+def test_an_alert_leads_the_tiles_and_takes_the_green_from_the_chip():
+    answers = {
+        "evaluate": answer(r2=0.9, mae=33.0),
+        "monitor": answer("bad", "mae is 108. And 5 more alerts.", mae=108.0),
+    }
+    page = run_index(record(evaluate=stage(), monitor=stage()), answers=answers)
+    assert banner(page) == ("bad", "mae is 108. And 5 more alerts.")
+    assert re.findall(r"<dt>(\w+, \w+)</dt>", page)[0] == "mae, monitor"
+    assert 'quire-tile toned quire-bad"><dt>mae, monitor' in page
+    assert re.search(r'quire-chip quire-(\w+)">succeeded', page)[1] == "neutral"
+
+
+@pytest.mark.parametrize(("as_of", "shown"), [("2025-05-31", True), ("", False), (None, True)])
+def test_the_time_of_the_data_is_shown_if_it_has_one(as_of, shown):
+    page = run_index(record(a=stage()), answers={}, as_of=as_of)
+    assert ("<dt>As of</dt>" in page) is shown
+    assert "end of the source" not in page
 
 
 @pytest.mark.parametrize(

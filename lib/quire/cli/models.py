@@ -93,10 +93,9 @@ def _run(settings: "Settings", run_id: str) -> "Run":
 
 
 def _latest_with_candidate(settings: "Settings") -> Path | None:
-    for folder in sorted((settings.outputs / "runs").glob("*"), reverse=True):
-        record = folder / "run.json"
-        if not record.is_file() or json.loads(record.read_text("utf-8")).get("params") != settings.name:
-            continue
+    from quire.io import run_folder
+
+    for folder, _ in run_folder.records(settings.outputs, params=settings.name):
         if next((folder / "artifacts").glob("*/verdict.json"), None):
             return folder
     return None

@@ -1,23 +1,18 @@
 """The runs that there are, and what differs between two."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from quire.errors import ArtifactError, near
-from quire.flow.record import read_record
+from quire.io import run_folder
+from quire.io.run_folder import read_record
 
 
 def runs(outputs: Path, *, params: str = "") -> Iterator[dict[str, Any]]:
     """Yield run.json of every run, newest first; only those of ``params`` if given."""
-    for folder in sorted((outputs / "runs").glob("*"), reverse=True):
-        try:
-            record = read_record(folder)
-        except ArtifactError:
-            continue
-        if not params or record.get("params") == params:
-            yield record
+    for _, record in run_folder.records(outputs, params=params):
+        yield record
 
 
 def find(outputs: Path, run_id: str, *, params: str = "") -> Path:
@@ -25,7 +20,7 @@ def find(outputs: Path, run_id: str, *, params: str = "") -> Path:
 
     Raises ArtifactError if there is none or more than one.
     """
-    folders = sorted((outputs / "runs").glob("*"))
+    folders = run_folder.folders(outputs)
     if run_id == "latest":
         newest = next(runs(outputs, params=params), None)
         if newest is None:
@@ -86,11 +81,11 @@ def _parameters(folder: Path) -> dict[str, Any]:
 
 def metrics(folder: Path) -> dict[str, float]:
     """Return the metrics of the answers of a run's stages, named stage.metric."""
-    found: dict[str, float] = {}
-    for path in sorted(folder.glob("artifacts/*/_answer.json")):
-        told = json.loads(path.read_text(encoding="utf-8")).get("metrics") or {}
-        found |= {f"{path.parent.name}.{name}": value for name, value in told.items()}
-    return found
+    return {
+        f"{stage}.{name}": value
+        for stage, answer in run_folder.read_answers(folder).items()
+        for name, value in (answer.get("metrics") or {}).items()
+    }
 
 
 def _stages(folder: Path, what: str) -> dict[str, Any]:
@@ -99,7 +94,7 @@ def _stages(folder: Path, what: str) -> dict[str, Any]:
 
 def _artifacts(folder: Path) -> dict[str, Any]:
     return {
-        f"{name}/{artifact['name']}": f"{artifact['bytes']} bytes, {artifact['sha256'][:8]}"
+        f"{name}/{artifact['name']}": f"{artifact.get('bytes')} bytes, {str(artifact.get('sha256'))[:8]}"
         for name, stage in read_record(folder)["stages"].items()
         for artifact in stage.get("artifacts", [])
         if not artifact["name"].startswith("_")

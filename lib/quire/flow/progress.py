@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quire.io.run_folder import read_answers
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -85,11 +87,11 @@ MARKS = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "red"
 
 def print_findings(folder: Path, record: Mapping[str, Any]) -> None:
     """Print what each stage of a run found, and where to read on."""
+    answers = read_answers(folder)
     for name in record["stages"]:
-        path = folder / "artifacts" / name / "_answer.json"
-        if path.is_file():
-            answer = json.loads(path.read_text(encoding="utf-8"))
-            mark, colour = MARKS[answer["status"]]
+        if name in answers:
+            answer = answers[name]
+            mark, colour = MARKS.get(answer["status"], MARKS["neutral"])
             click.echo(f"{click.style(mark, colour)} {name:<10} {answer['headline']}", err=True)
     index = folder / "index.html"
     if index.is_file():

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quire.errors import ArtifactError
+from quire.io.run_folder import read_record as read_record
 
 FINAL = ("succeeded", "reused", "skipped", "failed", "interrupted")
 """Statuses of a stage that has ended."""
@@ -61,15 +61,3 @@ class Record:
 
     def _write(self) -> None:
         write_whole(self.folder / "run.json", json.dumps(self.content, indent=2) + "\n")
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return the content of run.json in ``folder``; raises ArtifactError if there is none or it is not whole."""
-    try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(
-            f"{folder} holds no run.json: it is not a run. `quire runs` lists those there are."
-        ) from None
-    except ValueError as error:
-        raise ArtifactError(f"{folder}/run.json is not whole: {error}. Remove the folder.") from None

@@ -1,6 +1,6 @@
 """Reports: each executed notebook as a page without code, and the run's index. They open offline, from anywhere."""
 
-import json
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,12 +10,15 @@ from typing import Any
 
 from quire.flow.context import Context
 from quire.flow.drawing import draw
+from quire.flow.failure import shorten
 from quire.flow.graph import Task
 from quire.flow.history import previous
 from quire.flow.imports import skip_iri_grammar
 from quire.flow.outputs import RAISES, remark, size_of
 from quire.flow.record import write_whole
+from quire.io.run_folder import data_as_of, read_answers, read_json
 from quire.page.numbers import shortened
+from quire.page.rendering import moment
 
 NO_CELL = ("parameters", "injected-parameters", "setup", "load", "save", "papermill-error-cell-tag")
 """Cells with these tags are not in the report."""
@@ -31,18 +34,19 @@ RICH_LIMIT = 10_000_000
 """Characters of charts, tables and the like in a report, all together."""
 
 
-def body_of(notebook: Path, *, memory: Path | None = None) -> str:
+def body_of(notebook: Path, *, memory: Path | None = None, root: Path | None = None) -> str:
     """Return an executed notebook as HTML without a page around it; code is shown only of cells that failed.
 
-    memory: a folder to keep nbconvert's compiled templates in, which take longer to compile than to fill.
+    memory: a folder to keep nbconvert's compiled templates in, which take longer to compile than to fill. root: the
+    project's folder, of which tracebacks then say nothing.
     """
     skip_iri_grammar()
     import nbformat
 
-    return _body(nbformat.read(notebook, as_version=4), memory)
+    return _body(nbformat.read(notebook, as_version=4), memory, root)
 
 
-def _body(content: Any, memory: Path | None) -> str:
+def _body(content: Any, memory: Path | None, root: Path | None = None) -> str:
     from jinja2 import FileSystemBytecodeCache
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
@@ -50,7 +54,7 @@ def _body(content: Any, memory: Path | None) -> str:
     for cell in content.cells:
         if _has_error(cell) and RAISES not in cell.metadata.get("tags", []):
             cell.metadata["tags"] = ["failed"]
-    _cut_outputs(content.cells)
+    _cut_outputs(content.cells, root)
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     if memory:
         memory.mkdir(parents=True, exist_ok=True)
@@ -62,14 +66,15 @@ def _body(content: Any, memory: Path | None) -> str:
     return body
 
 
-def _cut_outputs(cells: list[Any]) -> None:
+def _cut_outputs(cells: list[Any], root: Path | None) -> None:
     """Cut what no page can show: texts to `TEXT_LIMIT`, all else to `RICH_LIMIT` of the report together."""
     room = RICH_LIMIT
     for output in (output for cell in cells for output in cell.get("outputs", [])):
         if output.output_type == "stream":
             output.text = _cut(output.text)
         elif output.output_type == "error":
-            output.traceback = [_cut(entry) for entry in output.traceback]
+            frames = [_without_machine(line, root) for line in shorten(output.traceback)]
+            output.traceback = [*frames, _message(output)]
         else:
             if "text/plain" in output.data:
                 output.data["text/plain"] = _cut(output.data["text/plain"])
@@ -78,6 +83,18 @@ def _cut_outputs(cells: list[Any]) -> None:
                 output.data = type(output)({"text/plain": remark(size, "; the executed notebook has it")})
                 continue
             room -= size
+
+
+def _message(error: Any) -> str:
+    return _cut(f"{error.ename}: {error.evalue}" if error.evalue else error.ename)
+
+
+def _without_machine(line: str, root: Path | None) -> str:
+    """Return a line of a traceback without the folders of this machine: pages are sent around."""
+    known = {str(root): "", sys.prefix: "", sys.base_prefix: "", str(Path.home()): "~/"}
+    for folder, shown in known.items():
+        line = line.replace(f"{folder}/", shown)
+    return line
 
 
 def _cut(text: str) -> str:
@@ -107,7 +124,9 @@ def write_report(context: Context, task: Task) -> None:
     from quire import page
 
     stage = context.record.stages[task.name]
-    body = body_of(context.folder / stage["notebook"], memory=_memory(context.settings.outputs))
+    body = body_of(
+        context.folder / stage["notebook"], memory=_memory(context.settings.outputs), root=context.settings.root
+    )
     html = page.report(body, provenance=_provenance(context, task))
     path = f"reports/{task.name}.html"
     write_whole(context.folder / path, html)
@@ -125,22 +144,15 @@ def write_index(context: Context) -> Path:
     before = previous(context.settings.outputs, context.record.content)
     html = page.run_index(
         context.record.content,
-        answers=answers(context.folder),
+        answers=read_answers(context.folder),
         charts=_charts(context.folder),
         graph=draw(context.graph),
         title=context.settings.config.title,
-        last={"run_id": before.name, "answers": answers(before)} if before else None,
+        as_of=data_as_of(context.folder, context.record.content),
+        last={"run_id": before.name, "answers": read_answers(before)} if before else None,
     )
     write_whole(context.folder / "index.html", html)
     return context.folder / "index.html"
-
-
-def answers(folder: Path) -> dict[str, Any]:
-    """Return what each stage of the run in ``folder`` answered, by stage."""
-    return {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("artifacts/*/_answer.json"))
-    }
 
 
 def _charts(folder: Path) -> dict[str, str]:
@@ -149,12 +161,13 @@ def _charts(folder: Path) -> dict[str, str]:
 
 def _provenance(context: Context, task: Task) -> dict[str, str]:
     record = context.record.content
+    as_of = data_as_of(context.folder, record)
     found: Mapping[str, str] = {
         "Run": context.run_id,
         "Stage": task.name,
         "Use case": f"params/{context.settings.name}",
         "Workflow": record["workflow"],
-        "As of": record["as_of"] or "the end of the source",
+        "As of": moment(as_of) if as_of else "",
         "Snapshot": _snapshot(context.folder),
         "Commit": record["commit"][:12] + ("-dirty" if record["commit"].endswith("-dirty") else ""),
         "Executed": context.record.stages[task.name].get("started_at", "")[:19].replace("T", " ") + " UTC",
@@ -165,7 +178,9 @@ def _provenance(context: Context, task: Task) -> dict[str, str]:
 def _snapshot(folder: Path) -> str:
     """Return the start of the fingerprint that a stage's manifest names, or an empty text."""
     for path in folder.glob("artifacts/*/manifest.json"):
-        return str(json.loads(path.read_text(encoding="utf-8")).get("fingerprint", ""))[:12]
+        manifest = read_json(path)
+        if isinstance(manifest, dict) and manifest.get("fingerprint"):
+            return str(manifest["fingerprint"])[:12]
     return ""
 
 

@@ -20,6 +20,7 @@ from quire.flow.key import Key, changed_meanwhile, explain_change, key_of, looke
 from quire.flow.seat import Seat
 from quire.flow.warmth import cold_reason
 from quire.io.artifacts import INPUTS, SUFFIXES, Stopped, read_signals, read_stop
+from quire.page.numbers import shortened
 
 FIRST_TIME = "it has not run before"
 
@@ -194,7 +195,10 @@ class StageRun:
         self._refuse_strangers(names)
         self._remember(artifacts, names, seconds)
         values: dict[str, Any] = {"status": "succeeded", "key": self.key.digest, "artifacts": artifacts}
-        signals = read_signals(context.artifacts(task.name))
+        signals = [
+            {**signal, "reason": shortened(signal["reason"], failure.MESSAGE_LIMIT)}
+            for signal in read_signals(context.artifacts(task.name))
+        ]
         return values | ({"signals": signals} if signals else {}) | self._stop()
 
     def _remember(self, artifacts: list[dict[str, Any]], names: list[str], seconds: float) -> None:
@@ -317,7 +321,7 @@ class StageRun:
 
     def _stop(self) -> dict[str, str]:
         reason = read_stop(self.context.artifacts(self.task.name))
-        return {"stopped": reason} if reason else {}
+        return {"stopped": shortened(reason, failure.MESSAGE_LIMIT)} if reason else {}
 
 
 def fingerprint(context: Context, what: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from quire.config import Settings, moment
 from quire.errors import ArtifactError, QuireError, near
+from quire.io import run_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,11 +240,10 @@ def latest(outputs: Path, params: str) -> Path | None:
 def finished(outputs: Path, params: str) -> Iterator[Path]:
     """Yield the folders of the finished runs of ``params``: whole ones that succeeded, then others, newest first."""
     others: list[Path] = []
-    for folder in sorted((outputs / "runs").glob("*"), reverse=True):
-        record = _record(folder)
-        if record.get("params") != params or record.get("status") == "running" or record.get("alias") == "backfill":
+    for folder, record in run_folder.records(outputs, params=params):
+        if record["status"] == "running" or record["alias"] == "backfill":
             continue
-        if record.get("status") == "succeeded" and not record.get("partial"):
+        if record["status"] == "succeeded" and not record["partial"]:
             yield folder
         else:
             others.append(folder)
@@ -260,13 +260,6 @@ def read_stop(folder: Path) -> str:
     """Return the reason why a stage with its artifacts in ``folder`` ended early, or an empty text."""
     path = folder / STOP
     return json.loads(path.read_text(encoding="utf-8"))["reason"] if path.exists() else ""
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The runs below ``outputs/runs``, read by one reader: what is no run, or a broken one, is passed over and can be named.
+"""The runs below ``outputs/runs``, read by one reader: what is no run, or a broken one, is passed over and named.
 
 Whatever reads more than one run goes through here, so that a file of the Finder, an empty run.json after a power cut
 or the copy of a folder that somebody keeps there is in nobody's way.
@@ -29,12 +29,22 @@ _DEFAULTS: dict[str, Any] = {
 }
 """What a record of an older version, or of a test, may leave out."""
 
-_STAGE_TYPES: dict[str, type] = {"artifacts": list, "signals": list, "error": dict, "needs": list}
+_STAGE_TYPES: dict[str, type | tuple[type, ...]] = {
+    "artifacts": list,
+    "signals": list,
+    "error": dict,
+    "needs": list,
+    "seconds": (int, float),
+    "why": str,
+    "stopped": str,
+    "notebook": str,
+    "report": str,
+}
 
 
 @dataclass(frozen=True)
 class Stranger:
-    """Something among the runs that is none: where it is, and why it cannot be read as a run."""
+    """Something among the runs that is no run: where it is, and why it cannot be read as one."""
 
     path: Path
     reason: str
@@ -48,7 +58,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{folder} holds no {RECORD}: it is not a run. `quire runs` lists the runs.") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -72,25 +82,25 @@ def records(outputs: Path, *, params: str = "") -> Iterator[tuple[Path, dict[str
 
 
 def strangers(outputs: Path) -> Iterator[Stranger]:
-    """Yield what lies among the runs and is none, hidden files aside."""
+    """Yield what lies among the runs and is none, the newest name first."""
     runs = outputs / "runs"
-    if not _names(runs) and runs.exists() and not runs.is_dir():
+    if runs.exists() and not runs.is_dir():
         yield Stranger(runs, f"{runs} is a file; a folder is expected.")
-    for folder in folders(outputs):
+    for path in sorted(_children(runs), reverse=True):
         try:
-            read_record(folder)
+            read_record(path)
         except ArtifactError as error:
-            yield Stranger(folder, str(error))
+            yield Stranger(path, str(error))
 
 
 def folders(outputs: Path) -> list[Path]:
     """Return what lies in ``outputs``/runs, hidden files aside, the newest run first; it need not all be runs."""
-    return [outputs / "runs" / name for name in sorted(_names(outputs / "runs"), reverse=True)]
+    return sorted((path for path in _children(outputs / "runs") if not path.name.startswith(".")), reverse=True)
 
 
-def _names(runs: Path) -> list[str]:
+def _children(runs: Path) -> list[Path]:
     try:
-        return [path.name for path in runs.iterdir() if not path.name.startswith(".")]
+        return list(runs.iterdir())
     except OSError:
         return []
 
@@ -103,6 +113,25 @@ def read_answers(folder: Path) -> dict[str, dict[str, Any]]:
         if isinstance(content, dict) and isinstance(content.get("headline", ""), str):
             answers[path.parent.name] = {"status": "neutral", "headline": "", **content}
     return answers
+
+
+def data_as_of(folder: Path, record: Mapping[str, Any]) -> str:
+    """Return the logical time of the data of the run in ``folder``, ISO 8601, as its ingest settled it.
+
+    Empty for data without a time; what was asked for where no ingest has said it yet.
+    """
+    for path in sorted(folder.glob("artifacts/*/manifest.json")):
+        manifest = read_json(path)
+        if isinstance(manifest, dict) and "as_of" in manifest:
+            return _moment(manifest["as_of"])
+    return str(record.get("as_of") or "")
+
+
+def _moment(value: Any) -> str:
+    try:
+        return datetime.fromisoformat(value).isoformat()
+    except (TypeError, ValueError):
+        return ""
 
 
 def read_json(path: Path) -> Any:
@@ -123,6 +152,8 @@ def _problem(content: Any, name: str) -> str:
             return f"{key} is {json.dumps(content.get(key))[:40]}"
     if content.get("run_id", name) != name:
         return f"it is that of run {str(content['run_id'])[:40]}, so the folder is a copy"
+    if not all(isinstance(values, dict) for values in content.get("parameters", {}).values()):
+        return "parameters is no mapping of mappings"
     return _stage_problem(content.get("stages", {})) or _time_problem(content)
 
 
@@ -131,8 +162,11 @@ def _stage_problem(stages: Mapping[str, Any]) -> str:
         if not isinstance(stage, dict) or not isinstance(stage.get("status"), str):
             return f"stages.{name} has no status"
         for key, kind in _STAGE_TYPES.items():
-            if not isinstance(stage.get(key, kind()), kind):
+            if stage.get(key) is not None and not isinstance(stage[key], kind):
                 return f"stages.{name}.{key} is {json.dumps(stage[key])[:40]}"
+        for artifact in stage.get("artifacts") or []:
+            if not isinstance(artifact, dict) or not isinstance(artifact.get("name"), str) or not artifact["name"]:
+                return f"stages.{name}.artifacts holds {json.dumps(artifact)[:40]}"
     return ""
 
 
@@ -145,6 +179,6 @@ def _time_problem(content: Mapping[str, Any]) -> str:
             datetime.fromisoformat(value)
         except (TypeError, ValueError):
             return f"{key} is {json.dumps(value)[:40]}"
-    if not isinstance(content.get("seconds") or 0, int | float):
+    if not isinstance(content.get("seconds") or 0, (int, float)):
         return f"seconds is {json.dumps(content['seconds'])[:40]}"
     return ""

@@ -1,4 +1,4 @@
-"""The dashboard: the latest monitoring page at once, the earlier ones, and Voila behind /live.
+"""The dashboard: the latest monitoring page at once, all runs, failed ones too, and Voila behind /live.
 
 The pages are the runs' own reports, read from disk once and kept compressed. Voila runs in a process of its own on a
 port of the loopback, and is reached only through here, so that one token and one limit hold for everything.
@@ -7,12 +7,15 @@ port of the loopback, and is reached only through here, so that one token and on
 import contextlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from html import escape
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 from quire import page
 from quire.monitor.snapshots import Snapshot, Snapshots
+from quire.page.numbers import age
+from quire.page.rendering import moment
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -22,14 +25,22 @@ if TYPE_CHECKING:
     from quire.monitor.live import Live
 
 COOKIE = "quire_dashboard"
+RUNS = "All runs"
 
 
-def make_app(snapshots: Snapshots, *, title: str, token: str = "", live: "Live | None" = None) -> Any:
+def make_app(
+    snapshots: Snapshots,
+    *,
+    title: str,
+    token: str = "",
+    live: "Live | None" = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Any:
     """Return the ASGI app. token: what a viewer must bring, as ``?token=``, cookie or bearer; empty for nothing."""
     from starlette.applications import Starlette
     from starlette.routing import Mount, Route
 
-    board = Board(snapshots, title, live)
+    board = Board(snapshots, title, live, now)
     routes: list[Any] = [
         Route("/", board.latest),
         Route("/health", board.health),
@@ -54,54 +65,82 @@ def make_app(snapshots: Snapshots, *, title: str, token: str = "", live: "Live |
 class Board:
     """The dashboard's own pages."""
 
-    def __init__(self, snapshots: Snapshots, title: str, live: Any) -> None:
-        self.snapshots, self.title, self.live = snapshots, title, live
+    def __init__(self, snapshots: Snapshots, title: str, live: Any, now: Callable[[], datetime]) -> None:
+        self.snapshots, self.title, self.live, self.now = snapshots, title, live, now
 
     async def latest(self, request: "Request") -> "Response":
-        """Show the newest run's page."""
-        found = self.snapshots.all()
-        if not found:
-            name = self.snapshots.params
-            text = f"No run of {name} has a monitoring page yet. Make one: quire run params/{name}"
-            return self._shell("No run yet", f"<p>{escape(text)}</p>", status=404)
-        return self._page(request, found[0], latest=True)
+        """Show the newest run's page; above it, if a run after it failed, that it did."""
+        shown = next(iter(self.snapshots.all()), None)
+        if shown is None:
+            return self._nothing_yet()
+        return self._page(request, shown, latest=True)
 
     async def run(self, request: "Request") -> "Response":
-        """Show the page of one run."""
-        found = self.snapshots.find(request.path_params["run_id"])
-        return self._page(request, found, latest=False) if found else self._missing()
+        """Show the page of one run; one without a monitoring page is shown by its index."""
+        from starlette.responses import RedirectResponse
+
+        run = self.snapshots.find(request.path_params["run_id"])
+        if run is None:
+            return self._missing()
+        if run.has_page:
+            return self._page(request, run, latest=False)
+        return RedirectResponse(f"/runs/{run.run_id}/index.html", status_code=303, headers=SAFE)
 
     async def file(self, request: "Request") -> "Response":
         """Send a report or the index of a run."""
         from starlette.responses import FileResponse
 
-        found = self.snapshots.find(request.path_params["run_id"])
-        path = self.snapshots.file(found, request.path_params["name"]) if found else None
+        run = self.snapshots.find(request.path_params["run_id"])
+        path = self.snapshots.file(run, request.path_params["name"]) if run else None
         return FileResponse(path, headers=SAFE) if path else self._missing()
 
     async def runs(self, request: "Request") -> "Response":
-        """List the runs, the newest first."""
-        rows = "".join(map(_row, self.snapshots.all()))
-        head = "<thead><tr><th>as of</th><th>status</th><th>what was found</th></tr></thead>"
-        table = f'<div class="quire-scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
-        return self._shell("Earlier runs", f'<div class="quire quire-table">{table}</div>')
+        """List the runs, failed ones too, the newest first."""
+        names = ("made", "as of", "run", "monitoring", "what was found")
+        head = f"<thead><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr></thead>"
+        rows = "".join(map(_row, self.snapshots.runs()))
+        table = f'<div class="quire-scroll" tabindex="0"><table>{head}<tbody>{rows}</tbody></table></div>'
+        note = '<p class="hint">Made: when the run started. As of: the time up to which its data reaches.</p>'
+        return self._shell(RUNS, f'<div class="quire quire-table">{table}</div>{note}')
 
     async def health(self, request: "Request") -> "Response":
-        """Say that the dashboard answers, and how many runs it has."""
+        """Say that the dashboard answers, how old what it shows is, and whether the newest run failed.
+
+        The code is 200 as long as it answers: to start the dashboard again mends no run.
+        """
         from starlette.responses import JSONResponse
 
-        return JSONResponse({"status": "ok", "runs": len(self.snapshots.all())})
+        shown, failure = next(iter(self.snapshots.all()), None), self.snapshots.failure()
+        age_s = shown.age_s(self.now()) if shown else None
+        content: dict[str, Any] = {
+            "status": "run failed" if failure else "ok",
+            "runs": len(self.snapshots.all()),
+            "shown": {"made": shown.made, "as_of": shown.as_of, "age_s": age_s} if shown else None,
+        }
+        if failure:
+            content["failed"] = {"made": failure.made, "status": failure.run_status, "stage": failure.stage}
+        return JSONResponse(content)
 
     def _page(self, request: "Request", snapshot: Snapshot, *, latest: bool) -> "Response":
         import gzip
 
         from starlette.responses import Response
 
-        body = self.snapshots.page(snapshot, latest=latest, live=self.live is not None)
+        failure = self.snapshots.failure() if latest else None
+        notice = _notice(snapshot, failure, self.now())
+        try:
+            body = self.snapshots.page(snapshot, latest=latest, live=self.live is not None, notice=notice)
+        except OSError:  # it was removed a moment ago
+            return self._missing()
         headers = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding", **SAFE}
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(body, headers=headers | {"Content-Encoding": "gzip"})
         return Response(gzip.decompress(body), headers=headers)
+
+    def _nothing_yet(self) -> "Response":
+        name, failure = self.snapshots.params, self.snapshots.failure()
+        text = f"No run of {name} has a monitoring page yet. Make one: quire run params/{name}"
+        return self._shell("No run yet", f"{_strip(failure, None) if failure else ''}<p>{escape(text)}</p>", status=404)
 
     def _missing(self) -> "Response":
         return self._shell("Not found", '<p>There is no such run. <a href="/runs">These are there.</a></p>', status=404)
@@ -110,7 +149,7 @@ class Board:
         from markupsafe import Markup
         from starlette.responses import HTMLResponse
 
-        nav = [("Latest", "/", False), ("Earlier runs", "/runs", title == "Earlier runs")]
+        nav = [("Latest", "/", False), (RUNS, "/runs", title == RUNS)]
         nav += [("Live", "/live/", False)] if self.live is not None else []
         # What is put in comes from this module, its texts escaped.
         html = page.render("shell", title=f"{title} · {self.title}", content=Markup(content), nav=nav, home="/")
@@ -126,13 +165,47 @@ SAFE = {
 """Headers of every page; the referrer policy keeps a token in the address from travelling on."""
 
 
-def _row(snapshot: Snapshot) -> str:
-    words = {"good": "good", "warn": "warn", "bad": "bad"}
-    chip = words.get(snapshot.status, "neutral")
-    when = escape((snapshot.as_of or snapshot.finished_at)[:16].replace("T", " "))
-    link = f'<a href="/runs/{escape(snapshot.run_id)}/">{when or escape(snapshot.run_id)}</a>'
-    status = f'<span class="quire-chip quire-{chip}">{chip}</span>'
-    return f"<tr><td>{link}</td><td>{status}</td><td>{escape(snapshot.headline)}</td></tr>"
+def _notice(shown: Snapshot, failure: Snapshot | None, now: datetime) -> str:
+    """Return what stands above a page: that a later run failed, and how old the page is."""
+    age_s = shown.age_s(now)
+    told = [f"Made {age(age_s)} ({moment(shown.finished_at or shown.made)})"] if age_s is not None else []
+    told += [f"data as of {moment(shown.as_of)}"] if shown.as_of else []
+    line = f'<p class="hint" style="margin:0;padding:.6rem 2rem 0">{escape("; ".join(told))}.</p>' if told else ""
+    return (_strip(failure, shown) if failure else "") + line
+
+
+def _strip(failure: Snapshot, shown: Snapshot | None) -> str:
+    """Return the red strip about a run that failed; the pages of older runs have its styles too."""
+    how = "was interrupted" if failure.run_status == "interrupted" else "failed"
+    where = f" in {failure.stage}" if failure.stage else ""
+    page_of = f"; this page is of {moment(shown.made)}" if shown and shown.made else ""
+    text = f"The run of {moment(failure.made)} {how}{where}{page_of}."
+    link = f'<a href="/runs/{escape(failure.run_id)}/index.html">What happened</a>'
+    return (
+        '<div class="quire quire-bad" role="alert" style="max-width:none;padding:.75rem 2rem 0">'
+        '<div class="quire-banner"><span class="quire-icon" aria-hidden="true">✕</span>'
+        f"<p>{escape(text)} {link}</p></div></div>"
+    )
+
+
+def _row(run: Snapshot) -> str:
+    name = moment(run.made) if run.made else run.run_id
+    has_target = run.has_page or (run.folder / "index.html").is_file()
+    link = f'<a href="/runs/{escape(run.run_id)}/">{escape(name)}</a>' if has_target else escape(name)
+    tone = {"failed": "bad", "interrupted": "warn", "succeeded": "good"}.get(run.run_status, "neutral")
+    ended = f"{run.run_status} in {run.stage}" if run.stage else run.run_status
+    finding = run.status if run.status in ("good", "warn", "bad") else "neutral"
+    about = run.reason if run.has_failed else run.headline
+    if run.has_page and run.has_failed:
+        about = f"{run.reason} {run.headline}".strip()
+    return (
+        f"<tr><td>{link}</td><td>{escape(moment(run.as_of))}</td><td>{_chip(tone, ended)}</td>"
+        f"<td>{_chip(finding, finding) if run.has_page else '–'}</td><td>{escape(about) or '–'}</td></tr>"
+    )
+
+
+def _chip(tone: str, text: str) -> str:
+    return f'<span class="quire-chip quire-{tone}">{escape(text)}</span>'
 
 
 class Guard:

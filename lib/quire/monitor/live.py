@@ -68,7 +68,8 @@ class Live:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
+        # A proxy of the environment is for the way out, not for a process on this machine.
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=120, trust_env=False)
 
     async def stop(self) -> None:
         """End Voila with its kernels, and remove what was made for it."""
@@ -140,7 +141,7 @@ class Live:
         address = f"ws://127.0.0.1:{self._port}{scope['path']}?{scope['query_string'].decode()}"
         self._watching += 1
         try:
-            async with connect(address, subprotocols=wanted or None, max_size=None) as kernel:
+            async with connect(address, subprotocols=wanted or None, max_size=None, proxy=None) as kernel:
                 await browser.accept(subprotocol=kernel.subprotocol)
                 await _both_ways(browser, kernel)
         finally:

@@ -49,6 +49,15 @@ def length(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def age(seconds: float) -> str:
+    """Return how long ago something was, as a person says it: ``just now``, ``5 minutes ago``, ``3 days ago``."""
+    for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        count = int(seconds // size)
+        if count >= 1:
+            return f"{count:,} {name}{'s' * (count > 1)} ago"
+    return "just now"
+
+
 def shortened(text: str, most: int) -> str:
     """Return a text of more than ``most`` characters as its start and its end, with how much is left out between."""
     if len(text) <= most:

@@ -1,9 +1,10 @@
 """The index page of a run: what it found first, then metrics against the last run, then how it went."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quire.page.numbers import shortened
 from quire.page.rendering import render
 from quire.page.svg import natural_width, themed
 
@@ -25,6 +26,11 @@ TONES = {"succeeded": "good", "reused": "good", "skipped": "neutral", "failed": 
 ICONS = {"good": "✓", "warn": "!", "bad": "✕", "neutral": "–"}
 ORDER = ("bad", "warn", "good", "neutral")
 MOST_TILES = 4
+MOST_FACTS = 3
+"""Facts of a stage that ended well; of any other all are shown."""
+
+TEXT_LIMIT = 5_000
+"""Characters of what a stage says on the page."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Change:
     now: float
     before: float | None
     tone: str
+    stage_tone: str = "good"
 
     @property
     def difference(self) -> float | None:
@@ -50,21 +57,26 @@ def run_index(
     charts: Mapping[str, str] | None = None,
     graph: str = "",
     title: str = "",
+    as_of: str | None = None,
     last: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the index page of a run as HTML.
 
     record: run.json. answers: by stage, what `run.answer` saved (status, headline, facts, metrics).
     charts: by stage, the text of ``_chart.svg``. graph: the workflow as SVG.
-    title: the use case's title. last: the run before, as {"run_id", "answers"}; its page is looked for beside this one.
+    title: the use case's title. as_of: the logical time of its data, empty for none; by default what was asked for.
+    last: the run before, as {"run_id", "answers"}; its page is looked for beside this one.
     """
     stages = {name: _stage(name, stage, answers.get(name)) for name, stage in record["stages"].items()}
     changes = _changes(stages, answers, (last or {}).get("answers") or {})
+    verdict = _verdict(record, stages)
     return render(
         "run",
         title=title or record["params"],
         record=record,
-        verdict=_verdict(record, stages),
+        verdict=verdict,
+        chip_tone=_chip_tone(record["status"], verdict["tone"]),
+        as_of=record.get("as_of") if as_of is None else as_of,
         stages=stages,
         charts={name: _markup(themed(svg)) for name, svg in (charts or {}).items()},
         graph=_markup(themed(graph, title="The stages and what they need")) if graph else "",
@@ -83,17 +95,19 @@ def _stage(name: str, stage: Mapping[str, Any], answer: Mapping[str, Any] | None
     headline = (answer or {}).get("headline") or stage.get("stopped") or ""
     error = stage.get("error")
     if stage["status"] == "failed":
-        headline = _first_line(error) or "It failed."
+        headline = _failure(error, headline)
+    facts = (answer or {}).get("facts") or []
     return {
         "name": name,
         "tone": tone,
         "icon": ICONS[tone],
-        "headline": headline or stage.get("why") or stage["status"],
-        "facts": (answer or {}).get("facts") or [],
+        "headline": shortened(headline or stage.get("why") or stage["status"], TEXT_LIMIT),
+        "brief": _brief(headline),
+        "facts": facts[:MOST_FACTS] if tone in ("good", "neutral") else facts,
         "status": stage["status"],
         "status_tone": TONES.get(stage["status"], "neutral"),
         "seconds": stage.get("seconds"),
-        "why": stage.get("why") or stage.get("stopped") or "",
+        "why": shortened(stage.get("why") or stage.get("stopped") or "", TEXT_LIMIT // 5),
         "notebook": stage.get("notebook"),
         "report": stage.get("report"),
         "error": error,
@@ -106,11 +120,12 @@ def _verdict(record: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]])
         return {"tone": "warn", "icon": "!", "text": "The run was interrupted; `quire run` goes on from what is whole."}
     failed = [stage for stage in stages.values() if stage["status"] == "failed"]
     if failed:
-        return {"tone": "bad", "icon": "✕", "text": f"{failed[0]['name'].capitalize()} failed: {failed[0]['headline']}"}
+        return {"tone": "bad", "icon": "✕", "text": f"{failed[0]['name'].capitalize()} failed: {failed[0]['brief']}"}
     told = [stage for stage in stages.values() if stage["tone"] in ("bad", "warn")]
     if told:
         worst = min(told, key=lambda stage: ORDER.index(stage["tone"]))
-        more = f" And {len(told) - 1} more below." if len(told) > 1 else ""
+        others = [stage["name"].replace("_", " ") for stage in told if stage is not worst]
+        more = f" {_listed(others).capitalize()} need{'s' * (len(others) == 1)} a look too." if others else ""
         return {"tone": worst["tone"], "icon": worst["icon"], "text": f"{worst['headline']}{more}"}
     count = len(stages)
     text = "The stage ended well." if count == 1 else f"All {count} stages ended well."
@@ -123,10 +138,12 @@ def _verdict(record: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]])
     return {"tone": "good", "icon": "✓", "text": text}
 
 
-def _changes(stages: Iterable[str], answers: Mapping[str, Any], before: Mapping[str, Any]) -> list[Change]:
+def _changes(
+    stages: Mapping[str, Mapping[str, Any]], answers: Mapping[str, Any], before: Mapping[str, Any]
+) -> list[Change]:
     return [
-        Change(stage, name, value, known, _tone(name, value, known))
-        for stage in stages
+        Change(stage, name, value, known, _tone(name, value, known), about["tone"])
+        for stage, about in stages.items()
         for name, value in ((answers.get(stage) or {}).get("metrics") or {}).items()
         for known in [((before.get(stage) or {}).get("metrics") or {}).get(name)]
     ]
@@ -135,12 +152,17 @@ def _changes(stages: Iterable[str], answers: Mapping[str, Any], before: Mapping[
 def _tiles(changes: Iterable[Change]) -> list[Change]:
     """Return the few metrics that say how good the model is: of later stages first, scores before mere errors.
 
-    An error alone, such as monitoring's, means little to a reader who does not know the unit.
+    An error alone means little to a reader who does not know the unit; where its stage alerts, it is what counts.
     """
     told = [change for change in changes if _short(change.name) in HIGHER + LOWER]
     stages = list(dict.fromkeys(change.stage for change in reversed(told)))
     scored = {change.stage for change in told if _short(change.name) in HIGHER}
-    return sorted(told, key=lambda change: (change.stage not in scored, stages.index(change.stage)))[:MOST_TILES]
+
+    def rank(change: Change) -> tuple[bool, bool, int]:
+        is_well = change.stage_tone not in ("bad", "warn")
+        return is_well, change.stage not in scored, stages.index(change.stage)
+
+    return sorted(told, key=rank)[:MOST_TILES]
 
 
 def _short(name: str) -> str:
@@ -155,12 +177,26 @@ def _tone(name: str, now: float, before: float | None) -> str:
     return "good" if (now > before) == (short in HIGHER) else "bad"
 
 
-def _first_line(error: Any) -> str:
-    if isinstance(error, Mapping):
-        text = error.get("message") or error.get("evalue") or error.get("text") or error.get("ename") or ""
-    else:
-        text = error or ""
-    return str(text).strip().splitlines()[0] if str(text).strip() else ""
+def _failure(error: Any, answer: str) -> str:
+    """Return why a stage failed: its own answer if it came to one, else the whole message of its error."""
+    message = str(error.get("message") or "") if isinstance(error, Mapping) else str(error or "")
+    return answer or message.strip() or "It failed, and no message says why."
+
+
+def _brief(text: str) -> str:
+    """Return the first line of a text, with what follows it where it only announces that."""
+    first, _, rest = text.strip().partition("\n")
+    return shortened(f"{first} {' '.join(rest.split())}" if first.endswith(":") else first, TEXT_LIMIT // 5)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _chip_tone(status: str, verdict: str) -> str:
+    """Return the tone of the run's status: that it ended well is no good news beside a bad finding."""
+    tone = TONES.get(status, "neutral")
+    return tone if tone != "good" or verdict == "good" else "neutral"
 
 
 def _seconds(record: Mapping[str, Any]) -> float | None:
