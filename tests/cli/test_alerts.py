@@ -5,6 +5,7 @@ from click.testing import CliRunner
 
 from quire import config
 from quire.cli.alerts import alerts
+from quire.cli.main import main
 from quire.io import database
 from quire.io.notify import Alert
 
@@ -55,3 +56,16 @@ def test_alerts_of_another_use_case_are_left_out(store):
 
 def test_no_alert_is_said_in_words(outputs):
     assert "No open alert" in quire().output
+
+
+@pytest.mark.parametrize("arguments", [("params/demo",), ("demo",), ("params/demo", "--all"), ("--limit", "3", "demo")])
+def test_the_use_case_may_be_an_argument_as_everywhere(outputs, arguments):
+    done = CliRunner().invoke(main, ["alerts", *arguments])
+    assert done.exit_code == 0, done.output
+    assert "No " in done.output
+
+
+def test_a_use_case_that_is_not_there_is_named(outputs):
+    done = CliRunner().invoke(main, ["alerts", "params/demmo"])
+    assert done.exit_code == 2
+    assert "Did you mean 'demo'" in done.output

@@ -138,3 +138,42 @@ def test_the_command_prints_each_line_with_what_to_do_and_its_code_is_1_if_one_i
     assert "→ `quire run params/demo` makes it." in done.output
     change(project, "config.yaml", "title:", "titel:")
     assert CliRunner().invoke(main, ["doctor"]).exit_code == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"params": 3}'])
+def test_a_broken_run_is_named_and_nothing_else_is_lost(project, content):
+    folder = project / "outputs" / "runs" / "20260101T000000000-aaaa"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(content)
+    found = findings(project)
+    assert found["runs"].status == "warn"
+    assert str(folder) in found["runs"].todo
+    assert found["demo: predictions"].text == "no run yet"
+
+
+def test_a_file_of_the_finder_among_the_runs_is_named(project):
+    (project / "outputs" / "runs").mkdir(parents=True)
+    (project / "outputs" / "runs" / ".DS_Store").write_bytes(b"\x00")
+    assert ".DS_Store" in findings(project)["runs"].text
+
+
+def test_a_clone_whose_optional_data_is_missing_is_well_after_it_ran_with_it_too(project, monkeypatch):
+    shutil.copytree(ROOT / "params" / "bikes", project / "params" / "bikes")
+    folder = project / "outputs" / "runs" / "20260101T000000000-aaaa"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"params": "bikes", "status": "succeeded"}')
+    assert findings(project)["bikes: source"].status == "warn"
+    monkeypatch.setenv("QUIRE_DATA", str(project / "nowhere"))
+    assert findings(project)["bikes: source"].status == "bad"
+
+
+@pytest.mark.parametrize("name", ["what? now", "a%20b", "a\nb"])
+def test_a_folder_that_tools_cannot_deal_with_is_refused_by_its_sign(project, monkeypatch, name):
+    monkeypatch.setenv("QUIRE_OUTPUTS", str(project / name / "outputs"))
+    found = findings(project)["folders"]
+    assert found.status == "bad"
+    assert "QUIRE_OUTPUTS" in found.text
+    for command in (["doctor"], ["run", "params/demo"]):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code in (1, 2)
+    assert not (project / name).exists()

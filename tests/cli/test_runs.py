@@ -114,3 +114,37 @@ def test_why_of_an_unknown_stage_names_the_near_one(project):
     done = quire("why", "trian")
     assert done.exit_code == 2
     assert "Did you mean 'train'?" in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "160"])
+def test_no_word_is_broken_at_the_width_of_the_terminal(project, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    write_run(project, "20260109T000000000-cccc", rows=1, r2=0.9, train="succeeded", why="its code changed " * 20)
+    for command in (("runs",), ("show", "cccc")):
+        lines = [line for line in quire(*command).output.splitlines() if "/" not in line]
+        assert all(len(line) <= int(columns) for line in lines)
+        assert "cccc" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "shown"),
+    [('{"as_of": "2025-05-31T00:00:00+00:00"}', "as of 2025-05-31, commit"), ('{"as_of": null}', "commit c0ffee")],
+)
+def test_the_time_of_the_data_is_that_of_ingest(project, manifest, shown):
+    folder = project / "outputs" / "runs" / NEW / "artifacts" / "ingest"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(manifest)
+    lines = quire("show", NEW).output.splitlines()
+    assert lines[1].startswith(shown)
+    assert "end of" not in quire("runs").output
+    assert ("2025-05-31" in quire("runs").output) == ("2025" in manifest)
+
+
+def test_what_is_no_run_is_passed_over(project):
+    runs = project / "outputs" / "runs"
+    (runs / ".DS_Store").write_text("")
+    (runs / "99990101T000000000-ffff").mkdir()
+    (runs / "99990101T000000000-ffff" / "run.json").write_text("")
+    for command in (("runs",), ("show",), ("diff", OLD), ("clean", "--dry-run")):
+        done = quire(*command)
+        assert done.exit_code == 0, done.output

@@ -154,3 +154,13 @@ def test_a_shipped_use_case_stays_on_this_machine_until_the_environment_says_oth
     assert told.archive.url == "s3://bucket/quire"
     assert told.alerts.channels == ("log", "sns", "cloudwatch")
     assert (told.alerts.sns_topic, told.alerts.namespace) == (there["QUIRE_ALERTS_TOPIC"], "Quire/prod")
+
+
+@pytest.mark.parametrize("name", ["50% é x", "a#b", "x;y", "[z]", "it's", 'a "b" c', "a&b=c", "{x}", "$HOME", "ü 漢"])
+def test_odd_names_of_folders_are_well(tmp_path, name):
+    assert config.folder_problem(tmp_path / name, tmp_path / name / "outputs") == ""
+
+
+@pytest.mark.parametrize(("name", "sign"), [("what? now", "?"), ("a%2Fb", "%2F"), ("a:b", ":"), ("a\nb", r"\n")])
+def test_a_name_that_an_address_cannot_hold_is_refused_by_its_sign(tmp_path, name, sign):
+    assert f"holds {sign!r}".replace(r"\\", "\\") in config.folder_problem(tmp_path / name, tmp_path / name / "outputs")

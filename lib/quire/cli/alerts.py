@@ -10,7 +10,22 @@ if TYPE_CHECKING:
     from quire.io.database import Database
 
 
-@click.group(invoke_without_command=True)
+class ParamsGroup(click.Group):
+    """A group whose first argument may be a use case, such as params/demo, as for all other commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: D102
+        takes_value = {name for option in self.params for name in option.opts if not getattr(option, "is_flag", False)}
+        for position, argument in enumerate(args):
+            is_value = position > 0 and args[position - 1] in takes_value
+            if argument.startswith("-") or is_value:
+                continue
+            if argument not in self.commands and "--params" not in args:
+                args = [*args[:position], "--params", *args[position:]]
+            break
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ParamsGroup, invoke_without_command=True, subcommand_metavar="[PARAMS] [COMMAND [ARGS]...]")
 @click.option("--params", default="", help="Only of this use case; by default of all in the same database.")
 @click.option("--all", "everything", is_flag=True, help="Also those that somebody acknowledged.")
 @click.option("--limit", default=20, show_default=True, help="How many, the newest first.")

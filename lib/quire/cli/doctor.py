@@ -14,12 +14,14 @@ import click
 
 from quire import config
 from quire.errors import QuireError
+from quire.flow import terminal
 
 if TYPE_CHECKING:
     from quire.config import Settings
 
 MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "red")}
 ENOUGH_BYTES = 2 * 1024**3
+MOST_STRANGERS = 10
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ def doctor(params: str | None) -> None:
     """
     root = config.find_root()
     asked = [Path(params).name] if params else []
+    columns = terminal.width()
     findings = list(examine(root, asked or config.use_cases(root), asked=asked))
     for finding in findings:
         mark, colour = MARKS[finding.status]
-        click.echo(f"{click.style(mark, fg=colour)} {finding.what:<22} {finding.text}")
+        text = terminal.wrapped(f"{mark} {finding.what:<22} {finding.text}", columns, indent=" " * 25)
+        click.echo(text.replace(mark, click.style(mark, fg=colour), 1))
         if finding.todo and finding.status != "ok":
-            click.echo(f"  {'':<22} → {finding.todo}")
+            click.echo(terminal.wrapped(f"  {'':<22} → {finding.todo}", columns, indent=" " * 27))
     bad = sum(finding.status == "bad" for finding in findings)
     warn = sum(finding.status == "warn" for finding in findings)
     click.echo(f"\n{len(findings)} checks: {bad} bad, {warn} to look at.")
@@ -61,7 +65,10 @@ def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Itera
     """
     yield _python()
     yield _lock(root)
-    yield _outputs(config.outputs_folder(root))
+    outputs = config.outputs_folder(root)
+    yield _folders(root, outputs)
+    yield _outputs(outputs)
+    yield from _strangers(outputs)
     for name in names:
         try:
             settings = config.load(name, root=root)
@@ -71,9 +78,15 @@ def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Itera
         yield Finding(name, "ok", f"params/{name}: {len(settings.schema.columns)} columns, {settings.schema.task}")
         for what, check in CHECKS.items():
             finding = _guarded(f"{name}: {what}", check, settings)
-            if what == "source" and finding.status == "bad" and name not in asked and not _has_run(settings):
+            if what == "source" and finding.status == "bad" and name not in asked and _is_optional(settings):
                 finding = replace(finding, status="warn")
             yield finding
+
+
+def _is_optional(settings: "Settings") -> bool:
+    """Whether nothing is amiss if the source is not there: it was never used, or stands where a variable says."""
+    variables = re.findall(r"\$\{(\w+)", str(settings.raw["config"].get("source", {}).get("path", "")))
+    return not _has_run(settings) or any(name not in os.environ for name in variables)
 
 
 def _has_run(settings: "Settings") -> bool:
@@ -142,6 +155,24 @@ def _outputs(folder: Path) -> Finding:
     if free < ENOUGH_BYTES:
         return Finding("outputs", "warn", text, "`quire clean --keep 10` removes old runs.")
     return Finding("outputs", "ok", text)
+
+
+def _folders(root: Path, outputs: Path) -> Finding:
+    problem = config.folder_problem(root, outputs)
+    if problem:
+        return Finding("folders", "bad", problem)
+    return Finding("folders", "ok", f"the names of {root} and {outputs} suit every tool")
+
+
+def _strangers(outputs: Path) -> Iterator[Finding]:
+    """Yield what lies among the runs and cannot be read as one; all commands pass it over."""
+    from quire.io import run_folder
+
+    found = list(run_folder.strangers(outputs))
+    for stranger in found[:MOST_STRANGERS]:
+        yield Finding("runs", "warn", stranger.reason, f"Move it elsewhere, or remove it: {stranger.path}")
+    if len(found) > MOST_STRANGERS:
+        yield Finding("runs", "warn", f"{len(found) - MOST_STRANGERS} more in {outputs / 'runs'} are no runs.")
 
 
 def _source(settings: "Settings") -> tuple[str, ...]:
@@ -237,11 +268,11 @@ def _archive(settings: "Settings") -> tuple[str, ...]:
     archive = settings.config.archive
     if not archive.url:
         return ("ok", "none is configured; runs stay on this machine")
-    from quire.io import storage
+    from quire.io import run_folder, storage
 
     store = storage.open(archive.url, archive.endpoint_url)
     kept = {name.rstrip("/").rpartition("/")[2] for name in store.folders("runs/")}
-    here = [path.name for path in (settings.outputs / "runs").glob("*") if (path / "run.json").is_file()]
+    here = [folder.name for folder, _ in run_folder.records(settings.outputs)]
     absent = sorted(name for name in here if name not in kept)
     if absent:
         return (

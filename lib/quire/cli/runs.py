@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from quire import config
+from quire.flow import terminal
 
 _COLOURS = {"succeeded": "green", "reused": "cyan", "skipped": "yellow", "failed": "red", "interrupted": "yellow"}
 _WAS = {"succeeded": "ran", "reused": "was reused", "skipped": "was skipped", "interrupted": "was interrupted"}
@@ -18,10 +19,7 @@ def _outputs() -> Path:
 
 
 def _table(rows: list[list[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [click.style(cell.ljust(width), fg=_COLOURS.get(cell)) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+    click.echo(terminal.as_table(rows, terminal.width(), _COLOURS))
 
 
 @click.command()
@@ -30,21 +28,21 @@ def _table(rows: list[list[str]]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 def runs(params: str, count: int, as_json: bool) -> None:
     """List the runs, newest first; only those of PARAMS if given."""
-    from quire.flow import history
+    from quire.io import run_folder
 
-    found = list(islice(history.runs(_outputs(), params=Path(params).name if params else ""), count))
+    found = list(islice(run_folder.records(_outputs(), params=Path(params).name if params else ""), count))
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps([record for _, record in found], indent=2))
         return
     if not found:
         click.echo("There is no run yet. Make one: quire run params/demo")
         return
     rows = [["run", "params", "workflow", "as of", "status", "seconds", "ran", "reused"]]
-    for record in found:
+    for folder, record in found:
         statuses = [stage["status"] for stage in record["stages"].values()]
         rows.append(
             [
-                record["run_id"], record["params"], record["workflow"], (record["as_of"] or "end of source")[:16],
+                record["run_id"], record["params"], record["workflow"], _date(run_folder.data_as_of(folder, record)),
                 record["status"], _seconds(record.get("seconds")), str(statuses.count("succeeded")),
                 str(statuses.count("reused")),
             ]
@@ -58,15 +56,20 @@ def runs(params: str, count: int, as_json: bool) -> None:
 def show(run_id: str, as_json: bool) -> None:
     """Show one run: stages, times, why each ran, where things are. RUN_ID may be shortened; default: the latest."""
     from quire.flow import failure, history
-    from quire.flow.record import read_record
+    from quire.io import run_folder
+    from quire.io.run_folder import read_record
 
     folder = history.find(_outputs(), run_id)
     record = read_record(folder)
     if as_json:
         click.echo(json.dumps(record, indent=2))
         return
-    click.echo(f"{record['run_id']}  params/{record['params']}  workflow {record['workflow']}  {record['status']}")
-    click.echo(f"as of {record['as_of'] or 'the end of the source'}, commit {record['commit'][:12] or 'unknown'}\n")
+    as_of = _date(run_folder.data_as_of(folder, record))
+    when = f"as of {as_of}, " if as_of else ""
+    columns = terminal.width()
+    head = f"{record['run_id']}  params/{record['params']}  workflow {record['workflow']}  {record['status']}"
+    click.echo(terminal.wrapped(head, columns))
+    click.echo(terminal.wrapped(f"{when}commit {record['commit'][:12] or 'unknown'}\n", columns))
     rows = [["stage", "status", "seconds", "artifacts", "why"]]
     for name, stage in record["stages"].items():
         artifacts = [artifact["name"] for artifact in stage.get("artifacts", []) if artifact["name"][0] != "_"]
@@ -76,7 +79,7 @@ def show(run_id: str, as_json: bool) -> None:
     for name, stage in record["stages"].items():
         if stage["status"] == "failed":
             text = failure.explain(name, stage, params=record["params"], workflow=record["workflow"], folder=folder)
-            click.secho(f"\n{text}", fg="red")
+            click.secho(f"\n{terminal.wrapped(text, columns)}", fg="red")
     click.echo(f"\n{folder / 'index.html'}")
 
 
@@ -146,6 +149,11 @@ def _names(names: list[str], everything: bool) -> str:
     if everything or len(names) <= _FEW:
         return ", ".join(names)
     return f"{', '.join(names[: _FEW - 1])} and {len(names) - _FEW + 1} more"
+
+
+def _date(text: str) -> str:
+    """Return an ISO 8601 time to the minute, at midnight as its date."""
+    return text[:16].replace("T", " ").removesuffix(" 00:00")
 
 
 def _seconds(value: Any) -> str:

@@ -27,6 +27,7 @@ from .schema import label as label
 from .settings import Settings as Settings
 from .settings import check_value as check_value
 from .settings import find_root as find_root
+from .settings import folder_problem as folder_problem
 from .settings import load as load
 from .settings import outputs_folder as outputs_folder
 from .settings import use_cases as use_cases

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,27 @@ def outputs_folder(root: Path) -> Path:
     return Path(os.environ.get("QUIRE_OUTPUTS") or root / "outputs").resolve()
 
 
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+def folder_problem(root: Path, outputs: Path) -> str:
+    """Return what is wrong with the names of the folders for the tools that work in them, or an empty text.
+
+    Spaces, quotes, letters of any language and most signs are well. SQLAlchemy and MLflow take addresses, in which a
+    question mark begins the query and %20 is a space; Alembic cannot be in a folder with a per cent sign; a colon
+    parts the folders of a search path.
+    """
+    escape = _PERCENT.search(str(outputs))
+    found = [(sign, root) for sign in (":", "\n") if sign in str(root)]
+    found += [(sign, outputs) for sign in ("?", "\n", escape.group() if escape else "?") if sign in str(outputs)]
+    found += [("%", Path(sys.prefix))] if "%" in sys.prefix else []
+    if not found:
+        return ""
+    sign, folder = found[0]
+    remedy = "Set QUIRE_OUTPUTS to another folder, or rename it." if folder == outputs else "Rename the folder."
+    return f"The path {str(folder)!r} holds {sign!r}, which the tools that work there read as something else. {remedy}"
+
+
 def use_cases(root: Path) -> list[str]:
     """Return the names of the folders below params/ that hold a config.yaml, sorted."""
     return sorted(path.parent.name for path in (root / "params").glob("*/config.yaml"))
@@ -153,6 +175,9 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
             f"{folder}/config.yaml is not there; known: {', '.join(known) or 'none'}.{near(name, known)} "
             f"`quire init {name}` makes a new one."
         )
+    problem = folder_problem(root, outputs_folder(root))
+    if problem:
+        raise ConfigError(problem)
     own = folder / "workflow.yaml"
     documents = {
         "config": read_document(folder / "config.yaml"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quire.flow import terminal
 from quire.io.run_folder import read_answers
 
 if TYPE_CHECKING:
@@ -87,12 +88,13 @@ MARKS = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "red"
 
 def print_findings(folder: Path, record: Mapping[str, Any]) -> None:
     """Print what each stage of a run found, and where to read on."""
-    answers = read_answers(folder)
+    answers, columns = read_answers(folder), terminal.width(sys.stderr)
     for name in record["stages"]:
         if name in answers:
             answer = answers[name]
             mark, colour = MARKS.get(answer["status"], MARKS["neutral"])
-            click.echo(f"{click.style(mark, colour)} {name:<10} {answer['headline']}", err=True)
+            line = terminal.wrapped(f"{mark} {name:<10} {answer['headline']}", columns, indent=" " * 13)
+            click.echo(line.replace(mark, click.style(mark, colour), 1), err=True)
     index = folder / "index.html"
     if index.is_file():
         here = index.relative_to(Path.cwd()) if index.is_relative_to(Path.cwd()) else index

@@ -40,7 +40,8 @@ def migrate(engine: sa.Engine) -> None:
     from alembic.script import ScriptDirectory
 
     settings = Config()
-    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # Alembic reads a per cent sign as the start of a reference.
+    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
     with _alone(engine) as connection:
         found = _version(engine)

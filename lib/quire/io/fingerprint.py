@@ -49,7 +49,9 @@ def source_files(place: CsvSource | ParquetSource, root: Path) -> list[Path]:
         found = [item for item in path.rglob("*") if item.name.endswith(suffixes) and _is_visible(item, path)]
         expected = f"The folder is there, but holds no file ending in {' or '.join(suffixes)}."
     else:
-        found = [Path(item) for item in glob.glob(where, recursive=True) if Path(item).is_file()]
+        # Below the root, so that a bracket in the name of the clone's folder is no part of the pattern.
+        matches = (root / item for item in glob.glob(place.path, root_dir=root, recursive=True))
+        found = [item for item in matches if item.is_file()]
         expected = "Check source.path in config.yaml, and the environment variable QUIRE_DATA if the path uses it."
     if not found:
         raise DataError(f"The source {where} is not there. {expected} {_README}")
