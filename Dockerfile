@@ -54,14 +54,14 @@ CMD ["run", "params/demo"]
 FROM base AS serve
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8000/health/live', timeout=4)"]
 ENTRYPOINT ["quire", "serve"]
 CMD ["params/demo", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS dashboard
 EXPOSE 8866
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8866/health', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8866/health', timeout=4)"]
 ENTRYPOINT ["quire", "dashboard"]
 CMD ["params/demo", "--host", "0.0.0.0", "--port", "8866"]
 
@@ -69,5 +69,5 @@ FROM base AS mlflow
 EXPOSE 5000
 COPY infra/aws/boot/mlflow.py /opt/mlflow.py
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:5000/health', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:5000/health', timeout=4)"]
 ENTRYPOINT ["python", "/opt/mlflow.py"]

@@ -16,7 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from quire.config.loopback import spare_loopback
+
 ROOT = Path(__file__).parents[1]
+
+spare_loopback()  # servers of tests are on this machine
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ params=unknown workflow=unknown instance=unknown code=70 reason="the run did not
 
 imds() {
     local token
-    token=$(curl -fsS -m 5 -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 300" "$IMDS/latest/api/token") &&
-        curl -fsS -m 5 -H "X-aws-ec2-metadata-token: $token" "$IMDS/latest/meta-data/$1"
+    token=$(curl -fsS --noproxy '*' -m 5 -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 300" "$IMDS/latest/api/token") &&
+        curl -fsS --noproxy '*' -m 5 -H "X-aws-ec2-metadata-token: $token" "$IMDS/latest/meta-data/$1"
 }
 
 again() { # again COMMAND...: up to five times, waiting longer each time

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from quire.config.loopback import spare_loopback
 from quire.errors import QuireError, near
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -72,4 +73,5 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="quire", prog_name="quire")
 def main() -> None:
     """Notebook-driven machine learning: run, judge, promote, predict, monitor."""
+    spare_loopback()
     atexit.register(gc.freeze)  # or the interpreter takes all modules apart before it ends: 0.2 s after a run

@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from quire.config import Settings
+from quire.config.loopback import spare_loopback
 from quire.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -132,9 +133,10 @@ def _check_server(uri: str) -> None:
 
 
 def _quiet() -> None:
-    """Turn telemetry, progress bars and chatter off, before MLflow is imported."""
+    """Turn telemetry, progress bars and chatter off, before MLflow is imported; a server of this machine is near."""
     import logging
 
+    spare_loopback()
     for name, value in (
         ("MLFLOW_DISABLE_TELEMETRY", "true"),
         ("DO_NOT_TRACK", "true"),
