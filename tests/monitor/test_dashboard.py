@@ -171,8 +171,8 @@ def test_failed_and_interrupted_runs_are_listed_with_their_stage(outputs):
 def test_the_list_has_the_time_of_the_data_beside_that_of_the_clock(tmp_path, manifest, shown):
     add_run(tmp_path, "20261103T000000-cccc", manifest=manifest, started_at="2026-11-02T09:30:00+00:00", as_of="")
     row = re.search("<tbody><tr>(.*?)</tr>", get(app_of(tmp_path), "/runs").text)[1]
-    cells = [re.sub("<[^>]+>", "", cell) for cell in re.findall("<td>(.*?)</td>", row)]
-    assert cells[:3] == ["2026-11-02 09:30 UTC", shown, "succeeded"]
+    cells = [re.sub("<[^>]+>", "", cell) for cell in re.findall("<td[^>]*>(.*?)</td>", row)]
+    assert cells[:3] == ["succeeded", "2026-11-02 09:30 UTC", shown]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_what_is_no_run_is_passed_over(outputs):
         (outputs / "runs" / f"20261109T000000-{name}" / "run.json").write_text(content)
     app = app_of(outputs)
     assert "The newer one." in get(app, "/").text
-    assert get(app, "/runs").text.count("<tr><td>") == 2
+    assert get(app, "/runs").text.count("<tr><td") == 2
     assert get(app, "/health").json()["runs"] == 2
 
 

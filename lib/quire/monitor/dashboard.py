@@ -96,7 +96,7 @@ class Board:
 
     async def runs(self, request: "Request") -> "Response":
         """List the runs, failed ones too, the newest first."""
-        names = ("made", "as of", "run", "monitoring", "what was found")
+        names = ("run", "made", "as of", "monitoring", "what was found")
         head = f"<thead><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr></thead>"
         rows = "".join(map(_row, self.snapshots.runs()))
         table = f'<div class="quire-scroll" tabindex="0"><table>{head}<tbody>{rows}</tbody></table></div>'
@@ -198,10 +198,11 @@ def _row(run: Snapshot) -> str:
     about = run.reason if run.has_failed else run.headline
     if run.has_page and run.has_failed:
         about = f"{run.reason} {run.headline}".strip()
-    return (
-        f"<tr><td>{link}</td><td>{escape(moment(run.as_of))}</td><td>{_chip(tone, ended)}</td>"
-        f"<td>{_chip(finding, finding) if run.has_page else '–'}</td><td>{escape(about) or '–'}</td></tr>"
-    )
+    verdict = _chip(finding, finding) if run.has_page else "–"
+    cells = [("", _chip(tone, ended)), ("quire-right", link), ("quire-right", escape(moment(run.as_of)))]
+    cells += [("", verdict), ("quire-any", escape(about) or "–")]
+    row = "".join(f'<td class="{kind}">{content}</td>' for kind, content in cells)
+    return f"<tr>{row}</tr>"
 
 
 def _chip(tone: str, text: str) -> str:

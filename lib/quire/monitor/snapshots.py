@@ -150,7 +150,7 @@ def _failed_stage(record: Mapping[str, Any]) -> tuple[str, str]:
     """Return the first stage that failed or was interrupted, and what its error says."""
     for name, stage in record["stages"].items():
         if stage["status"] in FAILED and stage["status"] == record["status"]:
-            return name, shortened(str((stage.get("error") or {}).get("message") or ""), 300)
+            return name, shortened(str((stage.get("error") or {}).get("message") or ""), 200)
     return "", ""
 
 

@@ -32,6 +32,9 @@ MOST_FACTS = 3
 TEXT_LIMIT = 5_000
 """Characters of what a stage says on the page."""
 
+BRIEF_LIMIT = 400
+"""Characters of it in the banner."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -126,7 +129,11 @@ def _verdict(record: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]])
         worst = min(told, key=lambda stage: ORDER.index(stage["tone"]))
         others = [stage["name"].replace("_", " ") for stage in told if stage is not worst]
         more = f" {_listed(others).capitalize()} need{'s' * (len(others) == 1)} a look too." if others else ""
-        return {"tone": worst["tone"], "icon": worst["icon"], "text": f"{worst['headline']}{more}"}
+        return {
+            "tone": worst["tone"],
+            "icon": worst["icon"],
+            "text": f"{shortened(worst['headline'], BRIEF_LIMIT)}{more}",
+        }
     count = len(stages)
     text = "The stage ended well." if count == 1 else f"All {count} stages ended well."
     reused = sum(stage["status"] == "reused" for stage in stages.values())
@@ -158,9 +165,9 @@ def _tiles(changes: Iterable[Change]) -> list[Change]:
     stages = list(dict.fromkeys(change.stage for change in reversed(told)))
     scored = {change.stage for change in told if _short(change.name) in HIGHER}
 
-    def rank(change: Change) -> tuple[bool, bool, int]:
-        is_well = change.stage_tone not in ("bad", "warn")
-        return is_well, change.stage not in scored, stages.index(change.stage)
+    def rank(change: Change) -> tuple[int, bool, int]:
+        urgency = min(ORDER.index(change.stage_tone), ORDER.index("good"))
+        return urgency, change.stage not in scored, stages.index(change.stage)
 
     return sorted(told, key=rank)[:MOST_TILES]
 
@@ -186,7 +193,7 @@ def _failure(error: Any, answer: str) -> str:
 def _brief(text: str) -> str:
     """Return the first line of a text, with what follows it where it only announces that."""
     first, _, rest = text.strip().partition("\n")
-    return shortened(f"{first} {' '.join(rest.split())}" if first.endswith(":") else first, TEXT_LIMIT // 5)
+    return shortened(f"{first} {' '.join(rest.split())}" if first.endswith(":") else first, BRIEF_LIMIT)
 
 
 def _listed(names: Sequence[str]) -> str:
