@@ -11,6 +11,7 @@ from quire.flow.parameters import read_signature
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+RAISES = "raises-exception"
 TAGS = {"parameters", "setup", "load", "work", "result", "chart", "check", "save"}
 FORBIDDEN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try, ast.Lambda)
 
@@ -40,9 +41,11 @@ def test_the_notebooks_of_the_workflows_are_there():
 
 @each
 def test_every_code_cell_carries_exactly_one_known_tag(path):
+    """Beside it a cell may say that it is allowed to fail, which every runner of notebooks honours."""
     for cell in cells(path, "code"):
-        assert len(tags(cell)) == 1, source(cell)
-        assert tags(cell)[0] in TAGS, source(cell)
+        kinds = [tag for tag in tags(cell) if tag != RAISES]
+        assert len(kinds) == 1, source(cell)
+        assert kinds[0] in TAGS, source(cell)
 
 
 @each

@@ -6,7 +6,8 @@ import re
 import nbformat
 import pytest
 
-from quire.flow.failure import MESSAGE_LIMIT
+from quire.flow.failure import MESSAGE_LIMIT, KernelDied
+from quire.flow.kernels import Kernel
 from quire.flow.outputs import STREAM_LIMIT
 
 AFTER = "run.save('after_' + run.stage, {'a': 1})"
@@ -203,3 +204,27 @@ def test_after_a_cell_that_may_raise_another_is_named_that_may_not(ended):
     error = error_of(ended, "fails_after")
     assert error["source"] == "2/0"
     assert "ZeroDivisionError" in (ended.folder / "reports" / "fails_after.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["/nowhere/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "/nowhere/python -m ipykernel"),
+        (["false", "{connection_file}"], "false"),
+        (["{folder}/with space", "{connection_file}"], "with space"),
+    ],
+)
+def test_a_kernel_that_does_not_start_names_the_command_that_was_tried(tmp_path, monkeypatch, argv, named):
+    folder = tmp_path / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    (tmp_path / "with space").write_text("#!/bin/sh\nexit 7\n")
+    (tmp_path / "with space").chmod(0o755)
+    argv = [part.replace("{folder}", str(tmp_path)) for part in argv]
+    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    kernel = Kernel(tmp_path, {})
+    with pytest.raises(KernelDied) as raised:
+        kernel.start()
+    kernel.close()
+    assert named in str(raised.value)
+    assert str(folder) in str(raised.value)
