@@ -74,6 +74,8 @@ def ended(shared_project):
     chatty = {name: (cell, AFTER) for name, cell in PUTS_OUT.items()}
     for name, cells in {**EXITS, **DEATHS, **STOPS, **ALLOWED, **single, **chatty}.items():
         shared_project.stage(name, *cells)
+    shared_project.stage("stopped_long", "run.stop('r' * 300_000)", AFTER)
+    shared_project.stage("stopped_lines", "run.stop('no new rows\\nsince May')", AFTER)
     shared_project.stage("stopped", "run.stop('no new rows')", AFTER).stage(
         "fails_after", ("raises-exception", "1/0"), "2/0"
     )
@@ -124,6 +126,14 @@ def test_run_stop_is_a_success_that_shows_its_reason(ended):
     assert (stage["status"], stage["stopped"]) == ("succeeded", "no new rows")
     assert not has_saved(ended, "stopped")
     assert "Stopped: no new rows" in (ended.folder / "reports" / "stopped.html").read_text()
+
+
+@pytest.mark.parametrize(("name", "start"), [("stopped_long", "rrr"), ("stopped_lines", "no new rows\nsince May")])
+def test_a_reason_may_be_long_and_have_lines(ended, name, start):
+    stage = ended.record["stages"][name]
+    assert stage["status"] == "succeeded"
+    assert stage["stopped"].startswith(start)
+    assert len(stage["stopped"]) < MESSAGE_LIMIT + 100
 
 
 @pytest.mark.parametrize("name", SILENT)

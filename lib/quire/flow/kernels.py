@@ -28,9 +28,11 @@ from papermill.exceptions import PapermillExecutionError
 from quire.flow import notebook_client
 from quire.flow.failure import LESS, KernelDied, OutOfMemory, TimedOut
 from quire.flow.notebook_client import CellProgress
+from quire.flow.outputs import ERROR_LIMIT
 from quire.flow.private import PrivateFolder
 from quire.flow.threads import THREADS, USE
-from quire.io.artifacts import Stopped, read_stop
+from quire.io.artifacts import STOP, Stopped, read_stop
+from quire.page.numbers import shortened
 
 _START_TIMEOUT_S = 60
 
@@ -230,9 +232,9 @@ def _is_stop(error: PapermillExecutionError, folder: Path | None) -> bool:
 
     Ours shows its reason in the place of a traceback, the one that it has left in the stage's folder.
     """
-    if error.ename != Stopped.__name__ or folder is None:
+    if error.ename != Stopped.__name__ or folder is None or not (folder / STOP).exists():
         return False
-    return error.traceback == [f"{Stopped.__name__}: {error.evalue}"] and read_stop(folder) == error.evalue
+    return error.traceback == [shortened(f"{Stopped.__name__}: {read_stop(folder)}", ERROR_LIMIT)]
 
 
 def _oom_kills() -> int:
