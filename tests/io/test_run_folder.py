@@ -45,7 +45,6 @@ BROKEN = {
     "as_of": changed(as_of="soon"),
     "seconds": changed(seconds="long"),
     "parameters": changed(parameters={"a": 3}),
-    "copied": changed(run_id="20260101T000000000-ffff"),
     "deep": "[" * 100_000,
     "binary": b"\xff\xfe\x00\x81",
 }
@@ -166,3 +165,8 @@ def test_an_answer_that_cannot_be_read_is_left_out(outputs, content):
 def test_the_time_of_the_data_is_what_ingest_settled(outputs, manifest, as_of):
     (outputs / "runs" / GOOD / "artifacts" / "a" / "manifest.json").write_text(manifest)
     assert run_folder.data_as_of(outputs / "runs" / GOOD, {"as_of": "2026-01-01"}) == as_of
+
+
+def test_the_copy_of_a_folder_is_a_run_of_its_own_name(outputs):
+    write(outputs, "20260106T000000000-copy", changed(run_id=GOOD))
+    assert [record["run_id"] for record in history.runs(outputs)] == ["20260106T000000000-copy", GOOD]

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -108,7 +108,9 @@ def _error_of(content: Any) -> PapermillExecutionError | None:
     for index, cell in enumerate(content.cells):
         if cell.metadata.get("papermill", {}).get("exception") is not True:
             continue
-        error = next((output for output in reversed(cell.outputs) if output.output_type == "error"), {})
+        error: Mapping[str, Any] = next(
+            (output for output in reversed(cell.outputs) if output.output_type == "error"), {}
+        )
         traceback = error.get("traceback") or []
         return PapermillExecutionError(
             cell_index=index,

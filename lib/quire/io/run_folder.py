@@ -1,7 +1,7 @@
 """The runs below ``outputs/runs``, read by one reader: what is no run, or a broken one, is passed over and named.
 
-Whatever reads more than one run goes through here, so that a file of the Finder, an empty run.json after a power cut
-or the copy of a folder that somebody keeps there is in nobody's way.
+Whatever reads more than one run goes through here, so that a file of the Finder or an empty run.json after a power
+cut is in nobody's way.
 """
 
 import json
@@ -53,7 +53,8 @@ class Stranger:
 def read_record(folder: Path) -> dict[str, Any]:
     """Return the content of run.json in ``folder``; raises ArtifactError if it cannot be read as the record of a run.
 
-    What is only missing of what newer versions write is filled in.
+    What is only missing of what newer versions write is filled in. A run's id is the name of its folder: a copy that
+    somebody keeps beside it is a run of its own.
     """
     path = folder / RECORD
     try:
@@ -64,10 +65,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not whole: {error}. Remove the folder.") from None
-    problem = _problem(content, folder.name)
+    problem = _problem(content)
     if problem:
         raise ArtifactError(f"{path} is not the record of a run: {problem}. Remove the folder.")
-    return {"run_id": folder.name, **_DEFAULTS, **content}
+    return {**_DEFAULTS, **content, "run_id": folder.name}
 
 
 def records(outputs: Path, *, params: str = "") -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -142,16 +143,14 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def _problem(content: Any, name: str) -> str:
-    """Return what keeps a file's content from being the record of the run ``name``, or an empty text."""
+def _problem(content: Any) -> str:
+    """Return what keeps a file's content from being the record of a run, or an empty text."""
     if not isinstance(content, dict):
         return f"it holds {json.dumps(content)[:40]}, not a mapping"
     wanted = _REQUIRED | {key: type(value) for key, value in _DEFAULTS.items() if key in content}
     for key, kind in wanted.items():
         if not isinstance(content.get(key), kind):
             return f"{key} is {json.dumps(content.get(key))[:40]}"
-    if content.get("run_id", name) != name:
-        return f"it is that of run {str(content['run_id'])[:40]}, so the folder is a copy"
     if not all(isinstance(values, dict) for values in content.get("parameters", {}).values()):
         return "parameters is no mapping of mappings"
     return _stage_problem(content.get("stages", {})) or _time_problem(content)
