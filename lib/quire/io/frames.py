@@ -7,9 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quire.io import stored_frames
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
 CHUNK_ROWS = 250_000
 """Rows that are in memory at a time; also the rows of a group in the files that are written here."""
@@ -36,30 +39,54 @@ class Stored:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The names of its columns."""
+        """The names of its columns, those of the index aside."""
+        index = stored_frames.index_columns(self._schema)
+        return tuple(name for name in self._schema.names if name not in index)
+
+    @cached_property
+    def _schema(self) -> "pa.Schema":
         import pyarrow.parquet as pq
 
-        return tuple(pq.read_schema(self.path).names)
+        return pq.read_schema(self.path)
+
+    @cached_property
+    def _metadata(self) -> dict[str, Any]:
+        return stored_frames.read_metadata(self._schema)
 
     def read(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """Return all of it."""
         import pandas as pd
 
-        return pd.read_parquet(self.path, columns=None if columns is None else list(columns))
+        frame = pd.read_parquet(self.path, columns=None if columns is None else list(columns))
+        return stored_frames.restore(frame, self._metadata)
+
+    def load(self, most_rows: int, key: Sequence[str] = ()) -> Any:
+        """Return the frame, series or index that was saved, or, of one with more than ``most_rows``, a `sample`."""
+        return stored_frames.as_given(self.sample(most_rows, key), self._metadata)
+
+    def head(self, rows: int) -> Any:
+        """Return the first ``rows`` of the frame, series or index that was saved."""
+        frame = next(self._parts(None, rows), None)
+        return stored_frames.as_given(self.read() if frame is None else frame, self._metadata)
 
     def chunks(self, columns: Sequence[str] | None = None, *, rows: int = CHUNK_ROWS) -> Iterator["pd.DataFrame"]:
         """Yield it in order, at most ``rows`` at a time, indexed by place; nothing where it has no rows."""
+        start = 0
+        for frame in self._parts(columns, rows):
+            frame.index = range(start, start + len(frame))
+            start += len(frame)
+            yield frame
+
+    def _parts(self, columns: Sequence[str] | None, rows: int) -> Iterator["pd.DataFrame"]:
+        """Yield it in order, at most ``rows`` at a time, with its own index, or, of one by place, that of the part."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        start = 0
+        index = stored_frames.index_columns(self._schema)
+        wanted = None if columns is None else [*columns, *(name for name in index if name not in columns)]
         with pq.ParquetFile(self.path, pre_buffer=False) as file:
-            wanted = None if columns is None else list(columns)
             for batch in file.iter_batches(batch_size=rows, columns=wanted, use_threads=False):
-                frame = pa.Table.from_batches([batch]).to_pandas()
-                frame.index = range(start, start + len(frame))
-                start += len(frame)
-                yield frame
+                yield stored_frames.restore(pa.Table.from_batches([batch]).to_pandas(), self._metadata)
 
     def sample(self, most_rows: int, key: Sequence[str] = (), columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """Return all of it if it has at most ``most_rows`` rows, else about as many, in order.
@@ -74,17 +101,21 @@ class Stored:
         names = [name for name in key if name in self.columns]
         limit, kept = int(most_rows / self.rows * 2**64), list(columns or self.columns)
         read = list(dict.fromkeys([*kept, *names]))
-        parts = [part.loc[_hashes(part, names) < limit, kept] for part in self.chunks(read)]
-        frame = pd.concat(parts, ignore_index=True)
+        has_index, start, parts = bool(stored_frames.index_columns(self._schema)), 0, []
+        for part in self._parts(read, CHUNK_ROWS):
+            place = pd.RangeIndex(start, start + len(part))
+            parts.append(part.loc[_hashes(part, names, place) < limit, kept])
+            start += len(part)
+        frame = pd.concat(parts, ignore_index=not has_index)
         frame.attrs[WHOLE_ROWS] = self.rows
         return frame
 
 
-def _hashes(frame: "pd.DataFrame", names: Sequence[str]) -> "np.ndarray":
-    """Return a hash, uniform in [0, 2**64), of each row's key, shape (rows,), as uint64."""
+def _hashes(frame: "pd.DataFrame", names: Sequence[str], place: "pd.Index") -> "np.ndarray":
+    """Return a hash, uniform in [0, 2**64), of each row's key, else of its place, shape (rows,), as uint64."""
     import pandas as pd
 
-    values: Any = frame[list(names)] if names else frame.index.to_series()
+    values: Any = frame[list(names)] if names else place.to_series()
     return pd.util.hash_pandas_object(values, index=False).to_numpy()
 
 
