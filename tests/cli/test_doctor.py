@@ -39,7 +39,7 @@ def findings(project, *asked):
 def promote(project, columns):
     settings = config.load("demo", root=project)
     registry = tracking.open(settings)
-    run = artifacts.open(settings, str(settings.outputs / "runs" / "r1" / "artifacts" / "train"))
+    run = artifacts.open_stage(settings, str(settings.outputs / "runs" / "r1" / "artifacts" / "train"))
     X = pd.DataFrame({name: np.arange(5.0) for name in columns})
     pipeline = Ridge().fit(X, np.arange(5.0))
     candidate = registry.log_candidate(run, pipeline, params={}, metrics={}, input_example=X.head(2))

@@ -233,12 +233,13 @@ def _model(settings: "Settings") -> tuple[str, ...]:
 
 def _predictions(settings: "Settings") -> tuple[str, ...]:
     """Compare the version that the last run predicted with to the champion of today."""
-    from quire.io import artifacts, tracking
+    from quire.io import artifacts, runs, tracking
 
     score = f"`quire run params/{settings.name} --workflow score`"
     if not _has_run(settings):
         return ("warn", "no run yet", f"`quire run params/{settings.name}`")
-    run = artifacts.open(settings)
+    ended = [artifacts.open_ended(settings, run) for run in runs.succeeded(settings.outputs, settings.name)]
+    run = next((run for run in ended if run.has("predictions")), ended[0])
     champion = tracking.open(settings).champion()
     if not run.has("predictions") or champion is None:
         return ("warn", f"run {run.run_id} made none", score)

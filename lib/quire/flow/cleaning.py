@@ -19,7 +19,7 @@ def remove_old_runs(outputs: Path, *, keep: int, params: str = "", dry_run: bool
         by_params.setdefault(record["params"], []).append(record)
     removed: list[str] = []
     for name, records in by_params.items():
-        good = next((record for record in records if record["status"] == "succeeded"), None)
+        good = next((record for record in records if record["status"] == "succeeded" and not record.get("try")), None)
         old = [record["run_id"] for record in records[keep:] if record is not good]
         removed += old
         if old and not dry_run:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from quire.errors import ArtifactError, near
+from quire.errors import ArtifactError
 from quire.io import run_folder
 from quire.io.run_folder import read_record
+from quire.io.runs import find as find_run
 
 
 def runs(outputs: Path, *, params: str = "") -> Iterator[dict[str, Any]]:
@@ -20,26 +21,15 @@ def find(outputs: Path, run_id: str, *, params: str = "") -> Path:
 
     Raises ArtifactError if there is none or more than one.
     """
-    folders = run_folder.folders(outputs)
-    if run_id == "latest":
-        newest = next(runs(outputs, params=params), None)
-        if newest is None:
-            raise ArtifactError("There is no run yet. Make one: quire run.")
-        return outputs / "runs" / newest["run_id"]
-    exact = [folder for folder in folders if folder.name == run_id]
-    found = exact or [folder for folder in folders if folder.name.startswith(run_id) or folder.name.endswith(run_id)]
-    if len(found) != 1:
-        known = [folder.name for folder in folders]
-        what = f"{len(found)} runs match" if found else "No run matches"
-        raise ArtifactError(f"{what} {run_id!r}; `quire runs` lists them.{near(run_id, known)}")
-    return found[0]
+    return find_run(outputs, run_id, params=params)
 
 
 def previous(outputs: Path, record: Mapping[str, Any]) -> Path | None:
     """Return the folder of the newest earlier run of the same params, workflow and alias that succeeded, or None."""
     same = ("params", "workflow", "alias")
     for other in runs(outputs, params=record["params"]):
-        if other["run_id"] >= record["run_id"] or other["status"] != "succeeded":
+        is_experiment = bool(other.get("try")) and not record.get("try")
+        if other["run_id"] >= record["run_id"] or other["status"] != "succeeded" or is_experiment:
             continue
         if all(other.get(key) == record.get(key) for key in same):
             return outputs / "runs" / other["run_id"]

@@ -126,7 +126,7 @@ class Snapshots:
             record = run_folder.read_record(folder)
         except ArtifactError:
             return None
-        if record["params"] != self.params:
+        if record["params"] != self.params or record.get("try"):
             return None
         answer = run_folder.read_answers(folder).get(STAGE, {})
         stage, reason = _failed_stage(record)
