@@ -69,7 +69,7 @@ def stage(name, folder):
     from quire import artifacts, config, data
 
     settings = config.load("large", root=folder)
-    run = artifacts.open(settings, f"outputs/runs/0/artifacts/{name}")
+    run = artifacts.open_stage(settings, f"outputs/runs/0/artifacts/{name}")
     run.folder.mkdir(parents=True, exist_ok=True)
     if name == "ingest":
         data.ingest(settings).save(run)

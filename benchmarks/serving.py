@@ -46,7 +46,9 @@ def make_project(folder):
     settings = config.load("demo")
     ingested = data.ingest(settings)
     fitted = model.fit_candidate(ingested.train, settings.schema, search=config.Search(trials=1, folds=2))
-    run = artifacts.open(settings, str(settings.outputs / "runs" / "20260301T120000000-abcd" / "artifacts" / "train"))
+    run = artifacts.open_stage(
+        settings, str(settings.outputs / "runs" / "20260301T120000000-abcd" / "artifacts" / "train")
+    )
     reference = run.save("reference", model.describe_reference(ingested.train, settings.schema))
     registry = tracking.open(settings)
     example = model.model_input(ingested.train.tail(5), settings.schema)

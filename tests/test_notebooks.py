@@ -80,6 +80,16 @@ def test_cells_are_short_and_hold_no_logic(path):
 
 
 @each
+def test_the_setup_opens_the_run_and_takes_by_hand_the_values_of_params_yaml(path):
+    (setup,) = [source(cell).splitlines() for cell in cells(path, "code") if tags(cell) == ["setup"]]
+    opened = next(
+        number for number, line in enumerate(setup) if line.startswith("run = artifacts.open(settings, run_dir")
+    )
+    assert setup[opened + 1].startswith(f'globals().update(run.parameters("{path.stem}", globals()))')
+    assert setup[-1] == "run"
+
+
+@each
 def test_it_starts_with_its_question_and_its_answer(path):
     texts = [source(cell) for cell in cells(path, "markdown")]
     assert texts[0].startswith(f"# {path.stem[:2]} · ")

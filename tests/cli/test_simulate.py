@@ -15,7 +15,7 @@ def with_rows(project):
     """A project whose last run left test rows behind."""
     settings = config.load("demo", root=project)
     folder = settings.outputs / "runs" / "20260301T000000000-aaaa"
-    run = artifacts.open(settings, str(folder / "artifacts" / "ingest"))
+    run = artifacts.open_stage(settings, str(folder / "artifacts" / "ingest"))
     test = pd.DataFrame({"temp": [0.5] * 5, "cnt": [10] * 5})
     assert data is not None
     run.save("test", test)

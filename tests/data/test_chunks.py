@@ -65,7 +65,7 @@ def made(use_case, tmp_path, monkeypatch):
 def saved(settings, **options):
     """Ingest, save as the notebook does, and return the frames as they are on disk, and the manifest."""
     ingested = data.ingest(settings, **options)
-    run = artifacts.open(settings, f"outputs/runs/{settings.name}/artifacts/ingest")
+    run = artifacts.open_stage(settings, f"outputs/runs/{settings.name}/artifacts/ingest")
     ingested.save(run)
     whole = {name: pd.read_parquet(run.folder / f"{name}.parquet") for name in large.FRAMES}
     return ingested, whole, json.loads((run.folder / "manifest.json").read_text())
@@ -107,8 +107,10 @@ def test_data_without_a_timestamp_is_split_into_every_row_once(made):
 def test_a_sample_is_the_same_rows_every_time_and_those_of_the_same_keys_elsewhere(made):
     _, whole, _ = saved(made(1), test="20d")
     settings = made(500)
-    run = artifacts.open(settings, f"outputs/runs/{settings.name}/artifacts/train")
-    data.ingest(settings, test="20d").save(artifacts.open(settings, f"outputs/runs/{settings.name}/artifacts/ingest"))
+    run = artifacts.open_stage(settings, f"outputs/runs/{settings.name}/artifacts/train")
+    data.ingest(settings, test="20d").save(
+        artifacts.open_stage(settings, f"outputs/runs/{settings.name}/artifacts/ingest")
+    )
     train = run.load("train")
     assert train.equals(run.load("train"))
     assert len(train) == pytest.approx(500, rel=0.2)
@@ -122,7 +124,7 @@ def test_validation_in_chunks_finds_what_validation_in_memory_finds(made):
     more = "expectations:\n  - {type: expect_column_mean_to_be_between, kwargs: {column: price, min_value: 0}}\n"
     settings = made(1, on_duplicate="keep", more=more)
     _, _, manifest = saved(settings, test="20d")
-    run = artifacts.open(settings, f"outputs/runs/{settings.name}/artifacts/validate")
+    run = artifacts.open_stage(settings, f"outputs/runs/{settings.name}/artifacts/validate")
     stored = {name: run.scan(name) for name in ("train", "test", "current")}
     schema = settings.schema.model_copy(deep=True)
     schema.columns["price"].__dict__["maximum"] = 150.0  # so that rows break a rule
@@ -162,7 +164,7 @@ def test_a_key_that_repeats_many_chunks_later_is_found_by_a_pass_over_all(made, 
 def test_profiles_of_chunks_merge_to_the_profiles_of_the_whole(made):
     settings = made(1)
     _, whole, _ = saved(settings, test="20d")
-    run = artifacts.open(settings, f"outputs/runs/{settings.name}/artifacts/train")
+    run = artifacts.open_stage(settings, f"outputs/runs/{settings.name}/artifacts/train")
     chunked = data.profile_stored(run.scan("train"), settings.schema)
     memory = data.profile_periods(whole["train"], settings.schema)
     assert [(one.start, one.end, one.rows) for one in chunked] == [(one.start, one.end, one.rows) for one in memory]
@@ -176,7 +178,7 @@ def test_profiles_of_chunks_merge_to_the_profiles_of_the_whole(made):
 def test_training_profiles_are_of_all_rows_with_the_predictions_of_the_sample(made):
     settings = made(1)
     _, whole, _ = saved(settings, test="20d")
-    run = artifacts.open(settings, f"outputs/runs/{settings.name}/artifacts/train")
+    run = artifacts.open_stage(settings, f"outputs/runs/{settings.name}/artifacts/train")
     stored = run.scan("train")
     sample = stored.sample(800, settings.schema.key)
     profiles = data.profile_training(stored, sample.assign(prediction=1.5), settings.schema)

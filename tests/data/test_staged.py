@@ -57,7 +57,7 @@ def folder(tmp_path, monkeypatch):
 def ingested(use_case, place, memory_rows):
     settings = use_case(f"m{memory_rows}", schema=SCHEMA, config=f"source: {place}\nmemory_rows: {memory_rows}\n")
     made = data.ingest(settings, test="10d")
-    run = artifacts.open(settings, f"outputs/runs/{settings.name}/artifacts/ingest")
+    run = artifacts.open_stage(settings, f"outputs/runs/{settings.name}/artifacts/ingest")
     made.save(run)
     whole = {name: pd.read_parquet(run.folder / f"{name}.parquet") for name in large.FRAMES}
     assert not list((settings.outputs / "scratch").glob(".staged-*"))

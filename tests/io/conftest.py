@@ -52,7 +52,7 @@ def registry(settings, tracking_store):
 
 
 def run_of(settings, run_id="20260301T000000000-aaaa", stage="train"):
-    return artifacts.open(settings, str(settings.outputs / "runs" / run_id / "artifacts" / stage), "2026-03-01")
+    return artifacts.open_stage(settings, str(settings.outputs / "runs" / run_id / "artifacts" / stage), "2026-03-01")
 
 
 def fitted(slope=1.0):

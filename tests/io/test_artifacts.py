@@ -3,6 +3,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -26,7 +27,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def stage(settings, name="a", run="20260101T000000000-aaaa"):
-    return artifacts.open(settings, f"outputs/runs/{run}/artifacts/{name}")
+    return artifacts.open_stage(settings, f"outputs/runs/{run}/artifacts/{name}")
 
 
 def record(settings, run, **content):
@@ -53,10 +54,9 @@ def test_dataclasses_have_a_form_in_json_and_other_objects_have_not(settings):
     one = stage(settings)
     one.save("point", Point(3))
     assert one.load("point") == {"x": 3}
-    with pytest.raises(TypeError, match="object has no form in JSON"):
-        one.save("thing", object())
-    with pytest.raises(ValueError, match="JSON compliant"):
-        one.save("nan", math.nan)
+    with pytest.raises(ArtifactError, match=r"'thing'\['a'\] is a object, which has no form in JSON"):
+        one.save("thing", {"a": object()})
+    assert [path.name for path in one.folder.iterdir() if path.name != artifacts.INPUTS] == ["point.json"]
 
 
 def test_a_file_appears_whole_or_not_at_all(settings):
@@ -112,21 +112,97 @@ def test_signals_and_a_reason_to_stop_reach_the_runner(settings):
     assert artifacts.read_stop(one.folder) == "no new data"
 
 
-def test_by_hand_it_reads_the_latest_run_and_writes_to_scratch(settings):
-    for run in ("20260101T000000000-aaaa", "20260102T000000000-bbbb"):
-        stage(settings, run=run).save("which", run)
-        record(settings, run)
-    record(settings, "20260103T000000000-cccc", status="failed")
-    record(settings, "20260104T000000000-dddd", status="running")
-    record(settings, "20260105T000000000-eeee", params="other")
-    record(settings, "20260106T000000000-ffff", partial=True)
-    record(settings, "20260107T000000000-aaab", alias="backfill")
+def left_by(settings, run, name="which", **content):
+    """A run that saved its own id as ``name`` and ended."""
+    stage(settings, run=run).save(name, run)
+    record(settings, run, **content)
+
+
+def test_by_hand_it_reads_the_latest_run_that_ended_and_writes_to_scratch(settings):
+    left_by(settings, "20260101T000000000-aaaa")
+    left_by(settings, "20260102T000000000-bbbb", workflow="train", as_of="2026-01-01T00:00:00+00:00")
+    record(settings, "20260103T000000000-cccc", status="failed")  # holds nothing
+    left_by(settings, "20260104T000000000-dddd", status="running")
+    left_by(settings, "20260105T000000000-eeee", params="other")
+    left_by(settings, "20260106T000000000-ffff", **{"try": "fewer trees"})
+    left_by(settings, "20260107T000000000-aaab", alias="backfill")
+    (settings.outputs / "runs" / "20260108T000000000-aaac" / "run.json").mkdir(parents=True)
     one = artifacts.open(settings)
     assert one.by_hand
     assert one.load("which") == "20260102T000000000-bbbb"
     assert one.folder == settings.outputs / "scratch" / "x"
-    assert "By hand: reads run 20260102T000000000-bbbb" in str(one)
+    assert str(one).startswith(
+        "By hand: reads run 20260102T000000000-bbbb of x (succeeded, workflow train, as of 2026-01-01T00:00:00+00:00), "
+        "writes to outputs/scratch/x/. No alias moves"
+    )
+    assert repr(one) == str(one)
     assert not one.folder.exists()
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "succeeded"])
+def test_by_hand_after_a_run_that_failed_its_own_data_is_read_and_what_it_lacks_is_named(settings, capsys, status):
+    left_by(settings, "20260101T000000000-aaaa")
+    left_by(settings, "20260101T000000000-aaaa", name="predictions")
+    left_by(settings, "20260102T000000000-bbbb", status=status, partial=True)
+    one = artifacts.open(settings)
+    assert one.load("which") == "20260102T000000000-bbbb"
+    assert capsys.readouterr().err == ""
+    assert one.load("predictions") == one.load("predictions") == "20260101T000000000-aaaa"
+    assert capsys.readouterr().err == (
+        "By hand: run 20260102T000000000-bbbb holds no 'predictions'; it comes from run 20260101T000000000-aaaa.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "run_dir",
+    [
+        "20260101T000000000-aaaa", "aaaa", "20260101", "outputs/runs/20260101T000000000-aaaa",
+        "outputs/runs/20260101T000000000-aaaa/artifacts/a", "outputs/runs/20260101T000000000-aaaa/artifacts/never",
+        "/elsewhere/outputs/runs/20260101T000000000-aaaa/artifacts/a", "{root}/outputs/runs/20260101T000000000-aaaa",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", ["failed", "succeeded", "running", "interrupted"])
+def test_by_hand_it_reads_the_run_it_is_told_to_and_never_writes_to_it(settings, run_dir, status):
+    left_by(settings, "20260101T000000000-aaaa", status=status, stages={"a": {"status": status}})
+    left_by(settings, "20260102T000000000-bbbb")
+    before = sorted((settings.outputs / "runs").rglob("*"))
+    one = artifacts.open(settings, run_dir.format(root=settings.root))
+    assert one.by_hand
+    assert one.load("which") == "20260101T000000000-aaaa"
+    one.save("which", "mine")
+    assert one.load("which") == "20260101T000000000-aaaa"
+    assert sorted((settings.outputs / "runs").rglob("*")) == before
+    assert not one.publishes
+    assert not one.tracks
+
+
+@pytest.mark.parametrize(
+    ("run_dir", "words"),
+    [
+        ("aaab", "No run of params/x matches 'aaab'.*Did you mean 'aaaa'"),
+        ("2026", "2 runs match '2026'"),
+        ("cccc", "is one of params/other, not of params/x"),
+        ("outputs/runs/20270101T000000000-aaaa/artifacts/a", "No run of params/x matches '20270101T000000000-aaaa'"),
+    ],
+)
+def test_by_hand_a_run_that_is_not_there_is_refused_with_near_names(settings, run_dir, words):
+    left_by(settings, "20260101T000000000-aaaa")
+    left_by(settings, "20260102T000000000-bbbb")
+    left_by(settings, "20260103T000000000-cccc", params="other")
+    with pytest.raises(ArtifactError, match=words):
+        artifacts.open(settings, run_dir)
+
+
+def test_a_run_that_has_ended_is_read_alone_and_left_as_it_is(settings):
+    left_by(settings, "20260101T000000000-aaaa", name="old")
+    left_by(settings, "20260102T000000000-bbbb")
+    folder = settings.outputs / "runs" / "20260102T000000000-bbbb"
+    before = sorted(folder.rglob("*"))
+    run = artifacts.open_ended(settings, folder)
+    assert run.load("which") == folder.name
+    assert not run.has("old")
+    assert run.publishes
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_by_hand_what_the_latest_workflow_does_not_make_comes_from_an_older_run(settings):
@@ -136,6 +212,20 @@ def test_by_hand_what_the_latest_workflow_does_not_make_comes_from_an_older_run(
     record(settings, "20260102T000000000-bbbb", workflow="score")
     one = artifacts.open(settings)
     assert (one.load("train"), one.load("candidate")) == (2, 1)
+
+
+def test_a_value_of_another_kind_takes_the_place_of_the_one_before(settings):
+    one = stage(settings)
+    for value in (pd.DataFrame({"a": [1]}), np.arange(3), {"a": 1}, pd.Series([1.5], ["x"], name="s")):
+        one.save("x", value)
+        assert type(one.load("x")) is type(value)
+    assert [path.suffix for path in one.folder.glob("x.*")] == [".parquet"]
+
+
+def test_an_array_of_objects_is_refused(settings):
+    with pytest.raises(ArtifactError, match="'x' is an array of objects"):
+        stage(settings).save("x", np.array([{}, None]))
+    assert not stage(settings).has("x")
 
 
 def test_a_run_reads_only_itself(settings):

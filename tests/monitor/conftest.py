@@ -45,7 +45,7 @@ def make_run(settings, run_id, as_of, *, train=True, estimator=None):
     folder = settings.outputs / "runs" / run_id
     folder.mkdir(parents=True)
     made = data.ingest(settings, config.moment(as_of) if as_of else None)
-    ingest = artifacts.open(settings, str(folder / "artifacts" / "ingest"), as_of)
+    ingest = artifacts.open_stage(settings, str(folder / "artifacts" / "ingest"), as_of)
     for name, frame in made.frames.items():
         ingest.save(name, frame)
     ingest.save("manifest", made.manifest)
@@ -56,13 +56,13 @@ def make_run(settings, run_id, as_of, *, train=True, estimator=None):
     predicted = predict(registry.load(champion), made.current, settings.schema)
     key = [name for name in dict.fromkeys((*settings.schema.key, settings.schema.timestamp)) if name]
     rows = pd.concat([made.current[key], predicted], axis=1).assign(model_version=champion.version)
-    artifacts.open(settings, str(folder / "artifacts" / "predict"), as_of).save("predictions", rows)
+    artifacts.open_stage(settings, str(folder / "artifacts" / "predict"), as_of).save("predictions", rows)
     (folder / "run.json").write_text(json.dumps({"params": settings.name, "status": "succeeded"}), "utf-8")
-    return artifacts.open(settings, str(folder / "artifacts" / "monitor"), as_of)
+    return artifacts.open_stage(settings, str(folder / "artifacts" / "monitor"), as_of)
 
 
 def _promote(settings, folder, made, registry, as_of, estimator):
-    stage = artifacts.open(settings, str(folder / "artifacts" / "train"), as_of)
+    stage = artifacts.open_stage(settings, str(folder / "artifacts" / "train"), as_of)
     pipeline = fit_pipeline(made.train, settings.schema, estimator)
     fitted = predict(pipeline, made.train, settings.schema)
     profiles = data.profile_periods(made.train.assign(**fitted), settings.schema)

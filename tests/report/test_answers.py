@@ -38,7 +38,7 @@ def test_it_is_shown_as_a_banner_with_tiles_and_escaped():
 
 def test_a_run_keeps_it_for_its_index(tmp_path, monkeypatch):
     monkeypatch.setenv("QUIRE_OUTPUTS", str(tmp_path))
-    run = artifacts.open(config.load("demo"), str(tmp_path / "runs" / "r" / "artifacts" / "train"))
+    run = artifacts.open_stage(config.load("demo"), str(tmp_path / "runs" / "r" / "artifacts" / "train"))
     run.answer(report.answer("good", "It wins.", [("Rows", 10)], {"r2": 0.9}))
     assert json.loads((run.folder / "_answer.json").read_text()) == {
         "status": "good",

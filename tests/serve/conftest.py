@@ -72,7 +72,7 @@ def open_run(settings):
 
     def open_it(stage="train"):
         folder = settings.outputs / "runs" / "20260301T120000000-abcd" / "artifacts" / stage
-        return artifacts.open(settings, str(folder) if stage else "")
+        return artifacts.open_stage(settings, str(folder)) if stage else artifacts.open(settings)
 
     return open_it
 

@@ -119,7 +119,7 @@ def customers(tmp_path, empty_store, monkeypatch):
     frame.assign(customerID=[f"c{n}" for n in range(300)]).to_csv(tmp_path / "telco_churn.csv", index=False)
     ingested, registry = data.ingest(settings, test_share=0.2, current_share=0.1), tracking.open(settings)
     fitted = model.fit_candidate(ingested.train, settings.schema, "linear", config.Search(trials=1, folds=2))
-    run = artifacts.open(settings, str(tmp_path / "outputs/runs/20260301T120000000-abcd/artifacts/train"))
+    run = artifacts.open_stage(settings, str(tmp_path / "outputs/runs/20260301T120000000-abcd/artifacts/train"))
     example = model.model_input(ingested.train.tail(5), settings.schema)
     files = {"reference.json": run.save("reference", model.describe_reference(ingested.train, settings.schema))}
     logged = registry.log_candidate(

@@ -1,5 +1,6 @@
 """Find the project, and read a use case: the four files of params/NAME."""
 
+import getpass
 import hashlib
 import json
 import os
@@ -18,6 +19,16 @@ from quire.config.schema import Schema
 from quire.config.workflow import Workflow
 from quire.config.yaml import Document, read_document
 from quire.errors import ConfigError, near
+
+USER_VARIABLES = (
+    "QUIRE_USER",
+    "GITHUB_ACTOR",
+    "GITLAB_USER_LOGIN",
+    "BUILD_REQUESTEDFOR",
+    "BUILD_USER_ID",
+    "MLFLOW_TRACKING_USERNAME",
+)
+"""Environment variables that name a person or a service, the first that is set: Quire's, those of CI, MLflow's."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,16 @@ class Settings:
         return os.environ.get("QUIRE_CLUSTER", "")
 
     @property
+    def run_token(self) -> str:
+        """What proves to a kernel that the runner started it (``QUIRE_RUN_TOKEN``); empty by hand."""
+        return os.environ.get("QUIRE_RUN_TOKEN", "")
+
+    @property
+    def user(self) -> str:
+        """Who is at work, for the history: ``QUIRE_USER``, who started the CI job, or MLflow's user, else the login."""
+        return next((name for variable in USER_VARIABLES if (name := os.environ.get(variable))), "") or _login()
+
+    @property
     def dashboard_token(self) -> str:
         """What a viewer of the dashboard must bring: ``QUIRE_DASHBOARD_TOKEN``; empty for none."""
         return os.environ.get("QUIRE_DASHBOARD_TOKEN", "")
@@ -112,6 +133,14 @@ class Settings:
         """Return the SHA-256 of what ``files`` ("config", ...) say, references not expanded, comments aside."""
         text = json.dumps({name: self.raw[name] for name in files}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _login() -> str:
+    """Return the login name, or, where this machine does not know one, the number of the user."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def find_root(start: Path | None = None) -> Path:

@@ -61,8 +61,11 @@ class Request:
     overrides: ``{stage: {name: value}}``, above params.yaml. as_of: the logical time, ISO 8601; empty for the default.
     fresh: run every stage. jobs: stages side by side; 0 for the cores. wait_s: how long to wait for another run of the
     same params; negative for ever. cold: start every kernel anew instead of forking it from a warm process.
-    publish: tell MLflow, the archive and whoever gets alerts. beside: may go on while others of the same params do, at
-    other dates; only for stages that read no outside state. cause: why this run was started, if not by a person.
+    publish: change what others see: MLflow, the registry, the database, the archive, alerts; else only outputs/runs.
+    trial: what an experiment tries, in a few words; it is logged to MLflow and archived, but moves no alias, writes
+    nothing to the database and alerts nobody; empty for a run that is none. beside: may go on while others of the same
+    params do, at other dates; only for stages that read no outside state. cause: why this run was started, if not by a
+    person.
     """
 
     params: str
@@ -75,6 +78,7 @@ class Request:
     wait_s: float = 0
     cold: bool = False
     publish: bool = True
+    trial: str = ""
     beside: bool = False
     cause: str = ""
 
@@ -95,6 +99,7 @@ class Context:
     listen: Listener
     elsewhere: Elsewhere
     drivers: Drivers = Drivers()
+    token: str = ""
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -112,6 +117,7 @@ class Context:
         """What is added to the environment of processes that belong to the run."""
         return {
             "QUIRE_ALIAS": self.settings.alias,
+            "QUIRE_RUN_TOKEN": self.token,
             "QUIRE_OUTPUTS": str(self.settings.outputs),
             "QUIRE_ROOT": str(self.settings.root),
             **NO_TELEMETRY,

@@ -203,11 +203,16 @@ def explain_change(
         for kind, now in key.parts.items()
         if _different(old["parts"].get(kind, {}), now)
     ]
-    reasons += [f"artifact {name} changed" for name in sorted(_different(old["inputs"], inputs))]
+    reasons += [_say_input(name) for name in sorted(_different(old["inputs"], inputs))]
     reasons += [f"{name} changed" for name in sorted(_different(old["reads"], reads))]
     before = old.get("written", {})
     reasons += [f"{name}, which it writes, changed" for name in sorted(before) if written.get(name) != before[name]]
     return "; ".join(reasons)
+
+
+def _say_input(name: str) -> str:
+    """Say that an artifact changed, or what the run may change outside its folder (--no-publish, --try)."""
+    return "the run publishes otherwise" if name.startswith("?") else f"artifact {name} changed"
 
 
 def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

@@ -1,5 +1,6 @@
 """A run: the stages of a workflow, side by side where their needs allow, and what they leave behind."""
 
+import secrets
 import subprocess
 import time
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from quire.flow.saves import refuse_repeats
 from quire.flow.schedule import Schedule
 from quire.flow.signals import ended_by_signal
 from quire.flow.warmth import Warmth
+from quire.io.permissions import proof
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def prepare(
     outputs = settings.outputs
     installed = libraries.read(outputs / "cache" / "libraries.json")
     versions = installed.required
-    run_id = new_run_id(now)
+    run_id, token = new_run_id(now), secrets.token_hex(16)
     content = {
         "run_id": run_id,
         "params": settings.name,
@@ -116,6 +118,10 @@ def prepare(
         "as_of": as_of or settings.config.as_of or "",
         "alias": settings.alias,
         "cause": request.cause,
+        "user": settings.user,
+        "publish": request.publish,
+        "try": request.trial,
+        "proof": proof(token),
         "commit": commit_of(settings.root),
         "versions": {name: versions[name] for name in libraries.SHOWN if name in versions},
         "status": "running",
@@ -138,6 +144,7 @@ def prepare(
         listen=listen,
         elsewhere=Elsewhere(settings),
         drivers=drivers or Drivers(),
+        token=token,
     )
 
 

@@ -20,6 +20,7 @@ from quire.flow.key import Key, changed_meanwhile, explain_change, key_of, looke
 from quire.flow.seat import Seat
 from quire.flow.warmth import cold_reason
 from quire.io.artifacts import INPUTS, SUFFIXES, Stopped, read_signals, read_stop
+from quire.io.permissions import doors
 from quire.page.numbers import shortened
 
 FIRST_TIME = "it has not run before"
@@ -238,8 +239,12 @@ class StageRun:
     def _inputs(self, names: list[str]) -> dict[str, dict[str, str]]:
         """Return, for each name, the hashes of the artifacts that it stands for now, by their places."""
         allowed = above(self.context.graph, self.task.name)
+        answers = doors(self.context.record.content)
         return {
-            name: {place: sha256 for other, place, sha256 in self._places(name) if other in allowed} for name in names
+            name: {"answer": answers[name]}
+            if name in answers
+            else {place: sha256 for other, place, sha256 in self._places(name) if other in allowed}
+            for name in names
         }
 
     def _refuse_strangers(self, names: list[str]) -> None:
