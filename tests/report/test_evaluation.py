@@ -55,8 +55,9 @@ def test_the_answer_says_what_became_of_the_candidate(judged):
     promoted = report.evaluation.answer(alone, verdict, verdict.record(promoted=True, version="8"))
     assert promoted.status == "good"
     assert promoted.headline.startswith("Version 8 is the new champion.")
-    by_hand = report.evaluation.answer(alone, verdict, verdict.record(promoted=False, by_hand=True))
-    assert "By hand nothing is promoted" in by_hand.headline
+    for why_not in ("by hand", "--no-publish", "--try"):
+        held_back = report.evaluation.answer(alone, verdict, verdict.record(promoted=False, held_back=why_not))
+        assert f"Not promoted: {why_not}." in held_back.headline
     manual = judge(alone, Gate(approval="manual", max_segment_loss=None))
     waiting = report.evaluation.answer(alone, manual, manual.record(promoted=False))
     assert waiting.status == "neutral"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from quire import config
+from quire.errors import ConfigError
 
 if TYPE_CHECKING:
     from quire.flow.context import Listener, Request
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 @click.option("--cluster", default="", metavar="ADDRESS", help="Dask scheduler whose workers run what they can.")
 @click.option("--cold", is_flag=True, help="Start every kernel anew instead of forking it from a warm process.")
 @click.option("--wait", default=0.0, metavar="SECONDS", help="Wait for another run of the same params; -1: for ever.")
-@click.option("--no-publish", is_flag=True, help="Leave MLflow, the archive and alerts alone.")
+@click.option(
+    "--try", "trial", default=None, metavar="NOTE",
+    help="An experiment: logged to MLflow and archived with this note, but no alias moves, nothing is written to the "
+    "database, and nobody is alerted. It is never the latest run that others go by; `quire promote --run` makes its "
+    "model champion.",
+)  # fmt: skip
+@click.option(
+    "--no-publish", is_flag=True,
+    help="Write to outputs/runs alone: leave MLflow, the registry, the database, the archive and alerts as they are.",
+)  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Print only errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print events as lines of JSON.")
 def run(
@@ -39,6 +49,7 @@ def run(
     cluster: str,
     cold: bool,
     wait: float,
+    trial: str | None,
     no_publish: bool,
     quiet: bool,
     as_json: bool,
@@ -46,6 +57,7 @@ def run(
     """Run a workflow of params/NAME: only what changed, side by side, resumable."""
     from quire.flow.warm import Keeper, is_possible
 
+    note = _note(trial, no_publish=no_publish)
     with Keeper() as keeper:
         if fresh and not (cold or cluster) and is_possible():
             keeper.server()  # kernels will be needed for certain: it imports while the runner does
@@ -65,6 +77,7 @@ def run(
             wait_s=wait,
             cold=cold,
             publish=not no_publish,
+            trial=note,
         )
         address = cluster or config.load(params).config.cluster
         with progress.listener(quiet=quiet, as_json=as_json) as listen:
@@ -81,6 +94,16 @@ def run(
         for text in result.failures:
             click.secho(text, fg="red", err=True)
     sys.exit(next((result.exit_code for result in results if result.exit_code), 0))
+
+
+def _note(trial: str | None, *, no_publish: bool) -> str:
+    """Return what an experiment tries, on one line; raises ConfigError for none, and beside --no-publish."""
+    note = " ".join((trial or "").split())
+    if trial is not None and not note:
+        raise ConfigError('--try needs a few words that say what you try: --try "fewer trees".')
+    if note and no_publish:
+        raise ConfigError("--try logs to MLflow, --no-publish does not: leave out one of them.")
+    return note
 
 
 def _on_cluster(request: "Request", address: str, listen: "Listener") -> "list[Result]":

@@ -47,6 +47,8 @@ def runs(params: str, count: int, as_json: bool) -> None:
                 str(statuses.count("reused")),
             ]
         )  # fmt: skip
+    if any(record.get("try") for record in found):
+        rows = [[*row, note] for row, note in zip(rows, ["tries", *(r.get("try") or "" for r in found)], strict=True)]
     _table(rows)
 
 
@@ -70,6 +72,8 @@ def show(run_id: str, as_json: bool) -> None:
     head = f"{record['run_id']}  params/{record['params']}  workflow {record['workflow']}  {record['status']}"
     click.echo(terminal.wrapped(head, columns))
     click.echo(terminal.wrapped(f"{when}commit {record['commit'][:12] or 'unknown'}\n", columns))
+    if record.get("try"):
+        click.echo(terminal.wrapped(f"Experiment: {record['try']}\n", columns))
     rows = [["stage", "status", "seconds", "artifacts", "why"]]
     for name, stage in record["stages"].items():
         artifacts = [artifact["name"] for artifact in stage.get("artifacts", []) if artifact["name"][0] != "_"]

@@ -121,7 +121,17 @@ def ahead(
     stages = tuple(independent(build(settings, request.workflow)))
     pending = {
         point: force.submit(
-            Job(request.params, request.workflow, stages, point.isoformat(), alias, request.overrides, request.fresh)
+            Job(
+                request.params,
+                request.workflow,
+                stages,
+                point.isoformat(),
+                alias,
+                request.overrides,
+                request.fresh,
+                publish=request.publish,
+                trial=request.trial,
+            )
         )
         for point in (points if stages else ())
     }
@@ -173,7 +183,7 @@ class Spread:
         request = self._request
         job = Job(
             request.params, request.workflow, (task.name,), request.as_of, self._settings.alias, request.overrides,
-            request.fresh, shares=True,
+            request.fresh, shares=True, publish=request.publish, trial=request.trial,
         )  # fmt: skip
         done = self._force.submit(job).result()
         if done["exit_code"]:

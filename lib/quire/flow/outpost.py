@@ -35,7 +35,8 @@ _SHIPPED = (("notebooks", "**/*"), ("params", "**/*.yaml"), ("lib", "**/*"))
 class Job:
     """Stages of one workflow of one use case as of a date; ``alias`` is who is champion for them.
 
-    shares: whether a search in them may have its fits done by the other workers too.
+    shares: whether a search in them may have its fits done by the other workers too. publish, trial: as of the run
+    that asks for them.
     """
 
     params: str
@@ -46,6 +47,8 @@ class Job:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fresh: bool = False
     shares: bool = False
+    publish: bool = True
+    trial: str = ""
 
 
 _unpacking = threading.Lock()
@@ -229,7 +232,7 @@ def _run(job: Job, drivers: "Drivers") -> None:
     os.environ["QUIRE_ALIAS"] = job.alias
     request = Request(
         job.params, job.workflow, tuple(job.stages), job.overrides, as_of=job.as_of, fresh=job.fresh, jobs=1,
-        wait_s=-1, beside=True, cause=FOR_ANOTHER,
+        wait_s=-1, beside=True, cause=FOR_ANOTHER, publish=job.publish, trial=job.trial,
     )  # fmt: skip
     try:
         result = run(request, listen=tell, drivers=drivers)

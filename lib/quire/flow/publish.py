@@ -57,8 +57,8 @@ class Publisher:
 
     def finish(self) -> list[Told]:
         """Publish the ended run and return what went wrong, each as kind and message."""
-        if self._context.record.content["status"] != "succeeded":
-            self._start()
+        if self._context.record.content["status"] != "succeeded" or self._context.request.trial:
+            self._start()  # a note is kept, also where nothing had to be computed for it
         if self._thread is None:
             return []
         self._orders.put({"do": "end"})
@@ -67,7 +67,10 @@ class Publisher:
         return self._told
 
     def _start(self) -> None:
-        if self._thread is None and self._context.request.publish:
+        request = self._context.request
+        if self._thread is None and (
+            request.publish or request.cause == FOR_ANOTHER
+        ):  # who waits has it by the archive
             self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
             self._thread.start()
 
@@ -157,8 +160,9 @@ def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Itera
             yield from _tried(lambda: there.save_run(folder))
         return
     yield from _tried(lambda: tracking.open(settings).log_run(record, folder))
-    yield from _tried(lambda: _delivered(send_figures(settings, record)))
-    if record["status"] == "failed":
+    if not record.get("try"):  # nobody is alerted by an experiment, nor by CloudWatch's alarms
+        yield from _tried(lambda: _delivered(send_figures(settings, record)))
+    if record["status"] == "failed" and not record.get("try"):
         yield from _tried(lambda: _delivered(_alert(settings, record, folder)))
     if there is not None:
         yield from _tried(lambda: there.save_run(folder))

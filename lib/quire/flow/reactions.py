@@ -24,7 +24,8 @@ def run_and_react(
     """Run a workflow, then the workflows that its stages' signals ask for; yield each result as it ends.
 
     drivers: those of the first run; what follows is done here.
-    A run that a signal started does not react in turn, so that two workflows never call each other for ever.
+    A run that a signal started does not react in turn, so that two workflows never call each other for ever; nor does
+    an experiment.
     """
     result = run(request, root=root, now=now, listen=listen, drivers=drivers)
     yield result
@@ -43,7 +44,7 @@ def run_and_react(
 def _reactions(settings: Settings, record: Any) -> list[tuple[str, str, Reaction]]:
     """Return each signal that was given in this run and that workflow.yaml has an answer to, once per workflow."""
     found: dict[str, tuple[str, str, Reaction]] = {}
-    if record["cause"].startswith("signal "):
+    if record["cause"].startswith("signal ") or record.get("try"):
         return []
     for name, stage in record["stages"].items():
         options = settings.workflow.stages.get(name.partition(".")[0])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RUN_ID = "quire.run_id"
 KIND = "quire.kind"
 MODEL_ID = "quire.model_id"
+USER = "mlflow.user"
 MOST_TRIALS = 100
 """More trials than this are logged as a table only: a run for each would drown the others in the list."""
 
@@ -40,7 +41,7 @@ def log_candidate(registry: "Registry", run: "Run", pipeline: Any, **logged: Any
             )
             files["model_card.md"].write_text(card, encoding="utf-8")
         model_files.save_model(folder, pipeline, input_example=logged["input_example"], files=files, metadata=tags)
-        if run.by_hand:
+        if not run.tracks:
             return {"run_id": None, "model_uri": None}
         sha256 = model_files.pipeline_sha256(folder)
         figures = _drawn(logged["figures"], Path(scratch))
@@ -66,7 +67,8 @@ def _log(
     client = registry.client
     experiment = experiment_id(client, registry.settings)
     name = f"{run.stage} {params.get('estimator', '')}".strip()
-    run_id = client.create_run(experiment, tags={**tags, KIND: "candidate"}, run_name=name).info.run_id
+    tags = {**tags, USER: registry.settings.user}
+    run_id = client.create_run(experiment, tags=tags | {KIND: "candidate"}, run_name=name).info.run_id
     try:
         _log_values(client, run_id, params, metrics)
         _log_dataset(client, run_id, registry.settings.name, dataset)
@@ -234,10 +236,13 @@ def log_run(registry: "Registry", record: Mapping[str, Any], folder: Path) -> st
     found = client.search_runs([experiment], f"tags.`{RUN_ID}` = '{record['run_id']}'", max_results=1000)
     parent = next((one.info.run_id for one in found if one.data.tags.get(KIND) == "workflow"), None)
     tags = {RUN_ID: record["run_id"], KIND: "workflow", "quire.status": record["status"]}
-    tags |= {f"quire.{key}": str(record[key]) for key in ("params", "workflow", "as_of", "commit") if record.get(key)}
+    named = ("params", "workflow", "as_of", "commit", "user", "try")
+    tags |= {f"quire.{key}": str(record[key]) for key in named if record.get(key)}
+    tags |= {USER: record["user"]} if record.get("user") else {}
+    tags |= {"mlflow.note.content": f"Experiment: {record['try']}"} if record.get("try") else {}
     if parent is None:
         parent = client.create_run(
-            experiment, tags=tags, run_name=f"{record['workflow']} {record['run_id']}"
+            experiment, tags=tags, run_name=f"{'try' if record.get('try') else record['workflow']} {record['run_id']}"
         ).info.run_id
     else:
         for key, value in tags.items():
@@ -271,6 +276,7 @@ def _stage_numbers(record: Mapping[str, Any], folder: Path) -> dict[str, float]:
 
 def _tags(run: "Run") -> dict[str, str]:
     tags = {RUN_ID: run.run_id, "quire.params": run.settings.name, "quire.stage": run.stage}
+    tags |= {"quire.try": run.note} if run.note else {}
     return tags | ({"quire.as_of": run.as_of.isoformat()} if run.as_of else {})
 
 

@@ -39,15 +39,18 @@ class Verdict:
         """How the answer is shown: good, neutral or warn."""
         return "good" if self.promote or self.same else "neutral" if self.passed else "warn"
 
-    def record(self, *, promoted: bool, version: str = "", by_hand: bool = False) -> dict[str, Any]:
-        """Return what the artifact ``verdict`` says: also what became of it, and the champion's version now."""
+    def record(self, *, promoted: bool, version: str = "", held_back: str = "") -> dict[str, Any]:
+        """Return what the artifact ``verdict`` says: also what became of it, and the champion's version now.
+
+        held_back: why nothing is promoted whatever the gate says: ``by hand``, ``--no-publish``, ``--try``.
+        """
         return {
             "promote": self.promote,
             "passed": self.passed,
             "same": self.same,
             "promoted": promoted,
             "version": version,
-            "by_hand": by_hand,
+            "held_back": held_back,
             "headline": self.headline,
             "reasons": [vars(reason) for reason in self.reasons],
         }

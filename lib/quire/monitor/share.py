@@ -1,4 +1,6 @@
-"""What a run's monitoring hands on: history to the database, alerts to people, a signal to the runner. Not by hand."""
+"""What a run's monitoring hands on: history to the database, alerts to people, a signal to the runner.
+
+Not by hand, with ``--no-publish`` or in an experiment."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,11 +34,12 @@ class Shared:
     figures: int
     alerts: tuple[tuple[str, str], ...]
     signal: str
-    by_hand: bool
+    held_back: str
 
     def __str__(self) -> str:
-        if self.by_hand:
-            return "By hand: nothing was written to the database, nobody was alerted, and no signal was given."
+        if self.held_back:
+            why_not = self.held_back[0].upper() + self.held_back[1:]
+            return f"{why_not}: nothing was written to the database, nobody was alerted, and no signal was given."
         told = "; ".join(f"{title}: {became}" for title, became in self.alerts) or "nobody had to be alerted"
         asked = " A retraining was asked for." if self.signal else ""
         return f"{self.figures} figures were added to the history; {told}.{asked}"
@@ -46,9 +49,10 @@ class Shared:
 
 
 def share(run: Run, seen: Seen, *, now: datetime | None = None) -> Shared:
-    """Keep the figures, send alerts, and signal ``retrain`` where the verdict asks for it; by hand do none of it."""
-    if run.by_hand:
-        return Shared(0, (), "", by_hand=True)
+    """Keep the figures, send alerts, and signal ``retrain`` where the verdict asks for it; by hand,
+    with ``--no-publish`` and in an experiment do none of it."""
+    if not run.publishes:
+        return Shared(0, (), "", held_back=run.held_back)
     at = seen.about.end or run.as_of or now or datetime.now(UTC)
     store = database.open(run.settings.database_url)
     try:
@@ -65,7 +69,7 @@ def share(run: Run, seen: Seen, *, now: datetime | None = None) -> Shared:
     notify.measure({"DriftedColumns": drifted_columns(seen.drift)}, run.settings)
     if seen.verdict.retrain:
         run.signal(RETRAIN, seen.verdict.retrain)
-    return Shared(kept, sent, seen.verdict.retrain, by_hand=False)
+    return Shared(kept, sent, seen.verdict.retrain, held_back="")
 
 
 def sent_figures(seen: Seen) -> dict[str, float]:

@@ -160,8 +160,8 @@ def _headline(verdict: Verdict, outcome: Mapping[str, Any]) -> str:
     if outcome["promoted"]:
         return f"Version {outcome['version']} is the new champion. {verdict.headline}"
     stands = f"Version {outcome['version']} stays champion." if outcome["version"] else "There is no champion yet."
-    if verdict.promote and outcome["by_hand"]:
-        return f"{verdict.headline} By hand nothing is promoted."
+    if verdict.promote and outcome["held_back"]:
+        return f"{verdict.headline} Not promoted: {outcome['held_back']}. {stands}"
     if verdict.passed and not verdict.same:
         return f"{verdict.headline} It waits for approval: `quire promote`. {stands}"
     return f"{verdict.headline} {stands}"

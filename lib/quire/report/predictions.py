@@ -33,7 +33,7 @@ def predictions_answer(
     """
     usual, today, what = _levels(predictions, history, schema)
     unusual = _unusual_share(predictions, history, schema)
-    kept = "by hand nothing is kept" if saved is None else f"{saved:,} new in the database"
+    kept = "not kept in the database" if saved is None else f"{saved:,} new in the database"
     facts = [
         ("predictions", len(predictions), kept),
         ("model version", champion.version.version, f"champion since {number(champion.version.created_at)}"),

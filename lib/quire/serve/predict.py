@@ -56,11 +56,12 @@ def predict_batch(
 def save_batch(
     predictions: pd.DataFrame, run: "Run", champion: Champion, *, as_of: str | None, now: datetime | None = None
 ) -> int | None:
-    """Keep the predictions in the run's database; return how many were new, or None by hand, where none is kept.
+    """Keep the predictions in the run's database; return how many were new, or None where the run keeps none: by hand,
+    with ``--no-publish`` or ``--try``.
 
     as_of: what the manifest says; data without a logical time takes the time at which the run started.
     """
-    if run.by_hand:
+    if not run.publishes:
         return None
     from quire.io import database
 
@@ -88,7 +89,7 @@ def predict_run(
     """Predict the run's current rows, a chunk at a time, into its artifact ``predictions`` and the database.
 
     Returns the predictions, a sample of them where they are more than ``memory_rows``, and how many were new in the
-    database, None by hand. as_of: what the manifest says.
+    database, None where none is kept. as_of: what the manifest says.
     """
     rows, schema, new = run.scan("current"), run.settings.schema, 0
     with run.writing("predictions.parquet") as path:
@@ -98,7 +99,7 @@ def predict_run(
                 out.write(predicted)
                 new += save_batch(predicted, run, champion, as_of=as_of, now=now) or 0
         predictions = frames.Stored(path).sample(run.settings.config.memory_rows, schema.key)
-    return predictions, None if run.by_hand else new
+    return predictions, new if run.publishes else None
 
 
 def read_history(stored: frames.Stored, settings: Settings) -> pd.DataFrame:
