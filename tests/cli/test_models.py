@@ -37,7 +37,9 @@ def quire(*arguments):
 def make_run(settings, run_id=RUN, **verdict):
     """Leave behind what train and evaluate leave: a candidate, its evaluation and the gate's verdict."""
     folder = settings.outputs / "runs" / run_id
-    train, evaluate = (artifacts.open(settings, str(folder / "artifacts" / name)) for name in ("train", "evaluate"))
+    train, evaluate = (
+        artifacts.open_stage(settings, str(folder / "artifacts" / name)) for name in ("train", "evaluate")
+    )
     X = pd.DataFrame({"temp": np.arange(20.0)})
     candidate = tracking.open(settings).log_candidate(
         train, Ridge().fit(X, X["temp"]), params={"estimator": "linear"}, metrics={"r2": 0.9}, input_example=X.head(2)
@@ -51,6 +53,20 @@ def make_run(settings, run_id=RUN, **verdict):
     record = {"run_id": run_id, "params": settings.name, "status": "succeeded", "stages": {}}
     (folder / "run.json").write_text(json.dumps(record))
     return candidate
+
+
+@pytest.fixture
+def copy_to_colleague(settings, tmp_path, monkeypatch, tracking_store):
+    """Copy the runs into outputs whose registry knows none of them, and go on there."""
+
+    def copy():
+        outputs = tmp_path / "colleague"
+        shutil.copytree(settings.outputs / "runs", outputs / "runs")
+        shutil.copy(tracking_store, outputs / "mlflow.db")
+        monkeypatch.setenv("QUIRE_OUTPUTS", str(outputs))
+        return outputs
+
+    return copy
 
 
 def test_with_no_champion_it_says_how_to_get_one(settings):
@@ -81,21 +97,101 @@ def test_a_candidate_that_the_gate_refused_needs_force(settings):
     assert quire("promote", "params/demo", "--force").exit_code == 0
 
 
-def test_a_candidate_that_was_promoted_already_is_not_promoted_again(settings):
-    make_run(settings, promoted=True, version="7")
+def test_a_candidate_that_the_registry_holds_already_is_not_promoted_again(settings):
+    make_run(settings)
+    quire("promote", "params/demo")
     done = quire("promote", "params/demo")
     assert done.exit_code == 4
-    assert "was promoted by the gate, as version 7" in done.output
+    assert f"The candidate of run {RUN} is the champion already, as version 1." in done.output
+    make_run(settings, run_id="20260302T000000000-bbbb")
+    quire("promote", "params/demo")
+    done = quire("promote", "params/demo", "--run", "aaaa", "--force")
+    assert "is version 1 already. To make it champion: `quire promote params/demo --version 1`." in done.output
+
+
+@pytest.mark.parametrize(
+    "verdict", [{"promoted": True, "version": "7"}, {"same": True, "version": "7", "passed": False}]
+)
+def test_a_run_of_another_registry_is_not_believed_and_can_be_registered_where_its_files_are_whole(
+    settings, copy_to_colleague, verdict
+):
+    make_run(settings, **verdict)
+    copy_to_colleague()
+    done = quire("promote", "params/demo", "--run", "aaaa")
+    assert done.exit_code == 4
+    assert "this registry has no version of it" in done.output
+    assert f"`quire promote params/demo --run {RUN} --force` registers it here" in done.output
+    done = quire("promote", "params/demo", "--run", "aaaa", "--force")
+    assert "Version 1 of demo is champion now." in done.output
+
+
+def test_a_run_of_another_registry_that_is_not_whole_is_refused_with_what_is_damaged(settings, copy_to_colleague):
+    make_run(settings, promoted=True, version="7")
+    folder = copy_to_colleague() / "runs" / RUN
+    record = json.loads((folder / "run.json").read_text())
+    record["stages"] = {"train": {"artifacts": [{"name": "candidate.json", "sha256": "0", "bytes": 1}]}}
+    (folder / "run.json").write_text(json.dumps(record))
+    done = quire("promote", "params/demo", "--force")
+    assert done.exit_code == 4
+    assert "not as they were when the run ended (train/candidate.json)" in done.output
+    shutil.rmtree(folder / "artifacts" / "train" / "model")
+    assert "(model, train/candidate.json)" in quire("promote", "params/demo", "--force").output
+
+
+def test_history_says_who_moved_the_alias_and_by_which_command(settings, monkeypatch):
+    monkeypatch.setenv("QUIRE_USER", "ann")
+    for run_id in ("20260301T000000000-aaaa", "20260302T000000000-bbbb"):
+        make_run(settings, run_id=run_id)
+        assert quire("promote", "params/demo", "--run", run_id[-4:]).exit_code == 0
+    monkeypatch.setenv("QUIRE_USER", "bob")
+    quire("rollback", "params/demo", "--reason", "bad week")
+    shown = quire("champion", "params/demo").output
+    assert "bob (`quire rollback params/demo`)" in shown
+    assert "ann (`quire promote params/demo --run 20260302T000000000-bbbb`)" in shown
+    content = json.loads(quire("champion", "params/demo", "--json").output)
+    assert [event["by"] for event in content["history"]] == ["ann", "ann", "bob"]
+    assert content["history"][-1]["command"] == "quire rollback params/demo"
+    assert content["champion"]["tags"]["quire.moved_by"] == "bob"
+    quire("promote", "params/demo", "--version", "2")
+    last = json.loads(quire("champion", "params/demo", "--json").output)["history"][-1]
+    assert (last["by"], last["command"]) == ("bob", "quire promote params/demo --version 2")
+
+
+def test_the_candidate_of_an_experiment_is_promoted_by_its_name_alone(settings):
+    make_run(settings)
+    make_run(settings, run_id="20260302T000000000-bbbb", promote=True, held_back="--try")
+    path = settings.outputs / "runs" / "20260302T000000000-bbbb" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"try": "fewer trees"}))
+    quire("promote", "params/demo")
+    assert RUN in quire("champion", "params/demo").output
+    assert "Version 2 of demo is champion now" in quire("promote", "params/demo", "--run", "bbbb").output
+
+
+@pytest.mark.parametrize(
+    ("run_id", "words"),
+    [
+        ("2020", "No run of params/demo matches '2020'"),
+        ("aaab", "Did you mean 'aaaa'"),
+        ("2026", "2 runs match '2026'"),
+        ("cccc", "is one of params/churn, not of params/demo"),
+        ("bbbb", "holds no candidate that was judged"),
+    ],
+)
+def test_a_run_that_is_not_meant_or_holds_no_candidate_is_named(settings, run_id, words):
+    make_run(settings)
+    for name, params in (("20260302T000000000-bbbb", "demo"), ("20260303T000000000-cccc", "churn")):
+        folder = settings.outputs / "runs" / name
+        (folder / "artifacts").mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"params": params, "workflow": "score", "status": "succeeded"}))
+    done = quire("promote", "params/demo", "--run", run_id)
+    assert done.exit_code == 4
+    assert words in done.output
 
 
 def test_without_a_run_it_says_which_command_makes_one(settings):
     done = quire("promote", "params/demo")
     assert done.exit_code == 4
     assert "No run of demo with a candidate" in done.output
-
-
-def test_a_run_that_is_not_there_is_named(settings):
-    assert "No run 2020 in" in quire("promote", "params/demo", "--run", "2020").output
 
 
 def test_rollback_goes_to_the_version_before_and_promote_takes_any_version(settings):

@@ -75,6 +75,17 @@ def test_rollback_goes_back_step_by_step_and_history_says_who_was_champion_when(
     assert registry.champion_at(history[0].at - timedelta(seconds=1)) is None
 
 
+def test_history_that_did_not_keep_who_moved_the_alias_is_read_and_so_is_that_of_later_versions(registry):
+    registry.promote(log(registry), reason="better", run=run_of(registry.settings))
+    old = {"alias": "champion", "version": "1", "kind": "promote", "reason": "old", "run_id": "", "as_of": ""}
+    for day, event in (("01", old), ("02", old | {"by": "ann", "moon": "full"})):
+        key = f"{tracking.EVENT}2020-01-{day}T00:00:00.000000Z"
+        registry.client.set_registered_model_tag(registry.name, key, json.dumps(event))
+    history = registry.history()
+    assert [(event.reason, event.by) for event in history] == [("old", ""), ("old", "ann"), ("better", tracking.GATE)]
+    assert history[-1].command == f"quire run params/{registry.settings.name}"
+
+
 def test_after_a_rollback_the_next_promotion_is_what_the_next_rollback_undoes(registry):
     for slope in (1, 2):
         registry.promote(log(registry, slope), reason="")
@@ -140,7 +151,8 @@ def test_all_of_it_works_against_a_server(settings, server, monkeypatch):
     candidate = log(registry, trials=pd.DataFrame({"param_alpha": [1.0], "r2": [0.5]}))
     version = registry.promote(candidate, reason="better", run=run_of(settings))
     registry.promote(log(registry, 2), reason="better yet")
-    assert registry.rollback() == replace(version, aliases=("champion",))
+    back = registry.rollback()
+    assert replace(back, tags={}) == replace(version, tags={}, aliases=("champion",))
     pipeline, X = fitted()
     np.testing.assert_array_equal(registry.load(registry.champion()).predict(X), pipeline.predict(X))
     assert (registry.files(version) / "schema.json").is_file()

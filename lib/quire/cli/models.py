@@ -46,7 +46,13 @@ def champion(params: str, alias: str, as_json: bool) -> None:
 @click.command()
 @use_case
 @click.option("--version", "number", default="", metavar="N", help="This version, instead of the waiting candidate.")
-@click.option("--run", "run_id", default="", metavar="RUN", help="The candidate of this run; default: the latest.")
+@click.option(
+    "--run",
+    "run_id",
+    default="",
+    metavar="RUN",
+    help="The candidate of this run, also of an experiment (--try); the id may be shortened. Default: the latest run.",
+)
 @click.option("--reason", default="", help="Kept in the registry's history.")
 @click.option("--force", is_flag=True, help="Also a candidate that the gate refused.")
 @alias_option
@@ -58,10 +64,14 @@ def promote(params: str, number: str, run_id: str, reason: str, force: bool, ali
     registry = tracking.open(settings)
     before = registry.champion(alias or None)
     if number:
-        reason = reason or "chosen by a person"
-        after = registry.promote(registry.version(number), reason=reason, alias=alias or None)
+        after = registry.promote(
+            registry.version(number), reason=reason or "chosen by a person", alias=alias or None,
+            by=settings.user, command=_command("promote", settings, version=number, alias=alias),
+        )  # fmt: skip
     else:
-        after = _approve(registry, _run(settings, run_id), reason=reason, force=force, alias=alias or None)
+        run = _run(settings, run_id)
+        command = _command("promote", settings, run=run.run_id, alias=alias) + (" --force" if force else "")
+        after = _approve(registry, run, reason=reason, force=force, alias=alias or None, command=command)
     _print_move(settings, before, after)
 
 
@@ -76,41 +86,52 @@ def rollback(params: str, reason: str, alias: str) -> None:
     settings = config.load(params)
     registry = tracking.open(settings)
     before = registry.champion(alias or None)
-    _print_move(settings, before, registry.rollback(alias or None, reason=reason))
+    command = _command("rollback", settings, alias=alias)
+    _print_move(settings, before, registry.rollback(alias or None, reason=reason, by=settings.user, command=command))
+
+
+def _command(name: str, settings: "Settings", **options: str) -> str:
+    """Return the command as the history keeps it, without options that were not given."""
+    written = [f"--{option} {value}" for option, value in options.items() if value]
+    return " ".join(["quire", name, f"params/{settings.name}", *written])
 
 
 def _run(settings: "Settings", run_id: str) -> "Run":
-    """Return the run whose candidate is meant: it acts for a person, so it is not by hand."""
-    from quire.io import artifacts
+    """Return the run whose candidate is meant, to be read only."""
+    from quire.io import artifacts, runs
 
-    folder = settings.outputs / "runs" / run_id if run_id else _latest_with_candidate(settings)
-    if folder is None or not (folder / "artifacts").is_dir():
+    folder = runs.find(settings.outputs, run_id, params=settings.name) if run_id else _latest_with_candidate(settings)
+    if folder is None:
         raise ModelError(
-            f"No run {run_id or f'of {settings.name} with a candidate'} in {settings.outputs / 'runs'}. "
+            f"No run of {settings.name} with a candidate in {settings.outputs / 'runs'}. "
             f"`quire runs` lists them; `quire run params/{settings.name}` makes one."
         )
-    return artifacts.open(settings, str(folder / "artifacts" / "evaluate"))
+    if not _holds_candidate(folder):
+        record = runs.read(folder)
+        raise ModelError(
+            f"Run {folder.name} (workflow {record.get('workflow', 'unknown')}, {record.get('status', 'unknown')}) "
+            f"holds no candidate that was judged. `quire runs params/{settings.name}` lists others."
+        )
+    return artifacts.open_ended(settings, folder)
 
 
 def _latest_with_candidate(settings: "Settings") -> Path | None:
-    from quire.io import run_folder
+    """Return the newest run with a candidate that is no experiment; those are promoted by their names."""
+    from quire.io import runs
 
-    for folder, _ in run_folder.records(settings.outputs, params=settings.name):
-        if next((folder / "artifacts").glob("*/verdict.json"), None):
-            return folder
-    return None
+    return next((folder for folder in runs.ended(settings.outputs, settings.name) if _holds_candidate(folder)), None)
 
 
-def _approve(registry: "Registry", run: "Run", *, reason: str, force: bool, alias: str | None) -> "Version":
+def _holds_candidate(folder: Path) -> bool:
+    return any((folder / "artifacts").glob("*/verdict.json"))
+
+
+def _approve(
+    registry: "Registry", run: "Run", *, reason: str, force: bool, alias: str | None, command: str
+) -> "Version":
     verdict, evaluation = run.load("verdict"), run.load("evaluation")
-    if verdict.get("same"):
-        raise ModelError(f"The candidate of run {run.run_id} is the champion already.")
-    if verdict.get("promoted"):
-        raise ModelError(
-            f"The candidate of run {run.run_id} was promoted by the gate, as version {verdict['version']}. "
-            f"To go back to it: `quire promote params/{registry.settings.name} --version {verdict['version']}`."
-        )
-    if not verdict.get("passed") and not force:
+    _refuse_registered(registry, run, verdict, force=force)
+    if not (verdict.get("passed") or verdict.get("same")) and not force:
         broken = "\n".join(f"  - {one['text']}" for one in verdict["reasons"] if not one["holds"])
         raise ModelError(
             f"The gate refused the candidate of run {run.run_id}:\n{broken}\n--force promotes it all the same."
@@ -123,7 +144,66 @@ def _approve(registry: "Registry", run: "Run", *, reason: str, force: bool, alia
         alias=alias,
         metrics=metrics,
         files={"evaluation.json": run.path("evaluation")},
+        by=registry.settings.user,
+        command=command,
     )
+
+
+def _refuse_registered(registry: "Registry", run: "Run", verdict: Mapping[str, Any], *, force: bool) -> None:
+    """Raise ModelError if the registry, not the verdict, holds the candidate already, or knows nothing of it.
+
+    A run that was copied from elsewhere says that it was promoted, or that it is the champion, of another registry.
+    """
+    name, candidate = registry.settings.name, run.load("candidate")
+    version = registry.registered(candidate)
+    if version is not None:
+        if "champion" in version.aliases or registry.settings.alias in version.aliases:
+            raise ModelError(
+                f"The candidate of run {run.run_id} is the champion already, as version {version.version}."
+            )
+        raise ModelError(
+            f"The candidate of run {run.run_id} is version {version.version} already. "
+            f"To make it champion: `quire promote params/{name} --version {version.version}`."
+        )
+    if not (verdict.get("promoted") or verdict.get("same")):
+        return
+    damaged = _damaged(run)
+    elsewhere = (
+        f"The verdict of run {run.run_id} says that its candidate "
+        + (f"was promoted, as version {verdict.get('version')}" if verdict.get("promoted") else "is the champion")
+        + ", but this registry has no version of it: the run was made with another one."
+    )
+    if damaged:
+        raise ModelError(
+            f"{elsewhere} Its files are not as they were when the run ended ({', '.join(damaged)}), so that it cannot "
+            f"be registered here. Copy the run again, or make one: `quire run params/{name}`."
+        )
+    if not force:
+        raise ModelError(
+            f"{elsewhere} Its model files are whole: `quire promote params/{name} --run {run.run_id} --force` "
+            "registers it here and makes it champion, though the gate did not compare it with this registry's champion."
+        )
+
+
+def _damaged(run: "Run") -> list[str]:
+    """Return the artifacts that a promotion takes and that are not there, or not as run.json says."""
+    from quire.flow.files import hash_item
+    from quire.io import runs
+
+    needed = {"model": "model", "candidate": "candidate.json", "evaluation": "evaluation.json"}
+    missing = [name for name in needed if not run.has(name)]
+    kept = {
+        (stage, artifact["name"]): artifact["sha256"]
+        for stage, values in runs.read(run.reads or Path()).get("stages", {}).items()
+        for artifact in values.get("artifacts", [])
+        if artifact["name"] in needed.values()
+    }
+    paths = {place: (run.reads or Path()) / "artifacts" / place[0] / place[1] for place in kept}
+    return missing + [
+        f"{stage}/{name}"
+        for (stage, name), path in paths.items()
+        if path.exists() and hash_item(path) != kept[stage, name]
+    ]
 
 
 def _print_move(settings: "Settings", before: "Version | None", after: "Version") -> None:
@@ -141,6 +221,7 @@ def _print_champion(settings: "Settings", current: "Version", history: list["Eve
     _line("made", _time(current.created_at))
     if since:
         _line("champion since", f"{_time(since.at)}{f': {since.reason}' if since.reason else ''}")
+        _line("made champion by", _who(since))
     _print_metrics(current.metrics)
     _line("run", current.tags.get("quire.run_id", "") or current.run_id)
     _line("model", current.uri)
@@ -148,6 +229,13 @@ def _print_champion(settings: "Settings", current: "Version", history: list["Eve
         click.echo("\nBefore it:")
         for event in list(reversed(history))[1:SHOWN]:
             click.echo(f"  {_time(event.at)}  version {event.version:<4} {event.kind:<9} {event.reason}")
+            click.echo(f"  {'':20}  {_who(event)}")
+
+
+def _who(event: "Event") -> str:
+    """Return who moved the alias, by which command, and in which run; events of older versions do not say all of it."""
+    in_run = f" in run {event.run_id}" if event.run_id and not event.command.startswith("quire promote") else ""
+    return f"{event.by or 'not recorded'}{in_run}{f' (`{event.command}`)' if event.command else ''}"
 
 
 def _print_metrics(metrics: Mapping[str, float]) -> None:

@@ -6,7 +6,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,18 @@ EVENT = "quire.event."
 LOG = logging.getLogger("quire.models")
 _UNSIGNED: set[tuple[str, str]] = set()
 """Versions without a hash that the log has named."""
+
+GATE = "the gate"
+"""Who moves an alias in a run."""
+
+MOVED_BY, MOVED_WITH = "quire.moved_by", "quire.moved_with"
+"""Tags of a version: who last moved an alias to it, and by which command."""
+
+_HELD_BACK = {
+    "by hand": "By hand no alias moves. Use `quire run`, or `quire promote` to approve a candidate.",
+    "--no-publish": "The run was started with --no-publish: no alias moves. Ask `run.publishes` before you promote.",
+    "--try": "The run is an experiment (--try): no alias moves. Ask `run.publishes` before you promote.",
+}
 
 EVENT_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 """ISO 8601 in UTC; MLflow takes no plus sign in a tag's name."""
@@ -61,6 +73,17 @@ class Event:
     reason: str = ""
     run_id: str = ""
     as_of: str = ""
+    by: str = ""
+    """Who moved it: a user's name, or `GATE`; empty in the history of versions of Quire that did not keep it."""
+    command: str = ""
+    """The command that moved it."""
+
+    @classmethod
+    def of(cls, at: str, kept: str) -> "Event":
+        """Return the event that a tag keeps; what only another version of Quire knows of it is left out."""
+        known = {one.name for one in fields(cls)}
+        values = {name: value for name, value in json.loads(kept).items() if name in known}
+        return cls(**{**values, "at": datetime.fromisoformat(at)})
 
 
 def _now() -> datetime:
@@ -136,12 +159,13 @@ class Registry:
         with answering(self.settings.tracking_uri):
             model = self._registered()
         tags = model.tags if model else {}
-        events = [
-            Event(**{**json.loads(value), "at": datetime.fromisoformat(key.removeprefix(EVENT))})
-            for key, value in tags.items()
-            if key.startswith(EVENT)
-        ]
+        events = [Event.of(key.removeprefix(EVENT), value) for key, value in tags.items() if key.startswith(EVENT)]
         return sorted((event for event in events if event.alias == wanted), key=lambda event: event.at)
+
+    def registered(self, candidate: Mapping[str, Any]) -> Version | None:
+        """Return the version that was made of a candidate (what `log_candidate` returned), or None."""
+        run_id = candidate.get("run_id")
+        return next((version for version in self.versions() if run_id and version.run_id == run_id), None)
 
     def champion_at(self, at: datetime, alias: str | None = None) -> str | None:
         """Return the number of the version that was champion at a point in time, or None."""
@@ -251,26 +275,33 @@ class Registry:
         alias: str | None = None,
         metrics: Mapping[str, float] | None = None,
         files: Mapping[str, Path] | None = None,
+        by: str = "",
+        command: str = "",
     ) -> Version:
         """Register the candidate if need be, and move the alias to it; again with the same candidate changes nothing.
 
         candidate: what `log_candidate` returned, with its params and metrics; or a version there is.
         run: the run that promotes; its folder ``model`` is logged anew where the store does not know the candidate.
-        metrics, files: what the evaluation found, kept with the version. Raises ModelError by hand.
+        metrics, files: what the evaluation found, kept with the version. by, command: who promotes and how, for the
+        history; by default the gate in a run, else the user of the settings.
+        Raises ModelError by hand and in a run that publishes nothing.
         """
-        if run is not None and run.by_hand:
-            raise ModelError("By hand no alias moves. Use `quire run`, or `quire promote` to approve a candidate.")
+        if run is not None and not run.publishes:
+            raise ModelError(_HELD_BACK[run.held_back])
         from quire.io.tracking_runs import add_evaluation, register
 
         wanted = alias or self.settings.alias
         with answering(self.settings.tracking_uri):
             number = candidate.version if isinstance(candidate, Version) else register(self, candidate, run)
             add_evaluation(self, number, metrics or {}, files or {})
-            self._move(wanted, number, "promote", reason=reason, run=run)
+            self._move(wanted, number, "promote", reason=reason, run=run, by=by, command=command)
         return self.version(number)
 
-    def rollback(self, alias: str | None = None, *, reason: str = "") -> Version:
-        """Move the alias back to the version that was champion before; raises ModelError if there was none."""
+    def rollback(self, alias: str | None = None, *, reason: str = "", by: str = "", command: str = "") -> Version:
+        """Move the alias back to the version that was champion before; raises ModelError if there was none.
+
+        by, command: who does it and how, as for `promote`.
+        """
         wanted = alias or self.settings.alias
         stack: list[str] = []
         for event in self.history(wanted):
@@ -283,10 +314,13 @@ class Registry:
                 f"Model {self.name} has no earlier {wanted} to go back to; `quire champion` shows its history."
             )
         with answering(self.settings.tracking_uri):
-            self._move(wanted, stack[-2], "rollback", reason=reason or f"back from version {stack[-1]}", run=None)
+            reason = reason or f"back from version {stack[-1]}"
+            self._move(wanted, stack[-2], "rollback", reason=reason, run=None, by=by, command=command)
         return self.version(stack[-2])
 
-    def _move(self, alias: str, number: str, kind: str, *, reason: str, run: "Run | None") -> None:
+    def _move(
+        self, alias: str, number: str, kind: str, *, reason: str, run: "Run | None", by: str, command: str
+    ) -> None:
         current = self.champion(alias)
         if current is not None and current.version == number:
             return
@@ -299,10 +333,14 @@ class Registry:
             "reason": reason,
             "run_id": run.run_id if run else "",
             "as_of": run.as_of.isoformat() if run and run.as_of else "",
+            "by": by or (GATE if run else self.settings.user),
+            "command": command or (f"quire run params/{self.settings.name}" if run else ""),
         }
         # The record first: a crash between the two leaves a record too many, which promoting again mends.
         self.client.set_registered_model_tag(self.name, EVENT + self.now().strftime(EVENT_TIME), json.dumps(event))
         self.client.set_registered_model_alias(self.name, alias, number)
+        for tag, value in ((MOVED_BY, event["by"]), (MOVED_WITH, event["command"])):
+            self.client.set_model_version_tag(self.name, number, tag, value)
 
     def _registered(self) -> Any:
         """Return MLflow's registered model, or None if there is none."""
