@@ -126,6 +126,8 @@ def test_by_hand_it_reads_the_latest_run_that_ended_and_writes_to_scratch(settin
     left_by(settings, "20260105T000000000-eeee", params="other")
     left_by(settings, "20260106T000000000-ffff", **{"try": "fewer trees"})
     left_by(settings, "20260107T000000000-aaab", alias="backfill")
+    left_by(settings, "20260107T000000001-aaab", alias="q3", cause="backfill q3")
+    left_by(settings, "20260107T000000002-aaab", alias="q3", cause="cluster", partial=True)
     (settings.outputs / "runs" / "20260108T000000000-aaac" / "run.json").mkdir(parents=True)
     one = artifacts.open(settings)
     assert one.by_hand

@@ -314,7 +314,10 @@ def _meant(settings: Settings, run_dir: str) -> Path | None:
         folder = folder.parent.parent
     if runs.read(folder).get("params") == settings.name:
         return folder.resolve()
-    return runs.find(settings.outputs, folder.name, params=settings.name)
+    try:
+        return runs.find(settings.outputs, folder.name, params=settings.name)
+    except ArtifactError as error:
+        raise ArtifactError(f'{error} By hand, run_dir = "" reads the latest.') from None
 
 
 def count_rows(frame: "pd.DataFrame") -> dict[str, int]:

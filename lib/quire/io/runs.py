@@ -12,14 +12,19 @@ from quire.errors import ArtifactError, near
 from quire.io.run_folder import records
 
 BACKFILL = "backfill"
-"""The alias of runs of the past; the live champion is not theirs."""
+"""The alias, and the start of the cause, of runs of the past; the live champion is not theirs."""
+
+FOR_ANOTHER = "cluster"
+"""The cause of a run that does stages for another one."""
 
 LATEST = "latest"
 
 
 def is_live(record: Mapping[str, Any]) -> bool:
-    """Whether the run tells of the present: it is neither an experiment nor part of a backfill."""
-    return not record.get("try") and record.get("alias") != BACKFILL
+    """Whether the run tells of the present: no experiment, no part of a backfill, no stages done for another run."""
+    cause = str(record.get("cause") or "")
+    is_past = record.get("alias") == BACKFILL or cause.startswith(f"{BACKFILL} ")
+    return not (record.get("try") or is_past or cause == FOR_ANOTHER)
 
 
 def ended(outputs: Path, params: str) -> Iterator[Path]:
