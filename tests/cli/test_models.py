@@ -34,7 +34,7 @@ def quire(*arguments):
     return CliRunner().invoke(main, arguments)
 
 
-def make_run(settings, run_id=RUN, **verdict):
+def make_run(settings, run_id=RUN, fingerprint="", **verdict):
     """Leave behind what train and evaluate leave: a candidate, its evaluation and the gate's verdict."""
     folder = settings.outputs / "runs" / run_id
     train, evaluate = (
@@ -42,8 +42,9 @@ def make_run(settings, run_id=RUN, **verdict):
     )
     X = pd.DataFrame({"temp": np.arange(20.0)})
     candidate = tracking.open(settings).log_candidate(
-        train, Ridge().fit(X, X["temp"]), params={"estimator": "linear"}, metrics={"r2": 0.9}, input_example=X.head(2)
-    )
+        train, Ridge().fit(X, X["temp"]), params={"estimator": "linear"}, metrics={"r2": 0.9}, input_example=X.head(2),
+        tags={tracking.FINGERPRINT: fingerprint or run_id},
+    )  # fmt: skip
     train.save("candidate", candidate | {"params": {"estimator": "linear"}, "metrics": {"r2": 0.9}})
     evaluate.save("evaluation", {"candidate": {"test": {"r2": {"value": 0.91, "low": 0.9, "high": 0.92}}}})
     reasons = [{"rule": "floor", "holds": False, "text": "r2 0.9 misses the floor of 0.95.", "note": False}]
@@ -67,6 +68,23 @@ def copy_to_colleague(settings, tmp_path, monkeypatch, tracking_store):
         return outputs
 
     return copy
+
+
+def test_a_candidate_that_is_the_same_model_as_the_champion_is_not_registered_again(settings):
+    make_run(settings, fingerprint="same")
+    quire("promote", "params/demo")
+    make_run(settings, run_id="20260302T000000000-bbbb", fingerprint="same", same=True, passed=False, version="1")
+    done = quire("promote", "params/demo", "--force")
+    assert "The candidate of run 20260302T000000000-bbbb is the champion already, as version 1." in done.output
+
+
+def test_the_candidate_of_a_run_that_logged_nothing_is_registered_once(settings):
+    make_run(settings)
+    folder = settings.outputs / "runs" / RUN / "artifacts" / "train"
+    kept = json.loads((folder / "candidate.json").read_text())
+    (folder / "candidate.json").write_text(json.dumps(kept | {"run_id": None, "model_uri": None}))
+    assert "Version 1 of demo is champion now." in quire("promote", "params/demo").output
+    assert "is the champion already, as version 1" in quire("promote", "params/demo").output
 
 
 def test_with_no_champion_it_says_how_to_get_one(settings):

@@ -154,8 +154,7 @@ def _refuse_registered(registry: "Registry", run: "Run", verdict: Mapping[str, A
 
     A run that was copied from elsewhere says that it was promoted, or that it is the champion, of another registry.
     """
-    name, candidate = registry.settings.name, run.load("candidate")
-    version = registry.registered(candidate)
+    name, version = registry.settings.name, registry.registered(run)
     if version is not None:
         if "champion" in version.aliases or registry.settings.alias in version.aliases:
             raise ModelError(

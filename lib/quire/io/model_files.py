@@ -70,6 +70,13 @@ def save_model(
         shutil.copyfile(path, beside / name)
 
 
+def read_metadata(folder: Path) -> Mapping[str, Any]:
+    """Return the metadata that `save_model` was given with the model in ``folder``."""
+    from mlflow.models import Model
+
+    return Model.load(str(folder)).metadata or {}
+
+
 def write_pipeline(folder: Path, pipeline: Any) -> None:
     """Write the fitted ``pipeline`` alone to ``folder``, for `load_model`; raises ModelError as `save_model` does."""
     import skops.io

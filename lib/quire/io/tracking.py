@@ -32,6 +32,9 @@ LOG = logging.getLogger("quire.models")
 _UNSIGNED: set[tuple[str, str]] = set()
 """Versions without a hash that the log has named."""
 
+FINGERPRINT = "quire.model_fingerprint"
+"""Tag of a candidate: what its model was made of, as `model.fit_candidate` says."""
+
 GATE = "the gate"
 """Who moves an alias in a run."""
 
@@ -162,10 +165,20 @@ class Registry:
         events = [Event.of(key.removeprefix(EVENT), value) for key, value in tags.items() if key.startswith(EVENT)]
         return sorted((event for event in events if event.alias == wanted), key=lambda event: event.at)
 
-    def registered(self, candidate: Mapping[str, Any]) -> Version | None:
-        """Return the version that was made of a candidate (what `log_candidate` returned), or None."""
-        run_id = candidate.get("run_id")
-        return next((version for version in self.versions() if run_id and version.run_id == run_id), None)
+    def registered(self, run: "Run") -> Version | None:
+        """Return the version that was made of a run's candidate, else the one with an alias that is the same, or None.
+
+        A candidate is the same model as a version where rows, estimator and parameters are: its fingerprint says so.
+        """
+        logged, versions = run.load("candidate").get("run_id"), self.versions()
+        for version in versions:
+            if (logged and version.run_id == logged) or version.tags.get("quire.run_id") == run.run_id:
+                return version
+        fingerprint = model_files.read_metadata(run.path("model")).get(FINGERPRINT) if run.has("model") else None
+        named = [version for version in versions if fingerprint and version.aliases and version.run_id]
+        with answering(self.settings.tracking_uri):
+            kept = [self.client.get_run(version.run_id).data.tags.get(FINGERPRINT) for version in named]
+        return next((version for version, mark in zip(named, kept, strict=True) if mark == fingerprint), None)
 
     def champion_at(self, at: datetime, alias: str | None = None) -> str | None:
         """Return the number of the version that was champion at a point in time, or None."""
