@@ -19,6 +19,13 @@ TRACKS = "?tracks"
 NO_PUBLISH = "--no-publish"
 TRY = "--try"
 
+NO_PROMOTION = {
+    "by hand": "By hand no alias moves. Use `quire run`, or `quire promote` to approve a candidate.",
+    "--no-publish": "The run was started with --no-publish: no alias moves. Ask `run.publishes` before you promote.",
+    "--try": "The run is an experiment (--try): no alias moves. Ask `run.publishes` before you promote.",
+}
+"""What is said where a notebook promotes though it may not."""
+
 
 def held_back(record: Mapping[str, Any]) -> str:
     """Return the option by which the run of a record changes nothing that others see; empty where it may."""

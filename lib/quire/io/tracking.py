@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 from quire.config import Settings
 from quire.errors import ModelError
 from quire.io import model_files
+from quire.io.permissions import NO_PROMOTION
 from quire.io.tracking_store import answering, connect, store_path
 
 if TYPE_CHECKING:
@@ -40,12 +41,6 @@ GATE = "the gate"
 
 MOVED_BY, MOVED_WITH = "quire.moved_by", "quire.moved_with"
 """Tags of a version: who last moved an alias to it, and by which command."""
-
-_HELD_BACK = {
-    "by hand": "By hand no alias moves. Use `quire run`, or `quire promote` to approve a candidate.",
-    "--no-publish": "The run was started with --no-publish: no alias moves. Ask `run.publishes` before you promote.",
-    "--try": "The run is an experiment (--try): no alias moves. Ask `run.publishes` before you promote.",
-}
 
 EVENT_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 """ISO 8601 in UTC; MLflow takes no plus sign in a tag's name."""
@@ -300,7 +295,7 @@ class Registry:
         Raises ModelError by hand and in a run that publishes nothing.
         """
         if run is not None and not run.publishes:
-            raise ModelError(_HELD_BACK[run.held_back])
+            raise ModelError(NO_PROMOTION[run.held_back])
         from quire.io.tracking_runs import add_evaluation, register
 
         wanted = alias or self.settings.alias
