@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from quire.errors import ArtifactError
 from quire.io import run_folder
 from quire.io.run_folder import read_record
 from quire.io.runs import find as find_run

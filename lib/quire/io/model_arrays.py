@@ -140,11 +140,22 @@ def _check_gradient_boosting(model: Any) -> None:
 
 
 def _check_spline(spline: Any) -> None:
-    """Check knots, coefficients and degree as SciPy's constructor does, which loading goes past."""
-    type(spline)(spline.t, spline.c, spline.k, extrapolate=spline.extrapolate, axis=spline.axis)
+    """Check knots, coefficients and degree, which SciPy's evaluation trusts.
+
+    SciPy's constructor, which loading goes past, also refuses equal knots; scikit-learn makes such splines of a column
+    that is constant in the training data.
+    """
     for array in (spline.t, spline.c):
         if not _is_array(array, np.dtype(np.float64)):
             raise OutOfBounds("a spline's knots or coefficients are no array of numbers")
+    degree = spline.k
+    if isinstance(degree, bool) or not isinstance(degree, int | np.integer) or degree < 0:
+        raise OutOfBounds(f"a spline is of degree {str(degree)[:40]!r}")
+    count = len(spline.t) - degree - 1
+    if spline.t.ndim != 1 or not np.isfinite(spline.t).all() or (np.diff(spline.t) < 0).any():
+        raise OutOfBounds("a spline's knots do not ascend")
+    if count < degree + 1 or spline.c.ndim < 1 or spline.c.shape[0] < count:
+        raise OutOfBounds("a spline has too few knots or coefficients for its degree")
 
 
 def _check_texts(vectorizer: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quire.errors import ArtifactError, near
-from quire.io.run_folder import records
+from quire.io.run_folder import read_record, records
 
 BACKFILL = "backfill"
 """The alias, and the start of the cause, of runs of the past; the live champion is not theirs."""
@@ -18,6 +18,14 @@ FOR_ANOTHER = "cluster"
 """The cause of a run that does stages for another one."""
 
 LATEST = "latest"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return what run.json in ``folder`` says; nothing where it cannot be read as the record of a run."""
+    try:
+        return read_record(folder)
+    except ArtifactError:
+        return {}
 
 
 def is_live(record: Mapping[str, Any]) -> bool:
@@ -75,9 +83,7 @@ def find(outputs: Path, run_id: str, *, params: str = "") -> Path:
 
 def _no_match(outputs: Path, run_id: str, params: str, known: list[str]) -> str:
     if params:
-        others = {
-            record.get("params"): folder.name for folder, record in records(outputs) if _fits(folder, run_id)
-        }
+        others = {record.get("params"): folder.name for folder, record in records(outputs) if _fits(folder, run_id)}
         if others:
             other, name = next(iter(others.items()))
             return f"Run {name} is one of params/{other}, not of params/{params}."
