@@ -16,11 +16,17 @@ from pathlib import Path
 
 import pytest
 
+from quire import redaction
 from quire.config.loopback import spare_loopback
 
 ROOT = Path(__file__).parents[1]
 
 spare_loopback()  # servers of tests are on this machine
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test():
+    redaction.forget()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 LIB = Path(__file__).parents[1] / "lib" / "quire"
-ORDER = ["errors", "config", "page", "io", "data", "model", "serve", "monitor", "report"]
+ORDER = ["redaction", "errors", "config", "page", "io", "data", "model", "serve", "monitor", "report"]
 MAY_IMPORT = {room: set(ORDER[: ORDER.index(room) + 1]) for room in ORDER} | {
-    "flow": {"errors", "config", "page", "io", "flow"},
+    "flow": {"redaction", "errors", "config", "page", "io", "flow"},
     "cli": {*ORDER, "flow", "cli"},
 }
 HANDED_ON = {"artifacts": "io", "database": "io", "notify": "io", "tracking": "io"}

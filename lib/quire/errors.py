@@ -12,17 +12,22 @@ QuireError
 ├── ServiceError           the database, tracking server or another service does not answer    exit code 7
 └── Interrupted            SIGINT or SIGTERM                                                   exit code 130
 
-A message says what was found, where, what was expected and what to do, with the near name.
+A message says what was found, where, what was expected and what to do, with the near name. It never holds a secret.
 """
 
 import difflib
 from collections.abc import Iterable
 
+from quire.redaction import redact
+
 
 class QuireError(Exception):
-    """Anything that Quire raises on purpose; its text is meant for the person at the terminal."""
+    """Anything that Quire raises on purpose; its text is meant for the person at the terminal, and is redacted."""
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(argument) if isinstance(argument, str) else argument for argument in args))
 
 
 class ConfigError(QuireError):

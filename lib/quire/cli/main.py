@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from quire import redaction
 from quire.config.loopback import spare_loopback
 from quire.errors import QuireError, near
 
@@ -74,4 +75,5 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Notebook-driven machine learning: run, judge, promote, predict, monitor."""
     spare_loopback()
+    redaction.install()
     atexit.register(gc.freeze)  # or the interpreter takes all modules apart before it ends: 0.2 s after a run

@@ -70,7 +70,7 @@ class S3Source(Entity):
     url: str = Field(pattern=r"^s3://[^/]+/.+")
     format: Literal["csv", "parquet"] = "parquet"
     separator: str = ","
-    endpoint_url: str | None = None
+    endpoint_url: SecretStr | None = None
 
 
 Source = Annotated[
@@ -81,7 +81,7 @@ Source = Annotated[
 class Tracking(Entity):
     """MLflow: the experiment, the name in the registry, and the server (default: SQLite and files in outputs/)."""
 
-    uri: str = ""
+    uri: SecretStr = SecretStr("")
     experiment: str = ""
     model: str = ""
 
@@ -90,7 +90,7 @@ class Archive(Entity):
     """Where runs are mirrored to, such as s3://bucket/prefix; empty for nowhere."""
 
     url: str = Field(default="", pattern=r"^(s3://[^/]+.*)?$")
-    endpoint_url: str | None = None
+    endpoint_url: SecretStr | None = None
     keep_days: int | None = Field(default=None, ge=1)
 
 
@@ -113,7 +113,7 @@ class Alerts(Entity):
     sns_topic: str = ""
     webhook: SecretStr = SecretStr("")
     namespace: str = "Quire"
-    endpoint_url: str | None = None
+    endpoint_url: SecretStr | None = None
 
 
 class Serve(Entity):

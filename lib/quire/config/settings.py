@@ -11,14 +11,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from quire.config.params import ENTITIES, Params
 from quire.config.places import Config
 from quire.config.schema import Schema
 from quire.config.workflow import Workflow
-from quire.config.yaml import Document, read_document
+from quire.config.yaml import REFERENCE, Document, read_document
 from quire.errors import ConfigError, near
+from quire.redaction import learn
+
+SECRET_VARIABLES = (
+    "QUIRE_DATABASE_URL",
+    "QUIRE_API_KEY",
+    "QUIRE_API_KEYS",
+    "QUIRE_DASHBOARD_TOKEN",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "PGPASSWORD",
+    "PREFECT_API_KEY",
+)
+"""Variables of the environment that hold a secret, or an address with one, without being named in config.yaml."""
+
+_SECRET_PATHS = ("webhook",)
+"""Settings that are addresses whose very path is the secret."""
 
 USER_VARIABLES = (
     "QUIRE_USER",
@@ -65,7 +84,7 @@ class Settings:
     @property
     def tracking_uri(self) -> str:
         """MLflow's tracking URI: config.yaml, else ``MLFLOW_TRACKING_URI``, else SQLite in outputs/."""
-        configured = self.config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        configured = self.config.tracking.uri.get_secret_value() or os.environ.get("MLFLOW_TRACKING_URI", "")
         return configured or f"sqlite:///{self.outputs / 'mlflow.db'}"
 
     @property
@@ -214,15 +233,34 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
         "params": read_document(folder / "params.yaml"),
         "workflow": read_document(own if own.is_file() else root / "params" / "workflow.yaml"),
     }
+    read = documents["config"].read(Config, environment)
+    learn_secrets(read, documents["config"].raw, environment)
     return Settings(
         name=name,
         root=root,
-        config=documents["config"].read(Config, environment),
+        config=read,
         schema=documents["schema"].read(Schema, {}),
         params=_read_params(documents["params"]),
         workflow=documents["workflow"].read(Workflow, {}),
         raw={key: document.raw for key, document in documents.items()},
     )
+
+
+def learn_secrets(entity: BaseModel, raw: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Have every secret of ``entity`` redacted from now on, and those that its secret settings refer to.
+
+    raw: the same section of config.yaml as it is written, with references.
+    """
+    for name, value in entity:
+        written = raw.get(name)
+        if isinstance(value, BaseModel):
+            learn_secrets(value, written if isinstance(written, Mapping) else {}, environment)
+        elif isinstance(value, SecretStr):
+            learn(value.get_secret_value(), path=name in _SECRET_PATHS)
+            for reference in REFERENCE.finditer(str(written)):
+                learn(environment.get(reference[1], ""))
+    for name in SECRET_VARIABLES:
+        learn(environment.get(name, ""))
 
 
 def check_value(name: str, value: Any, *, where: str) -> None:

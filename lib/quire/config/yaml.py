@@ -13,7 +13,7 @@ from quire.errors import ConfigError, near
 
 T = TypeVar("T")
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 class Entity(BaseModel):
@@ -111,7 +111,7 @@ class Document:
             return f"{where}: {name}.kind is {tag!r}; expected one of {', '.join(options)}.{near(tag, options)}"
         found = self._at(keys)  # as written: what a reference stands for can be a secret
         message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        if isinstance(found, str) and _REFERENCE.search(found):
+        if isinstance(found, str) and REFERENCE.search(found):
             message = message.replace(str(item["input"]), found)
         expected = message if item["type"] == "value_error" else f"expected {message}"
         options = re.findall(r"'([^']+)'", item["msg"]) if item["type"] == "literal_error" else []
@@ -150,7 +150,7 @@ def expand(value: Any, environment: Mapping[str, str], *, where: str) -> Any:
             )
         return found
 
-    return _REFERENCE.sub(replace, value)
+    return REFERENCE.sub(replace, value)
 
 
 def _short(value: Any) -> str:

@@ -7,25 +7,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from quire.errors import DataError
+from quire.errors import ConfigError, DataError
+from quire.redaction import ESCAPE, learn
 
 TIMEOUT_S = 60.0
 
 
 def shown(url: str) -> str:
-    """Return ``url`` as a message may show it: without user, password and query, which can be secret."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.hostname or "", parts.path, "", ""))
+    """Return ``url`` as a message may show it: without user, password and query, which can be secret.
+
+    Raises ConfigError, which does not quote it, if it is no address.
+    """
+    learn(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        host = None
+    if not host or "@" in parts.netloc.rpartition("@")[0]:
+        raise ConfigError(
+            f"config.yaml: source.url is no address, such as 'https://user:${{PASSWORD}}@host/data.csv'. {ESCAPE}"
+        )
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def describe(url: str) -> dict[str, str]:
     """Return what the server says of the file's version (etag, last-modified, content-length); empty if nothing."""
     import httpx
 
+    where = shown(url)
     try:
         answer = httpx.head(url, follow_redirects=True, timeout=TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise DataError(f"{shown(url)} cannot be reached: {error}. Check source.url in config.yaml.") from None
+        raise DataError(f"{where} cannot be reached: {error}. Check source.url in config.yaml.") from None
     if answer.is_error or not (answer.headers.get("etag") or answer.headers.get("last-modified")):
         return {}
     names = ("etag", "last-modified", "content-length")
@@ -36,17 +50,18 @@ def chunks(url: str) -> Iterator[bytes]:
     """Yield the file's content; raises DataError if the server does not give it."""
     import httpx
 
+    where = shown(url)
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as answer:
             if answer.is_error:
                 hint = ", and the credentials in it." if answer.status_code in (401, 403) else "."
                 raise DataError(
-                    f"{shown(url)} answered {answer.status_code} {answer.reason_phrase}. "
+                    f"{where} answered {answer.status_code} {answer.reason_phrase}. "
                     f"Check source.url in config.yaml{hint}"
                 )
             yield from answer.iter_bytes()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise DataError(f"{shown(url)} cannot be read: {error}. Check source.url in config.yaml.") from None
+        raise DataError(f"{where} cannot be read: {error}. Check source.url in config.yaml.") from None
 
 
 @contextmanager

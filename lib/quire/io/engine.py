@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from quire.errors import ServiceError
+from quire.redaction import ESCAPE, learn
 
 HEAD = "0001"
 """The newest migration; a test holds it equal to what the folder migrations/ says."""
@@ -18,11 +19,12 @@ _LOCK = 5_141_730
 
 def connect(url: str, timeout_s: float) -> sa.Engine:
     """Return an engine for ``url`` that waits ``timeout_s`` for a lock; raises ServiceError for another kind."""
+    learn(url)
     try:
         address = sa.make_url(url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         raise ServiceError(
-            "The database's URL is not one; write sqlite:///PATH or postgresql://USER@HOST/NAME."
+            f"The database's URL is not one; write sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME. {ESCAPE}"
         ) from None
     if address.get_backend_name() == "sqlite":
         return _sqlite(address, timeout_s)
@@ -69,7 +71,7 @@ def speaking(engine: sa.Engine) -> Iterator[None]:
         raise ServiceError(
             f"The database {masked(engine)} did not do what it was asked: {cause} "
             "Is it up, and may this user write to it? `quire doctor` tries it."
-        ) from error
+        ) from None
 
 
 def _sqlite(address: sa.URL, timeout_s: float) -> sa.Engine:

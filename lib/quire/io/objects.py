@@ -21,11 +21,13 @@ def filesystem(place: S3Source) -> Any:
     """Return pyarrow's S3 file system; credentials and region come from the environment or the machine's role."""
     from pyarrow.fs import S3FileSystem
 
-    endpoint = urlsplit(place.endpoint_url) if place.endpoint_url else None
+    endpoint = urlsplit(place.endpoint_url.get_secret_value()) if place.endpoint_url else None
     if endpoint is None:
         return S3FileSystem()
     return S3FileSystem(
-        endpoint_override=endpoint.netloc, scheme=endpoint.scheme or "https", allow_bucket_creation=False
+        endpoint_override=endpoint.netloc.rpartition("@")[2],
+        scheme=endpoint.scheme or "https",
+        allow_bucket_creation=False,
     )
 
 

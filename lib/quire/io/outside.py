@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -76,10 +77,10 @@ def _champion_at_server(uri: str, settings: Settings) -> str:
             return NOTHING
         raise ServiceError(
             f"{hide_password(uri)} answers {error.code} when asked for the champion: {text[:200]}"
-        ) from error
-    except OSError as error:
+        ) from None
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise ServiceError(f"No MLflow server answers at {hide_password(uri)}: {reason}.") from error
+        raise ServiceError(f"No MLflow server answers at {hide_password(uri)}: {reason}.") from None
     return f"{version['version']} {version.get('run_id', '')}".strip()
 
 

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from quire.config import SqlSource, moment
 from quire.errors import ConfigError, DataError
+from quire.redaction import ESCAPE, learn
 
 if TYPE_CHECKING:
     from sqlalchemy import CursorResult
+
+
+_EXPECTED = (
+    "Expected a SQLAlchemy URL, such as 'postgresql+psycopg://user:${PASSWORD}@host/database' or "
+    "'sqlite:///data/rentals.db'."
+)
 
 
 @contextmanager
@@ -23,7 +30,7 @@ def opened(place: SqlSource, as_of: str | datetime | None, root: Path) -> Iterat
     Raises ConfigError if the URL is none or ``:as_of`` has no value, DataError if the database refuses the query.
     """
     import sqlalchemy
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     values = {}
     if re.search(r"(?<!:):as_of\b", place.query):
@@ -33,14 +40,15 @@ def opened(place: SqlSource, as_of: str | datetime | None, root: Path) -> Iterat
             )
         at = moment(as_of) if isinstance(as_of, str) else as_of
         values = {"as_of": at.replace(tzinfo=None)}
+    learn(place.url.get_secret_value())
     try:
         url = _located(sqlalchemy.make_url(place.url.get_secret_value()), root)
         engine = sqlalchemy.create_engine(url)
-    except (ArgumentError, SQLAlchemyError, ModuleNotFoundError) as error:
-        raise ConfigError(
-            f"config.yaml: source.url cannot be used: {error}. Expected a SQLAlchemy URL, such as "
-            "'postgresql+psycopg://user:${PASSWORD}@host/database' or 'sqlite:///data/rentals.db'."
-        ) from None
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigError(f"config.yaml: source.url cannot be used: {error}. {_EXPECTED}") from None
+    except (ArgumentError, SQLAlchemyError, ValueError):
+        # Their texts quote the address, or the piece of a password that was taken for something else.
+        raise ConfigError(f"config.yaml: source.url cannot be used. {_EXPECTED} {ESCAPE}") from None
     try:
         with engine.connect() as connection:
             query = sqlalchemy.text(place.query)

@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from quire.errors import ArchiveError, ConfigError
+from quire.redaction import learn
 
 ATTEMPTS = 6
 """Calls before one counts as failed. Where 30% fail, one in 1400 does; a second round then takes those."""
@@ -66,10 +69,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def client(service: str, endpoint_url: str | None = None) -> Any:
+def client(service: str, endpoint_url: SecretStr | str | None = None) -> Any:
     """Return a boto3 client of ``service`` with the usual credential chain; ``endpoint_url`` for another server.
 
-    Raises ConfigError where there is no region and no endpoint.
+    Raises ConfigError where there is no region and no endpoint, or the endpoint is no address.
     """
     import boto3
     from botocore.config import Config
@@ -84,16 +87,19 @@ def client(service: str, endpoint_url: str | None = None) -> Any:
         max_pool_connections=2 * THREADS,
         **(checksums if endpoint_url else {}),
     )
+    if isinstance(endpoint_url, SecretStr):
+        endpoint_url = endpoint_url.get_secret_value()
+    learn(endpoint_url or "")
     session = boto3.session.Session()
     # With an endpoint of one's own the region only goes into the signature.
     region = session.region_name or ("us-east-1" if endpoint_url else None)
     try:
         return session.client(service, region_name=region, endpoint_url=endpoint_url or None, config=settings)
     except (BotoCoreError, ValueError) as error:
-        raise ConfigError(f"AWS {service}: {error} Set AWS_REGION, or a profile with AWS_PROFILE.") from error
+        raise ConfigError(f"AWS {service}: {error} Set AWS_REGION, or a profile with AWS_PROFILE.") from None
 
 
-def open(url: str, endpoint_url: str | None = None) -> "Store":
+def open(url: str, endpoint_url: SecretStr | str | None = None) -> "Store":
     """Return the objects below ``s3://bucket/prefix``; nothing is asked of the server yet."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
@@ -107,7 +113,7 @@ class Store:
 
     bucket: str
     prefix: str = ""
-    endpoint_url: str | None = None
+    endpoint_url: SecretStr | str | None = None
 
     @cached_property
     def _s3(self) -> Any:
@@ -316,13 +322,13 @@ def asking(what: str) -> Iterator[None]:
     except ClientError as error:
         raise _translated(error, what) from error
     except (ConnectionError, HTTPClientError) as error:
-        raise Unreachable(f"{what}: the server does not answer after {ATTEMPTS} tries: {error}") from error
+        raise Unreachable(f"{what}: the server does not answer after {ATTEMPTS} tries: {error}") from None
     except (ResponseParserError, RetriesExceededError) as error:
-        raise Cut(f"{what}: the answer was cut off after {ATTEMPTS} tries: {error}") from error
+        raise Cut(f"{what}: the answer was cut off after {ATTEMPTS} tries: {error}") from None
     except (BotoCoreError, Boto3Error) as error:
         if isinstance(error.__context__, ClientError):  # of one part of a large file
-            raise _translated(error.__context__, what) from error
-        raise ArchiveError(f"{what}: {error} Is the network up, and are there credentials?") from error
+            raise _translated(error.__context__, what) from None
+        raise ArchiveError(f"{what}: {error} Is the network up, and are there credentials?") from None
 
 
 def each(work: Callable[[T], R], items: Iterable[T]) -> list[tuple[T, R | ArchiveError]]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -11,6 +12,7 @@ from urllib.request import urlopen
 from quire.config import Settings
 from quire.config.loopback import spare_loopback
 from quire.errors import ServiceError
+from quire.redaction import ESCAPE, learn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +27,7 @@ def connect(settings: Settings) -> "MlflowClient":
     Raises ServiceError where the store does not answer.
     """
     uri = settings.tracking_uri
+    learn(uri)
     _quiet()
     if uri.startswith(SQLITE):
         create_store(uri)
@@ -32,6 +35,8 @@ def connect(settings: Settings) -> "MlflowClient":
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     elif uri.startswith(("http://", "https://")):
         _check_server(uri)
+    else:
+        _check_address(uri)
     from mlflow import MlflowClient
 
     with answering(uri):
@@ -108,7 +113,7 @@ def answering(uri: str) -> Iterator[None]:
     except (CommandError, MlflowException, RequestException, SQLAlchemyError) as error:
         text = str(error)
         hint = f" Run `mlflow db upgrade {uri}` after a backup." if "out-of-date database schema" in text else ""
-        raise ServiceError(f"The tracking store {hide_password(uri)} refused: {text}{hint}") from error
+        raise ServiceError(f"The tracking store {hide_password(uri)} refused: {text}{hint}") from None
 
 
 def hide_password(uri: str) -> str:
@@ -125,11 +130,23 @@ def _check_server(uri: str) -> None:
             return
     except HTTPError:
         return  # It answers; whether it lets us in is for the first request to find out.
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise ServiceError(
             f"No MLflow server answers at {hide_password(uri)} ({getattr(error, 'reason', error)}). Start it, or unset "
-            "MLFLOW_TRACKING_URI and tracking.uri in config.yaml to use the store in outputs/."
-        ) from error
+            f"MLFLOW_TRACKING_URI and tracking.uri in config.yaml to use the store in outputs/. {ESCAPE}"
+        ) from None
+
+
+def _check_address(uri: str) -> None:
+    """Raise ServiceError, which does not quote it, if the address of a database or a folder is none."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        if "://" in uri:
+            make_url(uri)
+    except (ArgumentError, ValueError):
+        raise ServiceError(f"The address of MLflow's store is not one. {ESCAPE}") from None
 
 
 def _quiet() -> None:
