@@ -53,7 +53,7 @@ def test_the_fast_path_gives_what_the_pipeline_gives(name, pipelines, snapshot, 
 def test_it_does_so_for_few_and_for_many_rows(name, pipelines, snapshot, rows):
     config, ingested = snapshot
     contract = Contract(config.schema)
-    example = model.describe_reference(ingested.train, config.schema)["example"]
+    example = model.describe_reference(ingested.train, config.schema)["values"]
     given = [contract.read(example | {"hr": hour % 24, "temp": hour / 300}).row for hour in range(rows)]
     slow = make(pipelines[name], config.schema).slow(given)
     assert not differs(compile_pipeline(pipelines[name], config.schema)(given), slow)

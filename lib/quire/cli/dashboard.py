@@ -41,6 +41,8 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
     from quire.monitor.dashboard import make_app
     from quire.monitor.live import Live
     from quire.monitor.snapshots import Snapshots
+    from quire.serve.limits import server_options, trusting
+    from quire.serve.sites import LOOPBACK_ADDRESSES, PAGE_HEADERS, SiteCheck, sites_of
 
     settings = config.load(params)
     token = settings.dashboard_token
@@ -62,4 +64,8 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
         )
         address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
         click.echo(f"The dashboard of {settings.name} is at {address}")
-        uvicorn.run(app, host=host, port=port, log_level="warning", proxy_headers=behind_proxy)
+        serve = settings.config.serve
+        sites = sites_of(host, serve.hosts, (), behind_proxy=behind_proxy)
+        proxies = (*serve.proxies, *LOOPBACK_ADDRESSES) if behind_proxy else ()
+        app = trusting(SiteCheck(app, sites, PAGE_HEADERS), proxies)
+        uvicorn.run(app, host=host, port=port, log_level="warning", **server_options(serve.max_connections))

@@ -10,11 +10,18 @@ import click
     "--port", type=click.IntRange(0, 65_535), default=None, help="Port.  [default: serve.port of config.yaml, 8000]"
 )
 @click.option("--workers", type=click.IntRange(1), default=None, help="Processes.  [default: serve.workers, 1]")
+@click.option("--behind-proxy", is_flag=True, help="Believe a proxy on this machine who the client is.")
 @click.option(
     "--new-key", metavar="NAME", default=None, help="Make an API key for NAME, print it and its hash, and end."
 )
-def serve(params: str, host: str | None, port: int | None, workers: int | None, new_key: str | None) -> None:
-    """Answer predictions of the champion over HTTP, with a page at /."""
+def serve(
+    params: str, host: str | None, port: int | None, workers: int | None, behind_proxy: bool, new_key: str | None
+) -> None:
+    """Answer predictions of the champion over HTTP, with a page at /.
+
+    On the loopback requests by other names than those of the loopback, --host and serve.hosts are refused. With
+    --behind-proxy they are taken by any name unless serve.hosts names some; serve.proxies names proxies elsewhere.
+    """
     if new_key is not None:
         _print_key(new_key)
         return
@@ -33,7 +40,7 @@ def serve(params: str, host: str | None, port: int | None, workers: int | None, 
     click.echo(f"{settings.config.title or settings.name}: http://{host}:{port}/ (Ctrl-C ends it)", err=True)
     from quire.serve import server
 
-    server.run(settings, host=host, port=port, workers=workers or chosen.workers)
+    server.run(settings, host=host, port=port, workers=workers or chosen.workers, behind_proxy=behind_proxy)
 
 
 def _print_key(name: str) -> None:

@@ -1,8 +1,9 @@
 """config.yaml: where things are."""
 
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from quire.config.units import Moment
 from quire.config.yaml import Entity
@@ -101,6 +102,14 @@ def _words(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _checked_network(text: str) -> str:
+    ip_network(text, strict=False)
+    return text
+
+
+_Network = Annotated[str, AfterValidator(_checked_network)]
+
+
 class Alerts(Entity):
     """Channels that alerts go to, and how long one cause stays quiet after it alerted.
 
@@ -121,7 +130,12 @@ class Serve(Entity):
 
     durability: ``commit`` answers a prediction when it is in the database, ``fast`` before that, so that a crash can
     lose the last ones. queue_rows: rows that may wait for the database before requests are refused. rate_limit:
-    requests per second and client, 0 for none. keep_days: how long predictions are kept, None for ever.
+    requests per second of a holder of a key, else of an address, 0 for no limit; rate_burst: requests that may come at
+    once. max_connections: of each process, fewer where it may open few files. keep_days: how long predictions are kept,
+    None for ever. hosts: names by which service and dashboard are reached, besides those of the loopback; a request by
+    another name is refused (on other addresses than the loopback: where this is not empty). proxies: addresses and
+    networks of the proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8. cors_origins: sites whose pages may
+    use the service.
     """
 
     host: str = "127.0.0.1"
@@ -133,8 +147,11 @@ class Serve(Entity):
     cache_rows: int = Field(default=10_000, ge=0)
     max_rows: int = Field(default=1_000, ge=1)
     max_body_bytes: int = Field(default=1_048_576, ge=1_024)
-    rate_limit: float = Field(default=0.0, ge=0)
-    rate_burst: int = Field(default=50, ge=1)
+    rate_limit: float = Field(default=10_000.0, ge=0)
+    rate_burst: int = Field(default=10_000, ge=1)
+    max_connections: int = Field(default=1_000, ge=1)
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    proxies: Annotated[tuple[_Network, ...], BeforeValidator(_words)] = ()
     refresh_s: float = Field(default=5.0, gt=0)
     shadow: str = "challenger"
     keep_days: int | None = Field(default=None, ge=1)

@@ -12,19 +12,17 @@ MOST_SEEN = 1_000
 
 
 def describe_reference(train: pd.DataFrame, schema: Schema) -> dict[str, Any]:
-    """Return ``values``, ``example``, ``seen`` and ``window`` of the features in the training rows, as JSON has them.
+    """Return ``values``, ``seen`` and ``window`` of the features in the training rows, as JSON has them.
 
     values: the median of a number (a whole number for integers) and of a time, the mode of anything else; None where
-    no row has a value. example: the last row. seen: the categories that occur, by column. window: rows, and time of the
+    no row has a value. No row itself is kept: whoever may ask the service may see this. seen: the categories that occur, by column. window: rows, and time of the
     first and the last one.
     """
     columns = {name: schema.columns[name] for name in schema.features}
-    last = train.iloc[-1]
     times = train[schema.timestamp] if schema.timestamp else None
     span = {} if times is None else {"start": times.min().isoformat(), "end": times.max().isoformat()}
     return {
         "values": {name: _typical(train[name], column) for name, column in columns.items()},
-        "example": {name: _plain(last[name], column) for name, column in columns.items()},
         "seen": {name: seen for name, column in columns.items() if (seen := _seen(train[name], column))},
         "window": {"rows": len(train), **span},
     }

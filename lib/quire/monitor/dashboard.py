@@ -9,7 +9,6 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from html import escape
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 from quire import page
@@ -238,10 +237,12 @@ class Guard:
         await response(scope, receive, send)
 
     def _knows(self, scope: Any) -> bool:
+        from starlette.requests import cookie_parser
+
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        kept = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        kept = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        return self._is_token(bearer) or (kept is not None and self._is_token(kept.value))
+        return self._is_token(bearer) or self._is_token(kept)
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self.token.encode())

@@ -1,7 +1,7 @@
 """The service over HTTP: FastAPI's application."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,17 @@ from fastapi.middleware.cors import CORSMiddleware
 from quire import config
 from quire.config import Settings
 from quire.serve import form, openapi
-from quire.serve.contract import Problem, Rejected
-from quire.serve.endpoint import REFUSALS, Predict, read_body, refusal
-from quire.serve.guard import COOKIE, FAILED, Guard, Keys, Rate, sent_key
+from quire.serve.contract import LIGHT_BYTES, MOST_NESTED
+from quire.serve.endpoint import MOST_WAITING, REFUSALS, Predict, Waiting, read_body, refusal
+from quire.serve.guard import COOKIE, FAILED, WRONG_KEYS_BURST, WRONG_KEYS_PER_S, Guard, Keys, Rate, sent_key
 from quire.serve.metrics import CONTENT_TYPE, Metrics
+from quire.serve.problems import Problem, Rejected, short
 from quire.serve.service import Service, new_service
+from quire.serve.sites import Sites
 
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
 
@@ -38,20 +38,27 @@ class Application(FastAPI):
         await self.entrance(scope, receive, send)
 
 
-def create(params: str, root: str, rate_file: str | None = None) -> FastAPI:
-    """Return the application of a use case, as a worker process makes it. rate_file: what the workers share."""
+def create(params: str, root: str, rate_file: str | None, sites: Sites) -> FastAPI:
+    """Return the application of a use case, as a worker process makes it. rate_file: what several workers share."""
     settings = config.load(params, root=Path(root))
-    return make_app(settings, rate_file=rate_file)
+    return make_app(settings, rate_file=rate_file, sites=sites)
 
 
-def make_app(settings: Settings, *, service: Service | None = None, rate_file: str | None = None) -> FastAPI:
-    """Return the application; ``service`` is for tests that need one with parts of their own."""
+def make_app(
+    settings: Settings, *, service: Service | None = None, rate_file: str | None = None, sites: Sites | None = None
+) -> FastAPI:
+    """Return the application.
+
+    service: for tests that need one with parts of their own. sites: who may use it; any name, and no page of another
+    site but those of ``cors_origins``, where there are none.
+    """
     serve = settings.config.serve
     made = service or new_service(settings, Metrics())
     app = Application(title=settings.config.title or settings.name, docs_url=None, redoc_url=None, lifespan=_life(made))
     app.state.service, app.state.keys = made, Keys(settings.api_keys)
+    app.state.waiting = Waiting(MOST_WAITING * serve.max_body_bytes)
     app.openapi = lambda: openapi.document(app, made)  # type: ignore[method-assign]
-    predict = Predict(made)
+    predict = Predict(made, app.state.waiting)
     # Plain routes: the requests are checked by the contract, not by FastAPI, and the document is our own.
     app.add_route("/predict", predict, methods=["POST"], include_in_schema=False)  # type: ignore[arg-type]
     for path, methods, handler in ROUTES:
@@ -69,6 +76,8 @@ def make_app(settings: Settings, *, service: Service | None = None, rate_file: s
         max_body_bytes=serve.max_body_bytes,
         access_log=serve.access_log,
         measured=made.metrics.request,
+        sites=sites or Sites(origins=serve.cors_origins),
+        wrong_keys=Rate(WRONG_KEYS_PER_S, WRONG_KEYS_BURST, rate_file),
     )
     return app
 
@@ -102,7 +111,8 @@ def _life(service: Service) -> Any:
 async def feedback(request: Request) -> Response:
     """Take what really happened."""
     service: Service = request.app.state.service
-    said, many = _read_feedback(await _body(request), service.settings.config.serve.max_rows)
+    max_rows = service.settings.config.serve.max_rows
+    said, many = await _aside(service, _read_feedback, await _body(request), max_rows)
     found = await service.keep_feedback(said, source="service")
     results = [
         {"prediction_id": one["prediction_id"], "status": status} for one, status in zip(said, found, strict=True)
@@ -165,10 +175,12 @@ async def page(request: Request) -> Response:
     service: Service = request.app.state.service
     if request.method == "GET" or service.models.current is None:
         return _html(form.page(service, needs_key=_needs_key(request)), 200 if service.models.current else 503)
-    sent = form.read(await _body(request))
+    sent = await _aside(service, form.read, await _body(request), len(service.served().contract.columns))
     refusal = _refused_form(request, sent)
     if refusal:
         return _html(form.page(service, sent, needs_key=True, error=refusal), 403)
+    if not any(name.startswith(form.PREFIX) for name in sent):  # only the key was asked for
+        return _with_cookie(_html(form.page(service)), request, sent)
     status, shown = await form.predict(service, sent, request.state.request_id)
     return _with_cookie(_html(shown, status), request, sent)
 
@@ -176,7 +188,7 @@ async def page(request: Request) -> Response:
 async def page_feedback(request: Request) -> Response:
     """Take what really happened from the page."""
     service: Service = request.app.state.service
-    sent = form.read(await _body(request))
+    sent = await _aside(service, form.read, await _body(request), len(ROUTES))
     refusal = _refused_form(request, sent)
     if refusal or service.models.current is None:
         return _html(form.page(service, needs_key=_needs_key(request), error=refusal), 403 if refusal else 503)
@@ -197,7 +209,13 @@ ROUTES: list[tuple[str, list[str], Any]] = [
 
 
 async def _body(request: Request) -> bytes:
-    return await read_body(request.receive, request.app.state.service.settings.config.serve.max_body_bytes)
+    limit = request.app.state.service.settings.config.serve.max_body_bytes
+    return await read_body(request.receive, limit, request.app.state.waiting)
+
+
+async def _aside(service: Service, read: Callable[..., Any], body: bytes, limit: int) -> Any:
+    """Return what ``read`` makes of a body; in a thread if it is long, so that others need not wait."""
+    return read(body, limit) if len(body) <= LIGHT_BYTES else await service.aside(read, body, limit)
 
 
 def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bool]:
@@ -205,7 +223,8 @@ def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bo
     form_of_one = '{"prediction_id": text, "actual": what really happened}'
     allowed = f'{form_of_one}, or {{"feedback": [...]}} with 1 to {max_rows} of them'
     try:
-        sent = orjson.loads(body)
+        nested = body.count(b"[") + body.count(b"{") > MOST_NESTED + max_rows
+        sent = None if nested else orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Rejected([Problem(None, "body", None, f"JSON in UTF-8: {allowed}")]) from None
     many = isinstance(sent, dict) and set(sent) == {"feedback"}
@@ -215,7 +234,7 @@ def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bo
     for at, row in enumerate(rows):
         known = isinstance(row, dict) and set(row) == {"prediction_id", "actual"}
         if not known or not isinstance(row["prediction_id"], str) or not 1 <= len(row["prediction_id"]) <= 36:
-            raise Rejected([Problem(at, "feedback", str(row)[:100], form_of_one)])
+            raise Rejected([Problem(at, "feedback", short(row), form_of_one)])
         if not row["prediction_id"].isalnum() or not row["prediction_id"].isascii():
             raise Rejected([Problem(at, "prediction_id", row["prediction_id"], "the id that /predict gave")])
     return rows, many
@@ -227,10 +246,7 @@ def _needs_key(request: Request) -> bool:
 
 
 def _refused_form(request: Request, sent: dict[str, str]) -> str:
-    """Return why a form is not taken: sent by another site's page, or without a key; empty if it is."""
-    origin = request.headers.get("origin")
-    if origin and origin != "null" and origin.partition("://")[2] != request.headers.get("host"):
-        return "This form was sent by a page of another site."
+    """Return why a form is not taken, because it came without a key; empty if it is taken."""
     keys: Keys = request.app.state.keys
     if _needs_key(request) and keys.holder(sent.get(form.KEY_FIELD, "")) is None:
         return "An API key is needed; this one is not known."

@@ -50,12 +50,27 @@ class Batcher:
                     else:
                         made = await loop.run_in_executor(self._threads, served.score, rows)
                 except Exception as error:
-                    _fail(futures, error)
+                    if len(futures) == 1:
+                        _fail(futures, error)
+                    else:  # whose row it is shows when each is predicted alone
+                        await self._predict_singly(served, rows, futures)
                     continue
                 _settle(futures, made)
                 await asyncio.sleep(0)
         finally:
             self._task = None
+
+    async def _predict_singly(
+        self, served: Served, rows: list[Row], futures: list[tuple[asyncio.Future[list[Outcome]], int]]
+    ) -> None:
+        start, loop = 0, asyncio.get_running_loop()
+        for future, count in futures:
+            own = rows[start : start + count]
+            start += count
+            try:
+                _settle([(future, count)], await loop.run_in_executor(self._threads, served.score, own))
+            except Exception as error:
+                _fail([(future, count)], error)
 
     def _take(self) -> tuple[Served, list[Row], list[tuple[asyncio.Future[list[Outcome]], int]]]:
         served = self._waiting[0][0]

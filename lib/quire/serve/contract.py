@@ -4,50 +4,49 @@ A row inside the service is a tuple of its features in the schema's order: a flo
 datetime; None where missing. It is what the model is given, what the cache is keyed by, and what is logged.
 """
 
-import json
-import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any, Literal, NotRequired
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.types import StringConstraints
+from pydantic.types import FailFast, StringConstraints
+from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from quire.config import Column, Schema, label
-from quire.errors import QuireError, near
+from quire.serve.problems import MOST_PROBLEMS, Problem, Rejected, short, unknown_field
 
 Row = tuple[Any, ...]
 
-MOST_PROBLEMS = 50
-"""More than this many problems of a request are counted, not listed."""
+LIGHT_BYTES = 16_384
+"""A body of this length is parsed in a few milliseconds whatever it holds; a longer one is better parsed in a thread."""
+
+PLAIN_WORK = 400_000
+"""Bytes times columns up to which a body goes to the validator whole: for each missing field it copies the row."""
+
+MOST_NESTED = 20_000
+"""Lists and objects of a body besides its rows: making more of them takes long, and there is no use for one."""
+
+NEAR_WORK = 1_000
+"""Names of a schema that are compared with the unknown ones of a request."""
 
 MOST_TEXT = 10_000
+MOST_KEY_BYTES = 1_024
+"""Of the text of a row's key in UTF-8: PostgreSQL's index holds 2,700 bytes of key, model, version and time together."""
+
+MOST_NUMBER = 1e35
+"""Models compute in 32 bits, where there is nothing above 3e38; a schema may allow more by name."""
+
+MOST_LISTED = 50
+"""Categories that a message names; the OpenAPI document names all."""
+
 YEARS = (1700, 2200)
 """Times outside are refused: pandas holds nanoseconds since 1970 in 64 bits."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a request: in which row (0 is the first), which field, what was sent, what is allowed."""
-
-    row: int | None
-    field: str
-    sent: Any
-    allowed: str
-
-
-class Rejected(QuireError):
-    """A request that is not as the schema says; nothing was predicted."""
-
-    def __init__(self, problems: list[Problem], total: int | None = None) -> None:
-        self.problems = problems
-        self.total = total or len(problems)
-        first = problems[0]
-        where = "" if first.row is None else f"Row {first.row}: "
-        super().__init__(f"{where}{first.field}: sent {first.sent!r}; allowed: {first.allowed}")
 
 
 @dataclass(frozen=True)
@@ -82,25 +81,28 @@ class Contract:
         self._key_places = [order.index(name) for name in schema.key]
         self._time_place = order.index(schema.timestamp) if schema.timestamp else None
         row: Any = _row_type("Row", {name: self._type(name) for name in self.columns})
-        rows = _row_type("Rows", {"rows": Annotated[list[row], Field(min_length=1, max_length=max_rows)]})
+        # FailFast: the first wrong row is enough to know that something is wrong; what it is, `_read_rows` says.
+        rows = _row_type("Rows", {"rows": Annotated[list[row], Field(min_length=1, max_length=max_rows), FailFast()]})
         self._one, self._many = TypeAdapter(row), TypeAdapter(rows)
 
     def parse(self, body: bytes) -> tuple[list[Given], bool]:
-        """Return the rows of a body and whether it held a list of them; raises Rejected naming every problem."""
-        many = b'"rows"' in body and "rows" not in self.columns
-        try:
-            if many:
-                return [self._given(sent) for sent in self._many.validate_json(body, strict=True)["rows"]], True
-            return [self._given(self._one.validate_json(body, strict=True))], False
-        except ValidationError as error:
-            raise self._rejected(error, many) from None
+        """Return the rows of a body and whether it held a list of them.
+
+        Raises Rejected naming the first problems. Its work is bounded by the rows and columns that there may be and
+        by the problems that are named, not by what was sent.
+        """
+        if self._is_plain(body):
+            try:
+                if _ROWS.match(body):
+                    return [self._given(sent) for sent in self._many.validate_json(body, strict=True)["rows"]], True
+                return [self._given(self._one.validate_json(body, strict=True))], False
+            except (ValidationError, _LongKey):
+                pass
+        return self._parse_stepwise(body)
 
     def read(self, values: Mapping[str, Any]) -> Given:
         """Return one row of values as JSON has them, such as those of a form or an example; raises Rejected."""
-        try:
-            return self._given(self._one.validate_json(json.dumps(values), strict=True))
-        except ValidationError as error:
-            raise self._rejected(error, many=False) from None
+        return self._read_rows([values], many=False)[0]
 
     def row_of(self, values: Mapping[str, Any]) -> Row:
         """Return a row of values that need no check, as the model's reference holds them: times are ISO 8601 text."""
@@ -121,7 +123,7 @@ class Contract:
         """Return in words what a field may hold."""
         column = self.columns.get(name)
         if column is None:
-            return f"no such field; there are: {', '.join(self.columns)}.{near(name, self.columns)}"
+            return unknown_field(name, self.columns, search=True)
         return _allowed(column) + (" or null" if self.may_lack(name) else "")
 
     def may_lack(self, name: str) -> bool:
@@ -137,6 +139,8 @@ class Contract:
             values.append(convert(sent.get(name)))
         parts = [values[place] for place in self._key_places]
         key = "|".join(map(_key_text, parts)) if parts and None not in parts else ""
+        if 4 * len(key) > MOST_KEY_BYTES and len(key.encode()) > MOST_KEY_BYTES:
+            raise _LongKey
         at = None if self._time_place is None else values[self._time_place]
         return Given(tuple(values[: len(self._features)]), key, at)
 
@@ -144,25 +148,86 @@ class Contract:
         kind = _kind(self.columns[name])
         return NotRequired[kind | None] if self.may_lack(name) else kind
 
-    def _rejected(self, error: ValidationError, many: bool) -> Rejected:
-        problems: dict[tuple[int | None, str], Problem] = {}
-        for one in error.errors(include_url=False, include_context=False):
-            place = list(one["loc"])
-            if many and place[:1] == ["rows"]:
-                place = place[1:]
-            row = int(place.pop(0)) if place and isinstance(place[0], int) else (None if many else 0)
-            field = str(place[0]) if place else ("rows" if many else "body")
-            is_row = bool(place)
-            allowed = self.allowed(field) if is_row and field != "rows" else self._allowed_body(one["type"])
-            sent = None if one["type"] == "missing" else _short(one["input"])
-            problems.setdefault((row, field), Problem(row, field, sent, allowed))
-        listed = list(problems.values())
-        return Rejected(listed[:MOST_PROBLEMS], len(listed))
+    def _is_plain(self, body: bytes) -> bool:
+        """Whether the validator may have the body at once: it is short, and no field of it holds a list or an object."""
+        return len(body) <= min(LIGHT_BYTES, PLAIN_WORK // len(self.columns)) and len(_NESTED.findall(body)) <= 1
 
-    def _allowed_body(self, kind: str) -> str:
-        if kind == "json_invalid":
-            return "JSON in UTF-8"
+    def _parse_stepwise(self, body: bytes) -> tuple[list[Given], bool]:
+        """Parse as `parse` does: count first, then check row by row until enough is wrong."""
+        try:
+            nested = body.count(b"[") + body.count(b"{") > MOST_NESTED + self.max_rows
+            sent = None if nested else from_json(body)
+        except ValueError:
+            raise Rejected([Problem(None, "body", short(body[:200]), f"JSON in UTF-8: {self._form()}")]) from None
+        listed = sent.get("rows") if isinstance(sent, dict) else None
+        many = isinstance(listed, list) or (listed is not None and "rows" not in self.columns)
+        if not many:
+            return self._read_rows([sent], many=False), False
+        others = [name for name in list(sent)[: MOST_PROBLEMS + 1] if name != "rows"][:MOST_PROBLEMS]
+        if others:
+            raise Rejected([Problem(None, short(name), short(sent[name]), self._form()) for name in others])
+        if not isinstance(listed, list) or not 1 <= len(listed) <= self.max_rows:
+            raise Rejected([Problem(None, "rows", short(listed), self._form())])
+        return self._read_rows(listed, many=True), True
+
+    def _read_rows(self, rows: list[Any], *, many: bool) -> list[Given]:
+        problems: list[Problem] = []
+        made: list[Given] = []
+        for at, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                form = "an object with the fields of one row" if many else self._form()
+                problems.append(Problem(at if many else None, "row" if many else "body", short(row), form))
+            else:
+                self._read_row(row, at, made, problems)
+            if len(problems) >= MOST_PROBLEMS:
+                break
+        if problems:
+            raise Rejected(problems[:MOST_PROBLEMS])
+        return made
+
+    def _read_row(self, row: Mapping[str, Any], at: int, made: list[Given], problems: list[Problem]) -> None:
+        """Add the row to ``made``, or what is wrong with it to ``problems``."""
+        # No field holds a list or an object; an empty one is refused as a full one is, and costs nothing to refuse.
+        known = {name: [] if isinstance(row[name], list | dict) else row[name] for name in self.columns if name in row}
+        unknown = []
+        if len(known) < len(row):
+            unknown = list(islice((name for name in row if name not in self.columns), MOST_PROBLEMS))
+        wrong: dict[str, Any] = {}
+        try:
+            given = self._given(self._one.validate_json(to_json(known, inf_nan_mode="constants"), strict=True))
+        except ValidationError as error:
+            for one in error.errors(include_url=False, include_context=False, include_input=False):
+                field = str(one["loc"][0])
+                wrong[field] = None if one["type"] == "missing" else short(row[field])
+        except _LongKey:
+            longest = max(self.schema.key, key=lambda name: len(str(known[name])))
+            what = " and ".join(self.schema.key)
+            allowed = f"text such that the key of the row ({what}) has at most {MOST_KEY_BYTES} bytes"
+            problems.append(Problem(at, longest, short(row[longest]), allowed))
+        else:
+            if not unknown:
+                made.append(given)
+        problems += [Problem(at, field, sent, self._known_allowed(field)) for field, sent in wrong.items()]
+        for name in unknown:
+            search = len(problems) * len(self.columns) <= NEAR_WORK
+            problems.append(
+                Problem(at, short(name), short(row[name]), unknown_field(name, self.columns, search=search))
+            )
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - a contract lives as long as its model is served
+    def _known_allowed(self, name: str) -> str:
+        return self.allowed(name)
+
+    def _form(self) -> str:
         return f'an object with the fields of one row, or {{"rows": [...]}} with 1 to {self.max_rows} of them'
+
+
+class _LongKey(Exception):
+    """The key of a row is longer than the database's index holds."""
+
+
+_ROWS = re.compile(rb'\s*\{\s*"rows"\s*:\s*\[')
+_NESTED = re.compile(rb":\s*[\[{]")
 
 
 def _row_type(name: str, fields: dict[str, Any]) -> Any:
@@ -175,8 +240,8 @@ def _row_type(name: str, fields: dict[str, Any]) -> Any:
 def _kind(column: Column) -> Any:
     """Return the type that pydantic checks a field by. TypedDict, because a column may have any name."""
     if column.type in ("number", "integer"):
-        limits: dict[str, Any] = {"ge": column.minimum, "le": column.maximum, "allow_inf_nan": False}
-        limits = {name: limit for name, limit in limits.items() if limit is not None}
+        low, high = _limits(column)
+        limits: dict[str, Any] = {"ge": low, "le": high, "allow_inf_nan": False}
         if column.type == "integer":
             return Annotated[float, Field(multiple_of=1, **limits)]
         return Annotated[float, Field(**limits)]
@@ -187,6 +252,11 @@ def _kind(column: Column) -> Any:
     if column.categories:
         return Literal[tuple(_spellings(column))]
     return Annotated[str, StringConstraints(min_length=1, max_length=MOST_TEXT, pattern=r"^[^\x00]*$")] | int
+
+
+def _limits(column: Column) -> tuple[float, float]:
+    low, high = column.minimum, column.maximum
+    return -MOST_NUMBER if low is None else low, MOST_NUMBER if high is None else high
 
 
 def _spellings(column: Column) -> list[Any]:
@@ -245,7 +315,8 @@ def _allowed(column: Column) -> str:
     if column.type == "boolean":
         return ", ".join(dict.fromkeys(["true", "false", *column.labels]))
     if column.categories:
-        return ", ".join(column.labels)
+        more = len(column.labels) - MOST_LISTED
+        return ", ".join(column.labels[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
     return f"text of 1 to {MOST_TEXT} characters"
 
 
@@ -253,19 +324,3 @@ def _key_text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     return label(value)
-
-
-def _short(value: Any) -> Any:
-    """Return what was sent, cut to what a person reads; numbers that JSON lacks become text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if value is None or isinstance(value, bool | int | float):
-        return value if not isinstance(value, int) or abs(value) < 2**63 else str(value)[:100]
-    text = (
-        value.decode("utf-8", "replace")
-        if isinstance(value, bytes)
-        else value
-        if isinstance(value, str)
-        else repr(value)
-    )
-    return text if len(text) <= 100 else text[:99] + "…"

@@ -5,13 +5,20 @@ from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect
 
-from quire.serve.contract import Problem, Rejected
+from quire.serve.contract import LIGHT_BYTES
 from quire.serve.guard import send_json
 from quire.serve.log import Unavailable
+from quire.serve.problems import MOST_PROBLEMS, Problem, Rejected, short
 from quire.serve.service import Service
 
 MOST_EXPLAINED = 20
 """Rows of one request that are explained; each costs a prediction per feature."""
+
+
+MOST_WAITING = 64
+"""Bodies of the greatest length whose parts are held at a time, of those that do not come at once."""
+
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 class TooLarge(Exception):
@@ -22,18 +29,31 @@ REFUSALS = (Rejected, Unavailable, TooLarge)
 """What is raised where a request is not done, and why is told to the one who sent it."""
 
 
+class Waiting:
+    """Counts the bytes of the bodies whose rest is awaited, of which there may be ``most``."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.bytes = most, 0
+
+    def add(self, count: int) -> None:
+        """Count more bytes; raises Unavailable if they are too many."""
+        self.bytes += count
+        if self.bytes > self.most:
+            raise Unavailable("Too many requests are sending large bodies at the moment.")
+
+
 class Predict:
     """Answers rows with predictions."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, waiting: Waiting) -> None:
+        self._service, self._waiting = service, waiting
         self._max_body_bytes = service.settings.config.serve.max_body_bytes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         request_id = scope["state"]["request_id"]
         try:
-            body = await read_body(receive, self._max_body_bytes)
+            body = await read_body(receive, self._max_body_bytes, self._waiting)
             content = await self._predict(body, scope["query_string"], request_id)
         except REFUSALS as error:
             status, content, headers = refusal(error, request_id)
@@ -43,8 +63,11 @@ class Predict:
 
     async def _predict(self, body: bytes, query: bytes, request_id: str) -> dict[str, Any]:
         served = self._service.served()
-        given, many = served.contract.parse(body)
-        explain = bool(query) and parse_qs(query).get(b"explain", [b""])[-1].lower() in (b"1", b"true", b"yes")
+        explain = bool(query) and _explain(query)
+        if len(body) <= LIGHT_BYTES:
+            given, many = served.contract.parse(body)
+        else:
+            given, many = await self._service.aside(served.contract.parse, body)
         if explain and len(given) > MOST_EXPLAINED:
             allowed = f"at most {MOST_EXPLAINED} rows when explain is asked for"
             raise Rejected([Problem(None, "rows", f"{len(given)} rows", allowed)])
@@ -57,18 +80,40 @@ class Predict:
         return {"predictions": answers, **about} if many else {**answers[0], **about}
 
 
-async def read_body(receive: Any, limit: int) -> bytes:
-    """Return the body of a request; raises TooLarge as soon as it has more than ``limit`` bytes."""
+async def read_body(receive: Any, limit: int, waiting: Waiting | None = None) -> bytes:
+    """Return the body of a request.
+
+    Raises TooLarge as soon as it has more than ``limit`` bytes, Unavailable if those that are awaited already are too
+    many, ClientDisconnect if the client leaves.
+    """
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message["type"] == "http.request" and message.get("more_body") and len(body) <= limit:
-        message = await receive()
-        body += message.get("body", b"")
+    parts, length = [body], len(body)
+    counted = 0
+    try:
+        while message["type"] == "http.request" and message.get("more_body") and length <= limit:
+            if waiting is not None:
+                new, counted = length - counted, length
+                waiting.add(new)
+            message = await receive()
+            parts.append(message.get("body", b""))
+            length += len(parts[-1])
+    finally:
+        if waiting is not None:
+            waiting.bytes -= counted
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
-    if len(body) > limit:
+    if length > limit:
         raise TooLarge(f"A body may have {limit} bytes.")
-    return body
+    return body if len(parts) == 1 else b"".join(parts)
+
+
+def _explain(query: bytes) -> bool:
+    """Return what a query says of ``explain``; raises Rejected where it is no truth value."""
+    sent = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
+    if sent not in YES + NO:
+        raise Rejected([Problem(None, "explain", short(sent), "true or false")])
+    return sent in YES
 
 
 def refusal(error: Exception, request_id: str) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -77,7 +122,9 @@ def refusal(error: Exception, request_id: str) -> tuple[int, dict[str, Any], dic
     if isinstance(error, Rejected):
         listed = [{"row": p.row, "field": p.field, "sent": p.sent, "allowed": p.allowed} for p in error.problems]
         about["error"] = f"Nothing was predicted or kept. {error}"
-        return 422, {**about, "problems": error.total, "errors": listed}, {}
+        if len(listed) == MOST_PROBLEMS:
+            about["error"] += f" The check ended at {MOST_PROBLEMS} problems; there may be more."
+        return 422, {**about, "problems": len(listed), "errors": listed}, {}
     if isinstance(error, Unavailable):
         return 503, about, {"retry-after": str(error.retry_after_s)}
     return 413, about, {}

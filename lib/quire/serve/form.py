@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 
 from quire import page as pages
 from quire.config import Column, label
-from quire.serve.contract import Rejected
 from quire.serve.explain import Effect
 from quire.serve.log import Unavailable
+from quire.serve.problems import Problem, Rejected
 from quire.serve.served import Served
 
 if TYPE_CHECKING:
@@ -39,9 +39,16 @@ class Field:
     error: str = ""
 
 
-def read(body: bytes) -> dict[str, str]:
-    """Return the fields of a sent form; the last of several with one name."""
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+def read(body: bytes, columns: int) -> dict[str, str]:
+    """Return the fields of a sent form; the last of several with one name. columns: the fields of a row.
+
+    Raises Rejected if there are many more fields than the page has.
+    """
+    try:
+        fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=columns + 10)
+    except ValueError:
+        raise Rejected([Problem(None, "body", None, "the fields of the form on this page")]) from None
+    return dict(fields)
 
 
 def page(
@@ -53,18 +60,19 @@ def page(
     errors: Mapping[str, str] | None = None,
     result: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the page: filled with what was ``sent``, else with the model's example.
+    """Return the page: filled with what was ``sent``, else with what is usual in training.
 
-    errors: what is wrong by field. result: what the template shows of a prediction, or of feedback.
+    needs_key: the page asks for the key, and shows nothing of the data before it has it. errors: what is wrong by field. result: what the template shows of a prediction, or of feedback.
     """
     settings, served = service.settings, service.models.current
+    window = served.reference.get("window") if served and not needs_key else None
     return pages.render(
         "service",
         title=settings.config.title or settings.name,
         description=settings.config.description,
-        fields=fields(served, sent or {}, errors or {}) if served else [],
+        fields=fields(served, sent or {}, errors or {}) if served and not needs_key else [],
         served=served,
-        window={"rows": None, "end": None} | ((served.reference.get("window") if served else None) or {}),
+        window={"rows": None, "end": None} | (window or {}),
         problem=service.models.problem,
         needs_key=needs_key,
         error=error,
@@ -123,8 +131,8 @@ def _number(text: str) -> Any:
 
 
 def fields(served: Served, sent: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
-    """Return the inputs, filled with what was sent, else with the model's example."""
-    example = served.reference.get("example") or served.reference.get("values") or {}
+    """Return the inputs, filled with what was sent, else with medians and modes of the training data."""
+    example = served.reference.get("values") or {}
     return [
         _field(name, column, served, sent.get(PREFIX + name, _shown(example.get(name), column)), errors.get(name, ""))
         for name, column in served.contract.columns.items()

@@ -1,4 +1,4 @@
-"""What stands before every request: its id, the API key, the rate, the size, and one line of log."""
+"""What stands before every request: its id, its site, the API key, the rate, the size, and one line of log."""
 
 import fcntl
 import hashlib
@@ -10,13 +10,14 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from http.cookies import CookieError, SimpleCookie
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import orjson
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, cookie_parser
 
 from quire.serve.ids import random_ids
+from quire.serve.sites import Sites, with_safe
 
 OPEN = ("/", "/openapi.json", "/health", "/health/live", "/health/ready", "/feedback-form")
 """Paths that need no key: health is for load balancers; the forms of the page check the key themselves."""
@@ -25,6 +26,9 @@ COOKIE = "quire_key"
 FAILED = "The service failed; its log says why."
 GONE = 499
 """The status that is counted for a client that left before it had sent everything."""
+
+WRONG_KEYS_PER_S, WRONG_KEYS_BURST = 5.0, 50
+"""Unknown keys that one address may try; requests with a good key from the same address are not slowed."""
 
 LOG = logging.getLogger("quire.serve.access")
 
@@ -60,6 +64,7 @@ class Rate:
     def __init__(self, per_second: float, burst: int, file: str | None = None) -> None:
         self._interval = 1 / per_second if per_second else 0.0
         self._slack = burst * self._interval
+        self._shared = file is not None
         self._file: BinaryIO = open(file, "r+b") if file else tempfile.TemporaryFile()  # noqa: SIM115 - held for life
         self._file.truncate(self.SLOTS * 8)
         self._times = mmap.mmap(self._file.fileno(), self.SLOTS * 8)
@@ -68,17 +73,27 @@ class Rate:
         """Return 0 if a request may pass, else the seconds until one may. now: seconds since 1970."""
         if not self._interval:
             return 0.0
-        at = int.from_bytes(hashlib.blake2b(client.encode(), digest_size=4).digest()) % self.SLOTS * 8
+        at = _slot(client) % self.SLOTS * 8
+        if not self._shared:
+            return self._take(at, now)
         fcntl.lockf(self._file, fcntl.LOCK_EX, 8, at)
         try:
-            due = max(struct.unpack_from("d", self._times, at)[0], now)
-            early = due - now - self._slack + self._interval
-            if early > 1e-9:
-                return early
-            struct.pack_into("d", self._times, at, due + self._interval)
-            return 0.0
+            return self._take(at, now)
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 8, at)
+
+    def _take(self, at: int, now: float) -> float:
+        due = max(struct.unpack_from("d", self._times, at)[0], now)
+        early = due - now - self._slack + self._interval
+        if early > 1e-9:
+            return early
+        struct.pack_into("d", self._times, at, due + self._interval)
+        return 0.0
+
+
+@lru_cache(maxsize=4096)
+def _slot(client: str) -> int:
+    return int.from_bytes(hashlib.blake2b(client.encode(), digest_size=4).digest())
 
 
 class Guard:
@@ -93,15 +108,22 @@ class Guard:
         max_body_bytes: int,
         access_log: bool,
         measured: Callable[[str, int, float], None],
+        sites: Sites | None = None,
+        wrong_keys: Rate | None = None,
     ) -> None:
-        self._app, self._keys, self._rate = app, keys, rate
+        self._app, self._keys, self._rate, self._sites = app, keys, rate, sites or Sites()
+        self._wrong_keys = wrong_keys or Rate(WRONG_KEYS_PER_S, WRONG_KEYS_BURST)
         self._ids = random_ids()
         self._max_body_bytes, self._access_log, self._measured = max_body_bytes, access_log, measured
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Let a request through, or answer why not."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # there are no websockets here
+            await receive()
+            await send({"type": "websocket.close", "code": 4404})
             return
         started, headers = time.perf_counter(), dict(scope["headers"])
         request_id = _request_id(headers, self._ids)
@@ -113,7 +135,7 @@ class Guard:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*with_safe(message["headers"]), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -135,24 +157,37 @@ class Guard:
             if self._access_log:
                 line = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200]}
                 line |= {"status": status, "ms": round(seconds * 1000, 2), "client": holder or client}
+                line |= {"address": client}
                 LOG.info("request", extra={"fields": line})
 
     def _refusal(
         self, scope: Any, headers: Mapping[bytes, bytes], client: str
     ) -> tuple[tuple[int, str, dict[str, str]] | None, str]:
         """Return status, reason and headers of a refusal, or None; and whose key was sent."""
+        foreign = self._sites.refusal(scope, headers)
+        if foreign:
+            return (*foreign, {}), ""
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_body_bytes:
             return (413, f"A body may have {self._max_body_bytes} bytes; this one has {int(length)}.", {}), ""
-        holder = self._keys.holder(sent_key(headers)) if self._keys else None
+        key = sent_key(headers) if self._keys else ""
+        holder = self._keys.holder(key) if key else None
+        if key and holder is None:
+            seconds = self._wrong_keys.wait(client, time.time())
+            if seconds:
+                return (429, "Too many unknown API keys.", _retry_after(seconds)), ""
         if self._keys and holder is None and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
             reason = "An API key is needed: send it as X-API-Key, or as Authorization: Bearer KEY."
             return (401, reason, {"www-authenticate": "Bearer"}), ""
         if not scope["path"].startswith("/health"):
             seconds = self._rate.wait(holder or client, time.time())
             if seconds:
-                return (429, "Too many requests.", {"retry-after": str(max(1, round(seconds + 0.5)))}), holder or ""
+                return (429, "Too many requests.", _retry_after(seconds)), holder or ""
         return None, holder or ""
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"retry-after": str(max(1, round(seconds + 0.5)))}
 
 
 def sent_key(headers: Mapping[bytes, bytes]) -> str:
@@ -161,11 +196,7 @@ def sent_key(headers: Mapping[bytes, bytes]) -> str:
     kind, _, bearer = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if own or kind.lower() == "bearer":
         return own or bearer.strip()
-    try:
-        cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
-    except CookieError:  # of another application on this host
-        return ""
-    return cookie.value if cookie else ""
+    return cookie_parser(headers[b"cookie"].decode("latin-1")).get(COOKIE, "") if b"cookie" in headers else ""
 
 
 def _request_id(headers: Mapping[bytes, bytes], ids: Iterator[str]) -> str:

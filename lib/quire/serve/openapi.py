@@ -1,9 +1,10 @@
-"""The OpenAPI document, whose request is that of the served model's schema, with an example from its training data."""
+"""The OpenAPI document, whose request is that of the served model's schema, with an example of usual values."""
 
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from quire.serve.contract import Contract
+from quire.serve.problems import MOST_PROBLEMS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 TEXT: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "number"}
+FINITE = NUMBER | {"exclusiveMinimum": -1e300, "exclusiveMaximum": 1e300}
 ERROR: dict[str, Any] = {"type": "object", "required": ["error"], "properties": {"error": TEXT, "request_id": TEXT}}
 PROBLEM = {
     "type": "object",
@@ -23,7 +25,7 @@ REJECTED = {
     "required": ["error", "problems", "errors"],
     "properties": {
         **ERROR["properties"],
-        "problems": {"type": "integer"},
+        "problems": {"type": "integer", "maximum": MOST_PROBLEMS},
         "errors": {"type": "array", "items": PROBLEM},
     },
 }
@@ -66,7 +68,8 @@ def document(app: "FastAPI", service: "Service") -> dict[str, Any]:
 
 
 def _example(contract: Contract, reference: Any) -> dict[str, Any]:
-    return {name: value for name, value in reference.get("example", {}).items() if name in contract.columns}
+    """Return medians and modes: an example that is no row of the data, because everybody may read the document."""
+    return {name: value for name, value in reference.get("values", {}).items() if name in contract.columns}
 
 
 def _prediction(task: str) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _paths(contract: Contract, keyed: bool) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "prediction_id": {"type": "string", "minLength": 1, "maxLength": 36, "pattern": "^[0-9A-Za-z]+$"},
-            "actual": NUMBER if contract.schema.task == "regression" else {"type": ["string", "boolean", "number"]},
+            "actual": FINITE if contract.schema.task == "regression" else {"type": ["string", "boolean", "number"]},
         },
     }
     feedback = {

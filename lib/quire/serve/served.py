@@ -82,8 +82,10 @@ class Served:
         return self.version.metrics.get(f"test_{name}", self.version.metrics.get(name))
 
     def score(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Return the outcome of each row."""
+        """Return the outcome of each row; raises whatever the model does, and ModelError if a result is not finite."""
         raw = self.fast(rows) if self.fast else self.slow(rows)
+        if not np.isfinite(raw).all():
+            raise ModelError(f"Version {self.number} predicts something that is no finite number.")
         made = self._outcomes(raw)
         if self.cache_rows:
             for row, outcome in zip(rows, made, strict=True):

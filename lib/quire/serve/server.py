@@ -17,6 +17,7 @@ import orjson
 from quire.config import Settings
 from quire.errors import ServiceError
 from quire.io import engine
+from quire.serve.sites import LOOPBACK_ADDRESSES, Sites, sites_of
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Each worker computes in one thread: with the default, workers and libraries fight for the cores."""
@@ -49,9 +50,10 @@ def log_config(level: str = "INFO") -> dict[str, Any]:
     }
 
 
-def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
+def run(settings: Settings, *, host: str, port: int, workers: int, behind_proxy: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; what was accepted by then is answered first.
 
+    behind_proxy: a proxy on this machine is believed who the client is, besides ``serve.proxies``.
     Raises ServiceError if the address is taken, or the database is of a kind that there can never be.
     """
     engine.connect(settings.database_url, settings.config.serve.log_timeout_s).dispose()
@@ -65,29 +67,38 @@ def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
         # uvicorn has ended in good order by the time it hands Ctrl-C or SIGTERM on; the latter would end us here.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            _serve(settings, listening, workers, Path(shared))
+            _serve(settings, listening, workers, Path(shared), host, behind_proxy)
     finally:
         listening.close()
         shutil.rmtree(shared, ignore_errors=True)
 
 
-def _serve(settings: Settings, listening: socket.socket, workers: int, shared: Path) -> None:
+def _serve(
+    settings: Settings, listening: socket.socket, workers: int, shared: Path, host: str, behind_proxy: bool
+) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    rate_file = shared / "rate"
-    rate_file.touch()
-    make = partial(_create, settings.name, str(settings.root), str(rate_file))
+    from quire.serve.limits import server_options
+
+    serve = settings.config.serve
+    rate_file = None
+    if workers > 1:
+        rate_file = str(shared / "rate")
+        Path(rate_file).touch()
+    proxies = (*serve.proxies, *(LOOPBACK_ADDRESSES if behind_proxy else ()))
+    sites = sites_of(host, serve.hosts, serve.cors_origins, behind_proxy=behind_proxy)
+    make = partial(_create, settings.name, str(settings.root), rate_file, sites, proxies)
     options = uvicorn.Config(
         make,
         factory=True,
         workers=workers,
         log_config=log_config(),
         access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.config.serve.grace_s,
+        timeout_graceful_shutdown=serve.grace_s,
         timeout_keep_alive=75,  # longer than load balancers keep idle connections: they must be the ones to close
         timeout_worker_healthcheck=60,
+        **server_options(serve.max_connections),
     )
     if workers > 1:
         Multiprocess(options, sockets=[listening]).run()
@@ -95,10 +106,11 @@ def _serve(settings: Settings, listening: socket.socket, workers: int, shared: P
         uvicorn.Server(options).run(sockets=[listening])
 
 
-def _create(params: str, root: str, rate_file: str) -> Any:
+def _create(params: str, root: str, rate_file: str | None, sites: Sites, proxies: tuple[str, ...]) -> Any:
     from quire.serve.app import create
+    from quire.serve.limits import trusting
 
-    return create(params, root, rate_file)
+    return trusting(create(params, root, rate_file, sites), proxies)
 
 
 def _listen(host: str, port: int) -> socket.socket:

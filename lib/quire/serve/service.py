@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from quire.config import Settings, label
 from quire.errors import ServiceError
 from quire.serve.batcher import Batcher
-from quire.serve.contract import Given, Problem, Rejected
+from quire.serve.contract import Given, Row
 from quire.serve.explain import Effect, effects, variants
 from quire.serve.ids import random_ids
 from quire.serve.life import Models
 from quire.serve.log import PredictionLog, Unavailable
 from quire.serve.metrics import Metrics
+from quire.serve.problems import Problem, Rejected, short
 from quire.serve.served import Outcome, Served
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Service:
         self._connect, self._last = connect, now()
         self._own: Database | None = None
         self._ids = random_ids()
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._feedback, self._shadowed = asyncio.Semaphore(MOST_FEEDBACK), 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -92,8 +95,13 @@ class Service:
                 await self._keep_errors()
         await self.log.close(self.settings.config.serve.grace_s)
         self.batcher.close()
+        self._aside.shutdown(wait=False)
         if self._own is not None:
             self._own.close()
+
+    async def aside(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a function gives that takes long; one at a time, in a thread, so that others are answered."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
 
     def served(self) -> Served:
         """Return the model that is served; raises Unavailable if there is none."""
@@ -111,7 +119,7 @@ class Service:
         started, rows = time.perf_counter(), [one.row for one in given]
         outcomes = served.cached(rows)
         if outcomes is None:
-            outcomes = await self.batcher.predict(served, rows)
+            outcomes = await self._outcomes(served, rows, request_id)
         else:
             self.metrics.cached.inc(len(rows))
         milliseconds = (time.perf_counter() - started) * 1000
@@ -126,6 +134,17 @@ class Service:
         pairs = zip(records, outcomes, rows, strict=True)
         answers = [_answer(record["id"], outcome, served.warnings(row)) for record, outcome, row in pairs]
         return answers, [await self._explain(served, row) for row in rows] if explain else []
+
+    async def _outcomes(self, served: Served, rows: Sequence[Row], request_id: str) -> list[Outcome]:
+        """Return the outcomes; raises Rejected where the model fails on the rows, which its own example has passed."""
+        try:
+            return await self.batcher.predict(served, rows)
+        except Exception as error:
+            LOG.warning(
+                "version %s fails on request %s: %s: %s", served.number, request_id, type(error).__name__, error
+            )
+            allowed = f"values that version {served.number} of the model can compute with"
+            raise Rejected([Problem(0 if len(rows) == 1 else None, "rows", None, allowed)]) from error
 
     async def keep_feedback(self, said: Sequence[Mapping[str, Any]], *, source: str) -> list[str]:
         """Return what became of each feedback (see `Database.save_feedback`); raises Rejected and Unavailable."""
@@ -180,14 +199,14 @@ class Service:
         if schema.task == "regression":
             if is_number and abs(actual) < 1e300:
                 return float(actual)
-            raise Rejected([Problem(row, "actual", actual, f"a number: the {schema.target} that really was")])
+            raise Rejected([Problem(row, "actual", short(actual), f"a number: the {schema.target} that really was")])
         names = dict(zip(target.labels, ("false", "true"), strict=False)) if target.type == "boolean" else {}
         classes = self.models.current.classes if self.models.current else []
         text = label(actual) if isinstance(actual, str | int | float | bool) else ""
         text = text if text in classes else names.get(text, text)
         if text in classes or (not classes and text):
             return text
-        raise Rejected([Problem(row, "actual", actual, ", ".join(classes))])
+        raise Rejected([Problem(row, "actual", short(actual), ", ".join(classes))])
 
     def _save_feedback(self, rows: list[dict[str, Any]], source: str) -> list[str]:
         if self._own is None:
@@ -196,7 +215,7 @@ class Service:
 
     async def _explain(self, served: Served, row: tuple[Any, ...]) -> list[Effect]:
         rows = variants(served, row)
-        return effects(served, row, await self.batcher.predict(served, rows)) if rows else []
+        return effects(served, row, await self._outcomes(served, rows, "")) if rows else []
 
     def _records(
         self,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from quire.config import Settings
 from quire.serve import served
-from quire.serve.contract import Rejected
 from quire.serve.explain import effects, variants
 from quire.serve.form import PREFIX, Field, fields, result, values
+from quire.serve.problems import Rejected
 
 if TYPE_CHECKING:
     from quire.serve.predict import Champion
