@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from quire.config import label
-from quire.io.engine import connect, masked, migrate, speaking
+from quire.io.engine import Damaged, check_file, connect, file_of, masked, migrate, speaking
 from quire.io.insert import DIALECTS, insert_new
 from quire.io.tables import ALERT, FEEDBACK, METRIC, PREDICTION, TABLES
 
@@ -53,11 +53,38 @@ class Database:
         self.engine.dispose()
 
     def ping(self) -> None:
-        """Return if the database answers and takes writes; raises ServiceError if not."""
+        """Return if the database takes predictions now: one is written, to the disk, and rolled back.
+
+        Raises ServiceError if it does not.
+        """
         with self._connect() as connection:
-            # SQLite answers readers while somebody holds its one lock for writers.
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.engine.dialect.name == "sqlite" else "SELECT 1")
-            connection.rollback()
+            check_file(connection)
+            is_sqlite = self.engine.dialect.name == "sqlite"
+            if is_sqlite:
+                # Without room in its memory SQLite writes pages to the disk before they are committed.
+                pages = connection.exec_driver_sql("PRAGMA cache_size").scalar()
+                connection.exec_driver_sql("PRAGMA cache_size=1")
+            try:
+                insert_new(connection, PREDICTION, [_trial(datetime.now(UTC))])
+            finally:
+                connection.rollback()
+                if is_sqlite:
+                    connection.exec_driver_sql(f"PRAGMA cache_size={pages}")
+
+    def check(self) -> None:
+        """Return if the database is there, and its file the one that was opened; raises ServiceError if not."""
+        with self._connect() as connection:
+            check_file(connection)
+            connection.exec_driver_sql("SELECT 1")
+
+    def check_pages(self) -> None:
+        """Return if every page of a SQLite file is as it should be, which takes a while; raises Damaged if not."""
+        if file_of(self.engine) is None:
+            return
+        with self._connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            raise Damaged(f"The database {self.name} is damaged: {found}")
 
     def insert_predictions(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows of the table prediction in one transaction; returns how many of them were new."""
@@ -268,8 +295,12 @@ class Database:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with speaking(self.engine), self.engine.begin() as connection:
-            yield connection
+        with speaking(self.engine), self.engine.connect() as connection:
+            check_file(connection)
+            with connection.begin():
+                yield connection
+            # A file that was removed meanwhile has taken what was written with it.
+            check_file(connection)
 
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
@@ -305,6 +336,15 @@ def _key_text(value: Any) -> str:
 def _prediction_id(given: Mapping[str, Any], key: str) -> str:
     text = json.dumps([given["model_name"], given["model_version"], given["as_of"].isoformat(), given["source"], key])
     return uuid.uuid5(_NAMESPACE, text).hex
+
+
+def _trial(at: datetime) -> dict[str, Any]:
+    """Return a row that is as long as a prediction of many features, and of no model."""
+    name = uuid.uuid4().hex
+    return {
+        "id": name, "model_name": "", "model_version": "", "row_key": name, "as_of": at, "source": "trial",
+        "predicted_at": at, "features": {"trial": name * 512}, "value": 0.0,
+    }  # fmt: skip
 
 
 def _outcomes(frame: "pd.DataFrame", timestamp: str | None) -> Iterator[dict[str, Any]]:

@@ -1,12 +1,15 @@
 """Engines of SQLite and PostgreSQL, and how their tables are brought to this version."""
 
+import os
+import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, SQLAlchemyError, StatementError
 
 from quire.errors import ServiceError
 from quire.redaction import ESCAPE, learn
@@ -15,6 +18,19 @@ HEAD = "0001"
 """The newest migration; a test holds it equal to what the folder migrations/ says."""
 
 _LOCK = 5_141_730
+
+ROW_STATES = ("22", "23", "54")
+"""Classes of SQLSTATE that speak of the values: data exception, integrity constraint, program limit exceeded."""
+
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class RowRefused(ServiceError):
+    """The database is well, but does not take these values: a constraint, their type or their size is against it."""
+
+
+class Damaged(ServiceError):
+    """The file of the database is not whole, or not the one that was opened."""
 
 
 def connect(url: str, timeout_s: float) -> sa.Engine:
@@ -63,15 +79,95 @@ def masked(engine: sa.Engine) -> str:
 
 @contextmanager
 def speaking(engine: sa.Engine) -> Iterator[None]:
-    """Turn errors of the driver into a ServiceError that names the database and not the password."""
+    """Turn errors of the driver into a ServiceError that names the database and not the password.
+
+    It is a `RowRefused` where the values are at fault, `Damaged` where the file is.
+    """
     try:
         yield
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise ServiceError(
+        raise _kind(error)(
             f"The database {masked(engine)} did not do what it was asked: {cause} "
             "Is it up, and may this user write to it? `quire doctor` tries it."
         ) from None
+
+
+def file_of(engine: sa.Engine) -> str | None:
+    """Return the path of a SQLite database's file; None for a database in memory or of another kind."""
+    name = engine.url.database if engine.dialect.name == "sqlite" else None
+    return name if name and name != ":memory:" else None
+
+
+def check_file(connection: sa.Connection) -> None:
+    """Raise Damaged unless the file of a SQLite database is the one that was opened, and as long as it says.
+
+    SQLite itself goes on writing to a file that was removed or replaced, where nobody will find what it wrote.
+    """
+    path = file_of(connection.engine)
+    if path is None:
+        return
+    for wait_s in (0.0, 0.05, 0.2):
+        # Another process that moves pages from the log to the file writes the first page before the last one.
+        time.sleep(wait_s)
+        problem = _file_problem(path, connection.info["files"])
+        if not problem:
+            return
+    _set_aside(path, connection.info["files"])
+    connection.invalidate()
+    raise Damaged(f"The database {masked(connection.engine)} {problem}.")
+
+
+def _file_problem(path: str, opened: tuple[Any, ...]) -> str:
+    if _identities(path) != opened:
+        return "was removed or replaced by another file"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(100)
+            length = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        return f"cannot be read any more: {error.strerror}"
+    if not head.startswith(b"SQLite format 3\0"):
+        return "is no file of SQLite any more"
+    page_bytes = int.from_bytes(head[16:18]) or 65_536
+    page_bytes = 65_536 if page_bytes == 1 else page_bytes
+    return "was cut off" if length < page_bytes * int.from_bytes(head[28:32]) else ""
+
+
+def _set_aside(path: str, opened: tuple[Any, ...]) -> None:
+    """Take the write-ahead log of a file that was removed or replaced out of the way of the next one.
+
+    SQLite would take it for the next file's own, and write the pages of the old database into it.
+    """
+    file, log = _identities(path)
+    if file != opened[0] and log is not None and log == opened[1]:
+        for end in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(f"{path}{end}", f"{path}{end}.removed")
+
+
+def _identities(path: str) -> tuple[tuple[int, int] | None, ...]:
+    """Return device and inode of the file and of its write-ahead log, None for one that is not there."""
+    found = []
+    for name in (path, f"{path}-wal"):
+        try:
+            status = os.stat(name)
+            found.append((status.st_dev, status.st_ino))
+        except FileNotFoundError:
+            found.append(None)
+    return tuple(found)
+
+
+def _kind(error: SQLAlchemyError) -> type[ServiceError]:
+    """Return the class of ServiceError for an error of SQLAlchemy, by what the driver said."""
+    original = getattr(error, "orig", None)
+    state = getattr(original, "sqlstate", None)
+    if state is not None:
+        return RowRefused if state[:2] in ROW_STATES else ServiceError
+    if (getattr(original, "sqlite_errorcode", None) or 0) & 0xFF in DAMAGED:
+        return Damaged
+    of_row = isinstance(error, IntegrityError | DataError | InterfaceError) or type(error) is StatementError
+    return RowRefused if of_row else ServiceError
 
 
 def _sqlite(address: sa.URL, timeout_s: float) -> sa.Engine:
@@ -80,10 +176,14 @@ def _sqlite(address: sa.URL, timeout_s: float) -> sa.Engine:
     engine = sa.create_engine(address, connect_args={"timeout": timeout_s}, json_serializer=_to_json)
 
     @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
+    def _prepare(connection: Any, record: Any) -> None:
         # WAL: readers and the one writer do not wait for each other. FULL: a commit outlives a loss of power.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        if address.database and address.database != ":memory:":
+            # Reading opens the write-ahead log, so that it can be told from another one later.
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+            record.info["files"] = _identities(address.database)
 
     return engine
 

@@ -15,8 +15,8 @@ def describe_reference(train: pd.DataFrame, schema: Schema) -> dict[str, Any]:
     """Return ``values``, ``seen`` and ``window`` of the features in the training rows, as JSON has them.
 
     values: the median of a number (a whole number for integers) and of a time, the mode of anything else; None where
-    no row has a value. No row itself is kept: whoever may ask the service may see this. seen: the categories that occur, by column. window: rows, and time of the
-    first and the last one.
+    no row has a value. No row itself is kept: whoever may ask the service may see this. seen: the categories that
+    occur, by column. window: rows, and time of the first and the last one.
     """
     columns = {name: schema.columns[name] for name in schema.features}
     times = train[schema.timestamp] if schema.timestamp else None

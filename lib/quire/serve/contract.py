@@ -24,7 +24,7 @@ from quire.serve.problems import MOST_PROBLEMS, Problem, Rejected, short, unknow
 Row = tuple[Any, ...]
 
 LIGHT_BYTES = 16_384
-"""A body of this length is parsed in a few milliseconds whatever it holds; a longer one is better parsed in a thread."""
+"""A body of this length is parsed in a few milliseconds whatever it holds; a longer one in a thread."""
 
 PLAIN_WORK = 400_000
 """Bytes times columns up to which a body goes to the validator whole: for each missing field it copies the row."""
@@ -37,7 +37,7 @@ NEAR_WORK = 1_000
 
 MOST_TEXT = 10_000
 MOST_KEY_BYTES = 1_024
-"""Of the text of a row's key in UTF-8: PostgreSQL's index holds 2,700 bytes of key, model, version and time together."""
+"""Of the text of a row's key in UTF-8: PostgreSQL's index holds 2,700 of key, model, version and time together."""
 
 MOST_NUMBER = 1e35
 """Models compute in 32 bits, where there is nothing above 3e38; a schema may allow more by name."""
@@ -149,7 +149,7 @@ class Contract:
         return NotRequired[kind | None] if self.may_lack(name) else kind
 
     def _is_plain(self, body: bytes) -> bool:
-        """Whether the validator may have the body at once: it is short, and no field of it holds a list or an object."""
+        """Whether the validator may have the body at once: it is short, and no field holds a list or an object."""
         return len(body) <= min(LIGHT_BYTES, PLAIN_WORK // len(self.columns)) and len(_NESTED.findall(body)) <= 1
 
     def _parse_stepwise(self, body: bytes) -> tuple[list[Given], bool]:

@@ -62,7 +62,8 @@ def page(
 ) -> str:
     """Return the page: filled with what was ``sent``, else with what is usual in training.
 
-    needs_key: the page asks for the key, and shows nothing of the data before it has it. errors: what is wrong by field. result: what the template shows of a prediction, or of feedback.
+    needs_key: the page asks for the key, and shows nothing of the data before it has it. errors: what is wrong by
+    field. result: what the template shows of a prediction, or of feedback.
     """
     settings, served = service.settings, service.models.current
     window = served.reference.get("window") if served and not needs_key else None

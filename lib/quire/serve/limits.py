@@ -6,6 +6,7 @@ bytes. `LimitedProtocol` is its parser with an end to both; service and dashboar
 
 import asyncio
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +51,7 @@ class LimitedProtocol(HttpToolsProtocol):
         # What came of this request besides its body; each byte of a body pays for the framing of its chunk.
         self._unpaid = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting_since = self.loop.time()
+        self._waiting_since = time.monotonic()
         self._refusal: tuple[int, str] = (400, "This is no HTTP request.")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -89,7 +90,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stop_timer()
         # When a whole request has come, uvicorn's own clock runs from the end of the answer on.
         if self._timer is None and (self._begun or not is_complete or not self._is_answering()):
-            self._waiting_since = self.loop.time()
+            self._waiting_since = time.monotonic()
             seconds = self._limits.head_s if self._in_head else self._limits.body_s
             self._timer = self.loop.call_later(seconds, self._late)
 
@@ -117,7 +118,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Note that the next head is awaited."""
         super().on_message_complete()
         self._in_head, self._begun, self._requests = True, False, self._requests + 1
-        self._waiting_since = self.loop.time()
+        self._waiting_since = time.monotonic()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection on; from here on it is the websocket's."""
@@ -152,8 +153,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _end(self, status: int, reason: str) -> None:
         """Say why, if no answer was begun, and close the connection."""
         self._stop_timer()
-        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-        if not begun and not self.transport.is_closing():
+        # What is said now would be taken for the answer to an earlier request that has none yet.
+        is_next = not self._is_answering() or not (self._in_head or self.pipeline or self.cycle.response_started)
+        if is_next and not self.transport.is_closing():
             self.transport.write(_answer(status, reason))
         self.transport.close()
 

@@ -1,7 +1,8 @@
 """The log of predictions: many requests to a commit, and an answer only after it (group commit).
 
 With ``fast`` an answer does not wait; the last ones can then be lost in a crash. Either way the rows that wait are
-bounded. When the database fails or hangs, requests are refused at once, and the log tries again until it answers.
+bounded. When the database fails or hangs, or its file is gone, requests are refused at once, and the log tries again
+until it can write. Only an error that the values of a row have caused is the row's own.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from quire.errors import ServiceError
+from quire.io.engine import Damaged, RowRefused
 
 if TYPE_CHECKING:
     from quire.io.database import Database
@@ -27,6 +29,12 @@ COMMIT_ROWS = 2_000
 
 PAUSE_S = 0.5
 """Between two attempts to reach a database that failed."""
+
+DOWN_S = 2.0
+"""For so long at least a log that failed is down, so that whoever asks after its health hears of it."""
+
+IDLE_S = 10.0
+"""A database to which nothing was written for so long is asked whether it is well."""
 
 
 class Unavailable(ServiceError):
@@ -44,8 +52,8 @@ class _Entry:
 class PredictionLog:
     """Writes predictions from an event loop to the database, in a thread of its own.
 
-    connect: opens the database; it is called again where that fails. measured: called in the thread with rows and
-    seconds of each commit.
+    connect: opens the database; it is called again after each failure. measured: called in the thread with rows and
+    seconds of each commit. changed: called in the thread with whether the log is up, when that changes.
     """
 
     def __init__(
@@ -56,11 +64,13 @@ class PredictionLog:
         timeout_s: float,
         fast: bool = False,
         measured: Callable[[int, float], None] = lambda rows, seconds: None,
+        changed: Callable[[bool], None] = lambda up: None,
     ) -> None:
         self.rows = 0
         self.problem = ""
         self._connect, self._limit, self._timeout_s, self._fast = connect, queue_rows, timeout_s, fast
-        self._measured = measured
+        self._measured, self._changed = measured, changed
+        self._is_damaged, self._down_until, self._well_at = False, 0.0, 0.0
         self._database: Database | None = None
         self._queue: deque[_Entry] = deque()
         self._awaited: deque[tuple[float, asyncio.Future[None]]] = deque()
@@ -151,31 +161,38 @@ class PredictionLog:
         started = self._busy_since = time.monotonic()
         try:
             self._database.insert_predictions(records)
-        except ServiceError as error:
+        except RowRefused as error:
             self._recover(entries, error)
+            return
+        except Exception as error:
+            self._fail(entries, error)
             return
         finally:
             self._busy_since = None
+        self._well_at = time.monotonic()
         self._measured(len(records), time.monotonic() - started)
         self._call(_settle, self, entries, None)
 
     def _recover(self, entries: list[_Entry], error: ServiceError) -> None:
-        """Tell a database that is gone, which stops the log, from a record that it refuses."""
+        """Tell a record that the database refuses from a database that refuses every record, which stops the log."""
         try:
             self._database.ping()  # type: ignore[union-attr]
-        except ServiceError:
-            self._fail(entries, str(error))
+        except Exception as failure:
+            self._fail(entries, failure)
             return
         if len(entries) == 1:
-            self._call(_settle, self, entries, error)
+            self._call(_settle, self, entries, ServiceError(str(error)))
             return
-        for entry in entries:
+        for number, entry in enumerate(entries):
             if self.problem:
-                self._fail([entry], self.problem)
-            else:
-                self._commit([entry])
+                self._fail(entries[number:], ServiceError(self.problem))
+                return
+            self._commit([entry])
 
-    def _fail(self, entries: list[_Entry], problem: str) -> None:
+    def _fail(self, entries: list[_Entry], error: Exception) -> None:
+        """Note why the log is down, and answer all who wait, or keep what waits where nobody does."""
+        problem = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
+        self._is_damaged = self._is_damaged or isinstance(error, Damaged)
         self._note(problem)
         if self._fast:
             self._queue.extendleft(reversed(entries))
@@ -184,27 +201,37 @@ class PredictionLog:
         self._call(_settle, self, [*entries, *waiting], Unavailable(problem))
 
     def _open(self) -> None:
-        """Reach the database if it is not open or failed; sets or clears the problem."""
-        if self._database is not None and not self.problem:
+        """Reach the database if it is not open, failed, or has been idle; sets or clears the problem."""
+        now = time.monotonic()
+        is_well = self._database is not None and not self.problem
+        if is_well and (self._queue or now < self._well_at + IDLE_S):
+            return
+        if self.problem and now < self._down_until:
             return
         try:
-            if self._database is None:
-                self._database = self._connect()
+            if self._database is not None and self.problem:
+                # What is open may be a connection that is lost, or a file that is gone.
+                self._database.close()
+                self._database = None
+            self._database = self._database or self._connect()
+            if self._is_damaged:
+                self._database.check_pages()
             self._database.ping()
+            self._is_damaged, self._well_at = False, time.monotonic()
             self._note("")
-        except ServiceError as error:
-            if self._fast:
-                self._note(str(error))
-            else:
-                self._fail([], str(error))
+        except Exception as error:
+            self._fail([], error)
             self._stopping.wait(PAUSE_S)
             self._wake.set()
 
     def _note(self, problem: str) -> None:
         """Remember what keeps the log from writing, if anything does, and say so when that changes."""
         if problem and not self.problem:
+            self._down_until = time.monotonic() + DOWN_S
+            self._changed(False)
             LOG.error("predictions are refused, because they cannot be logged: %s", problem)
         elif self.problem and not problem:
+            self._changed(True)
             LOG.info("the database answers again, and predictions are taken")
         self.problem = problem
 

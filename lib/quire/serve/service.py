@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from quire.config import Settings, label
 from quire.errors import ServiceError
+from quire.io.engine import RowRefused
 from quire.serve.batcher import Batcher
 from quire.serve.contract import Given, Row
 from quire.serve.explain import Effect, effects, variants
@@ -62,6 +63,7 @@ class Service:
             timeout_s=serve.log_timeout_s,
             fast=serve.durability == "fast",
             measured=metrics.commit,
+            changed=metrics.log_up.set,
         )
         self.stopping = False
         self._connect, self._last = connect, now()
@@ -129,6 +131,10 @@ class Service:
         except Unavailable:
             self.metrics.refused.inc(len(records))
             raise
+        except ServiceError as error:
+            LOG.warning("the database refuses request %s: %s", request_id, error)
+            allowed = "values that the database can hold"
+            raise Rejected([Problem(0 if len(rows) == 1 else None, "rows", None, allowed)]) from error
         self.metrics.predicted(served.number, "service", len(records))
         self._shadow(given, request_id)
         pairs = zip(records, outcomes, rows, strict=True)
@@ -159,6 +165,9 @@ class Service:
                 found = await asyncio.to_thread(self._save_feedback, rows, source)
         except TimeoutError:
             raise Unavailable("The database did not take the feedback in time.") from None
+        except RowRefused as error:
+            LOG.warning("the database refuses feedback: %s", error)
+            raise Rejected([Problem(None, "feedback", None, "values that the database can hold")]) from error
         except ServiceError as error:
             raise Unavailable(str(error)) from error
         for status in found:
@@ -209,9 +218,15 @@ class Service:
         raise Rejected([Problem(row, "actual", short(actual), ", ".join(classes))])
 
     def _save_feedback(self, rows: list[dict[str, Any]], source: str) -> list[str]:
-        if self._own is None:
-            self._own = self._connect()
-        return self._own.save_feedback(rows, source=source, now=self.now())
+        database = self._own = self._own or self._connect()
+        try:
+            return database.save_feedback(rows, source=source, now=self.now())
+        except RowRefused:
+            raise
+        except ServiceError:
+            self._own = None  # its file may be gone: the next one opens it anew
+            database.close()
+            raise
 
     async def _explain(self, served: Served, row: tuple[Any, ...]) -> list[Effect]:
         rows = variants(served, row)
