@@ -30,7 +30,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
         for place, convert in converters:
             for values in made:
                 values[place] = convert(values[place])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RowRefused(f"A row cannot be kept in the table {table.name}: {error}") from error
     try:
         if connection.dialect.positional:
