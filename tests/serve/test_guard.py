@@ -8,7 +8,9 @@ from collections import Counter
 
 import pytest
 
+from quire.config import Serve
 from quire.serve.guard import Guard, Keys, Rate, sent_key
+from quire.serve.limits import trusting
 
 KEY = "a-long-random-key"
 HASHES = {"ann": hashlib.sha256(b"another").hexdigest(), "bob": hashlib.sha256(KEY.encode()).hexdigest()}
@@ -166,3 +168,41 @@ def test_what_is_measured_has_known_paths_only(guarded):
 async def not_found(send):
     await send({"type": "http.response.start", "status": 404, "headers": []})
     await send({"type": "http.response.body", "body": b""})
+
+
+def test_unknown_keys_are_tried_at_a_slow_rate_and_good_ones_are_not_slowed(guarded):
+    guard = guarded(keys=HASHES)
+    statuses = Counter(request(guard, headers=[("x-api-key", f"guess {number}")])[0] for number in range(200))
+    assert statuses[401] < 100
+    assert statuses[429] > 100
+    status, headers, _ = request(guard, headers=[("x-api-key", "another guess")])
+    assert (status, int(headers[b"retry-after"]) >= 1) == (429, True)
+    assert request(guard, headers=[("x-api-key", KEY)])[0] == 200
+    assert request(guard, headers=[("x-api-key", "guess")], client="10.0.0.2")[0] == 401
+
+
+def test_every_answer_has_safe_headers_and_the_log_has_the_address(guarded, caplog):
+    guard = guarded(keys=HASHES, access_log=True)
+    with caplog.at_level("INFO", logger="quire"):
+        for headers in ([("x-api-key", KEY)], []):
+            _, found, _ = request(guard, headers=[*headers, ("x-forwarded-for", "6.6.6.6")])
+            assert found[b"x-content-type-options"] == b"nosniff"
+            assert b"frame-ancestors 'none'" in found[b"content-security-policy"]
+    lines = [record.fields for record in caplog.records]
+    assert [(line["client"], line["address"]) for line in lines] == [("bob", "10.0.0.1"), ("10.0.0.1", "10.0.0.1")]
+
+
+def test_a_forwarded_address_is_believed_from_known_proxies_only(guarded):
+    def statuses(proxies):
+        guard = trusting(guarded(rate=Rate(0.001, 1)), proxies)
+        addresses = [("x-forwarded-for", f"6.6.6.{number}") for number in range(4)]
+        return [request(guard, headers=[address], client="127.0.0.1")[0] for address in addresses]
+
+    assert statuses(()) == statuses(("10.0.0.0/8",)) == [200, 429, 429, 429]
+    assert statuses(("127.0.0.1",)) == statuses(("127.0.0.0/8",)) == [200] * 4
+
+
+def test_a_rate_is_on_by_default_and_generous():
+    serve = Serve()
+    assert 1_000 < serve.rate_limit < 1e6
+    assert serve.rate_burst >= 1_000
