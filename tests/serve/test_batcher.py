@@ -108,3 +108,16 @@ def test_a_slow_model_does_not_stop_the_event_loop():
         return await waiting
 
     assert predict(work) == [1]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_row_that_the_model_fails_on_takes_no_neighbour_along(fast):
+    model = Model(fast)
+
+    async def work(made):
+        rows = [[1, 2], ["bad"], [3], ["x", "bad"], [4]]
+        return await asyncio.gather(*(made.predict(model, sent) for sent in rows), return_exceptions=True)
+
+    found = predict(work)
+    assert [found[0], found[2], found[4]] == [[2, 4], [6], [8]]
+    assert [type(found[1]), type(found[3])] == [ValueError, ValueError]

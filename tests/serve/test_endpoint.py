@@ -6,7 +6,8 @@ import json
 import pytest
 from starlette.requests import ClientDisconnect
 
-from quire.serve.endpoint import TooLarge, read_body
+from quire.serve.endpoint import TooLarge, Waiting, read_body
+from quire.serve.log import Unavailable
 
 
 def receiving(*messages):
@@ -67,3 +68,61 @@ def test_the_shortcut_answers_as_the_framework_does(serve, row, body):
 def test_another_method_is_not_allowed(serve):
     answer = serve().get("/predict")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_bodies_that_come_slowly_are_held_up_to_a_bound_and_not_beyond():
+    waiting = Waiting(20)
+
+    async def read():
+        async def receive():
+            nonlocal count
+            count += 1
+            await asyncio.sleep(0)
+            return part(b"x" * 4, more=count < 3)
+
+        count = 0
+        return await read_body(receive, 100, waiting)
+
+    async def both(number):
+        return await asyncio.gather(*(read() for _ in range(number)), return_exceptions=True)
+
+    assert asyncio.run(both(2)) == [b"x" * 12] * 2
+    answers = asyncio.run(both(9))
+    assert {type(answer) for answer in answers} == {bytes, Unavailable}
+    assert waiting.bytes == 0
+
+
+@pytest.mark.parametrize(("query", "status"), [("1", 200), ("false", 200), ("", 422), ("xyz", 422), ("%ff", 422)])
+def test_whether_to_explain_is_a_truth_value(serve, row, query, status):
+    answer = serve().post(f"/predict?explain={query}", json=row)
+    assert answer.status_code == status
+    assert ("effects" in answer.json()) == (query == "1")
+
+
+def test_many_rows_are_answered_in_their_order_and_all_kept(serve, row, kept):
+    client = serve(cache_rows=0)
+    rows = [row | {"temp": number / 500} for number in range(400)]
+    answers = client.post("/predict", json={"rows": rows}).json()["predictions"]
+    alone = [client.post("/predict", json=rows[number]).json()["prediction"] for number in (0, 255, 399)]
+    assert [answers[number]["prediction"] for number in (0, 255, 399)] == pytest.approx(alone)
+    assert len(kept()) == 403
+
+
+def test_a_row_that_the_model_fails_on_is_refused_by_itself(serve, row):
+    client = serve(cache_rows=0)
+    served = client.app.state.service.models.current
+    scored = served.fast
+
+    def fragile(rows):
+        if any(one[served.schema.features.index("temp")] == 0.125 for one in rows):
+            raise ValueError("the model cannot do this")
+        return scored(rows)
+
+    served.fast = fragile
+    refused = client.post("/predict", json=row | {"temp": 0.125})
+    assert refused.status_code == 422
+    assert "can compute with" in refused.json()["errors"][0]["allowed"]
+    served.fast = lambda rows: scored(rows) * float("inf")
+    assert client.post("/predict", json=row).status_code == 422
+    served.fast = scored
+    assert client.post("/predict", json=row).status_code == 200

@@ -1,6 +1,7 @@
 """The page's forms: what they hold, who may send them, and what comes back. No browser: see test_page.py."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,51 @@ def test_without_the_key_the_page_asks_for_it_and_predicts_nothing(keyed, filled
         assert "An API key is needed" in answer.text
     assert keyed.post("/feedback-form", data={form.ID_FIELD: "f" * 32, form.ACTUAL_FIELD: "1"}).status_code == 403
     assert kept().empty
+
+
+def test_without_the_key_the_page_shows_nothing_of_the_data(keyed, snapshot):
+    reference = model.describe_reference(snapshot[1].train, snapshot[0].schema)
+    for shown in (
+        keyed.get("/"),
+        keyed.post("/", data={form.KEY_FIELD: "wrong"}),
+        keyed.post("/feedback-form", data={}),
+    ):
+        assert "f.temp" not in shown.text
+        assert f"{reference['values']['temp']:g}" not in shown.text
+        assert "it learned from" not in shown.text
+    opened = keyed.post("/", data={form.KEY_FIELD: KEY})
+    assert opened.status_code == 200
+    assert f'value="{reference["values"]["temp"]:g}"' in opened.text
+    assert 'name="~key"' not in keyed.get("/").text  # the browser keeps it
+
+
+def test_examples_are_medians_and_modes_and_no_row_of_the_data(keyed, snapshot):
+    settings, ingested = snapshot
+    example = keyed.get("/openapi.json").json()["components"]["schemas"]["Row"]["examples"][0]
+    numbers = [name for name in example if settings.schema.columns[name].type == "number"]
+    assert {name: example[name] for name in numbers} == pytest.approx(
+        {name: ingested.train[name].quantile(0.5, interpolation="nearest") for name in numbers}
+    )
+    assert not (ingested.train[numbers] == [example[name] for name in numbers]).all(axis=1).any()
+
+
+@pytest.mark.parametrize("origin", ["null", "https://evil.example", "http://testserver:81"])
+def test_no_page_of_another_site_can_use_the_key_that_the_browser_keeps(keyed, filled, row, origin, kept):
+    keyed.post("/", data={form.KEY_FIELD: KEY})
+    assert keyed.post("/", data=filled, headers={"Origin": origin}).status_code == 403
+    assert keyed.post("/predict", json=row, headers={"Origin": origin}).status_code == 403
+    text = {"Origin": origin, "Content-Type": "text/plain"}
+    assert keyed.post("/predict", content=json.dumps(row), headers=text).status_code == 415
+    assert kept().empty
+    assert keyed.post("/predict", json=row).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"&".join(b"f.%d=1" % number for number in range(60_000)), b"&" * 500_000, b"=" * 9])
+def test_a_form_of_other_fields_than_the_page_has_is_refused(serve, body):
+    answer = serve().post("/", content=body, headers={"content-type": "application/x-www-form-urlencoded"})
+    assert answer.status_code in (200, 422)
+    if len(body) > 100:
+        assert answer.status_code == 422
 
 
 def test_a_good_key_is_kept_by_the_browser_out_of_reach_of_scripts(keyed, filled):

@@ -22,7 +22,16 @@ BYTES = [b"", b"\xff\xfe", b"\x00", b"{", b"}", b'{"rows": [', b"null", b"[]", b
 BYTES += [b"[" * 5_000, b'{"rows":' * 5_000 + b"1", b'{"feedback":' * 2_000, b" " * 100_000, b"1" * 100_000]
 QUERIES = [b"explain=%ff", b"explain=xyz", b"explain=%00", b"explain", b"explain=1&explain=%ff", b"&&==&", b"\xff"]
 QUERIES += [b"explain=" + b"1" * 6_000, b"a=1&" * 1_500, b"explain=%F0%9F%98%80", b"%ff=1", b"explain=true"]
-COOKIES = ["a,b=1", "a,b=1; quire_key=x", 'quire_key="', ";=;", "=", "[]=1", "quire_key=\\777", "quire_key=" + "x" * 6_000]
+COOKIES = [
+    "a,b=1",
+    "a,b=1; quire_key=x",
+    'quire_key="',
+    ";=;",
+    "=",
+    "[]=1",
+    "quire_key=\\777",
+    "quire_key=" + "x" * 6_000,
+]
 COOKIES += ["é=1", "a\tb=1", "$Version=1", "\x7f=1"]
 HEADERS = {
     "authorization": ["Bearer", "Bearer ", "Basic xx", "bearer é", "Bearer \x7f"],
@@ -35,8 +44,27 @@ HEADERS = {
     "x-forwarded-for": ["é", "1.2.3.4, x", "," * 1_000],
     "sec-fetch-site": ["cross-site"],
 }
-PATHS = ["/", "/predict", "/feedback", "/feedback-form", "/health", "/health/ready", "/model", "/metrics", "/openapi.json"]
-PATHS += ["/model%00", "/%ff", "/..%2f..%2fetc/passwd", "//predict", "/predict/", "/%F0%9F%98%80", "/" + "a" * 8_000, "/%"]
+PATHS = [
+    "/",
+    "/predict",
+    "/feedback",
+    "/feedback-form",
+    "/health",
+    "/health/ready",
+    "/model",
+    "/metrics",
+    "/openapi.json",
+]
+PATHS += [
+    "/model%00",
+    "/%ff",
+    "/..%2f..%2fetc/passwd",
+    "//predict",
+    "/predict/",
+    "/%F0%9F%98%80",
+    "/" + "a" * 8_000,
+    "/%",
+]
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "FOO"]
 
 
@@ -66,7 +94,22 @@ def feedback_like(_, rng):
 
 def form_like(row, rng):
     fields = [*(f"f.{name}" for name in row), "~key", "~prediction", "~actual", "", "x"]
-    texts = [b"", b"1", b"1,5", b"nan", b"inf", b"1e999", b"1_0", b"%00", b"%ff", b"%", b"<b>", b"%F0%9F%98%80", b"&", b"a" * 9_999]
+    texts = [
+        b"",
+        b"1",
+        b"1,5",
+        b"nan",
+        b"inf",
+        b"1e999",
+        b"1_0",
+        b"%00",
+        b"%ff",
+        b"%",
+        b"<b>",
+        b"%F0%9F%98%80",
+        b"&",
+        b"a" * 9_999,
+    ]
     pairs = [quote_from_bytes(name.encode()).encode() + b"=" + rng.choice(texts) for name in rng.sample(fields, 5)]
     return b"&".join(pairs * rng.choice([1, 1, 40]))
 

@@ -126,7 +126,13 @@ def test_a_body_of_one_byte_to_a_chunk_is_taken(start):
 
 @pytest.mark.parametrize(
     ("sent", "status"),
-    [(b"", 408), (POST, 408), (b"\r\n", 408), (POST + b"Content-Length: 10\r\n\r\n{", 408), (CHUNKED + b"5\r\nab", 408)],
+    [
+        (b"", 408),
+        (POST, 408),
+        (b"\r\n", 408),
+        (POST + b"Content-Length: 10\r\n\r\n{", 408),
+        (CHUNKED + b"5\r\nab", 408),
+    ],
     ids=["nothing", "half a head", "blank lines", "half a body", "half a chunk"],
 )
 def test_a_request_that_does_not_come_to_its_end_is_given_up(start, sent, status):

@@ -22,7 +22,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def record(name):
     return {
         "id": name, "model_name": "demo", "model_version": "1", "row_key": name, "as_of": NOW, "source": "service",
-        "predicted_at": NOW, "value": 1.0, "features": {"text": name * 100},
+        "predicted_at": NOW, "value": 1.0, "label": None, "features": {"text": name * 100},
     }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def logging_to(url, work):
     acknowledged = []
 
     async def main():
-        log = PredictionLog(partial(database.open, url, timeout_s=2.0), queue_rows=1_000, timeout_s=20.0)
+        log = PredictionLog(partial(database.open, url, timeout_s=20.0), queue_rows=1_000, timeout_s=60.0)
         log.start()
 
         async def write(*names):

@@ -32,7 +32,9 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
                 values[place] = convert(values[place])
         if connection.dialect.positional:
             return connection.exec_driver_sql(statement, [tuple(values) for values in made]).rowcount
-        return connection.exec_driver_sql(statement, [dict(zip(order, values, strict=True)) for values in made]).rowcount
+        return connection.exec_driver_sql(
+            statement, [dict(zip(order, values, strict=True)) for values in made]
+        ).rowcount
     # What the database itself refuses is an error of SQLAlchemy; these are of the conversion, also of the driver's.
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RowRefused(f"A row cannot be kept in the table {table.name}: {error}") from error
