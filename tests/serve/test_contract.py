@@ -139,8 +139,14 @@ def test_a_column_may_be_named_rows():
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"\\u0072ows": [%s]}', b' \n{ "rows" :\t[%s] }', b'{"rows": [], "rows": [%s]}', b'{"rows": [%s]}' + b" " * 20_000]
-)  # fmt: skip
+    "body",
+    [
+        b'{"\\u0072ows": [%s]}',
+        b' \n{ "rows" :\t[%s] }',
+        b'{"rows": [], "rows": [%s]}',
+        b'{"rows": [%s]}' + b" " * 20_000,
+    ],
+)
 def test_rows_are_rows_however_they_are_written(contract, body):
     given, many = contract.parse(body % json.dumps(GOOD).encode())
     assert (len(given), many) == (1, True)

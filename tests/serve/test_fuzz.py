@@ -11,12 +11,13 @@ KEY = "a-long-random-key"
 REQUESTS = 300
 
 VALUES = [
-    "null", "true", "0", "-0.0", "1e308", "-1e308", "1.8e308", "1e-320", "NaN", "Infinity", "-Infinity", "1e39", "1e400",
-    str(2**53), str(2**63), str(2**64), str(10**400), "9" * 4_300, "1" * 5_000, "1." + "3" * 5_000, "01", "tru",
+    "null", "true", "0", "-0.0", "1e308", "-1e308", "1.8e308", "1e-320", "NaN", "Infinity", "-Infinity", "1e39",
+    "1e400",    str(2**53), str(2**63), str(2**64), str(10**400), "9" * 4_300, "1" * 5_000, "1." + "3" * 5_000, "01", "tru",
     '""', '" "', '"\\u0000"', '"\\ud800"', '"\\ud83d\\ude00"', '"<script>"', '"rows"', '"%00"', '"1e999"', '"NaN"',
     json.dumps("a" * 10_001), json.dumps("é" * 9_999), '"２"', '"2026-13-45"', '"0001-01-01T00:00:00Z"',
     '"9999-12-31T23:59:59-23:59"', '"2026-03-01T00:00:00+99:99"', '"2026-03-29T02:30:00"', "253402300800", "-1e20",
-    "[]", "{}", "[[[1]]]", '{"rows": [1]}', "[" * 150 + "]" * 150, '{"a":' * 120 + "1" + "}" * 120, '["a", {"b": null}]',
+    "[]", "{}", "[[[1]]]", '{"rows": [1]}', "[" * 150 + "]" * 150, '{"a":' * 120 + "1" + "}" * 120,
+    '["a", {"b": null}]',
 ]  # fmt: skip
 BYTES = [b"", b"\xff\xfe", b"\x00", b"{", b"}", b'{"rows": [', b"null", b"[]", b'"rows"', b"\xef\xbb\xbf{}"]
 BYTES += [b"[" * 5_000, b'{"rows":' * 5_000 + b"1", b'{"feedback":' * 2_000, b" " * 100_000, b"1" * 100_000]
@@ -117,8 +118,14 @@ def form_like(row, rng):
 def anything(row, rng):
     """Return method, address, headers and body of a request."""
     kind = rng.randrange(6)
-    path, make = [("/predict", rows_like), ("/feedback", feedback_like), ("/", form_like), ("/feedback-form", form_like),
-                  ("/predict", None), (rng.choice(PATHS), None)][kind]  # fmt: skip
+    path, make = [
+        ("/predict", rows_like),
+        ("/feedback", feedback_like),
+        ("/", form_like),
+        ("/feedback-form", form_like),
+        ("/predict", None),
+        (rng.choice(PATHS), None),
+    ][kind]
     body = make(row, rng) if make else rng.choice([*BYTES, json.dumps(row).encode()])
     query = b"?" + rng.choice(QUERIES) if rng.random() < 0.2 else b""
     headers = {}

@@ -238,7 +238,8 @@ FAULTS = {
     "no right": ("REVOKE INSERT ON prediction FROM limited", "GRANT INSERT ON prediction TO limited"),
     "connections ended": ("{end}", "SELECT 1"),
     "no row allowed": (
-        "ALTER TABLE prediction ADD CONSTRAINT none CHECK (false) NOT VALID", "ALTER TABLE prediction DROP CONSTRAINT none",
+        "ALTER TABLE prediction ADD CONSTRAINT none CHECK (false) NOT VALID",
+        "ALTER TABLE prediction DROP CONSTRAINT none",
     ),
 }  # fmt: skip
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"

@@ -148,7 +148,7 @@ def _set_aside(path: str, opened: tuple[Any, ...]) -> None:
 
 def _identities(path: str) -> tuple[tuple[int, int] | None, ...]:
     """Return device and inode of the file and of its write-ahead log, None for one that is not there."""
-    found = []
+    found: list[tuple[int, int] | None] = []
     for name in (path, f"{path}-wal"):
         try:
             status = os.stat(name)

@@ -13,7 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from quire import config
 from quire.config import Settings
 from quire.serve import form, openapi
-from quire.serve.contract import LIGHT_BYTES, MOST_NESTED
+from quire.serve.contract import LIGHT_BYTES, is_tangled
 from quire.serve.endpoint import MOST_WAITING, REFUSALS, Predict, Waiting, read_body, refusal
 from quire.serve.guard import COOKIE, FAILED, WRONG_KEYS_BURST, WRONG_KEYS_PER_S, Guard, Keys, Rate, sent_key
 from quire.serve.metrics import CONTENT_TYPE, Metrics
@@ -222,9 +222,10 @@ def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bo
     """Return the feedback of a body, and whether it held a list; raises Rejected."""
     form_of_one = '{"prediction_id": text, "actual": what really happened}'
     allowed = f'{form_of_one}, or {{"feedback": [...]}} with 1 to {max_rows} of them'
+    if is_tangled(body, max_rows):
+        raise Rejected([Problem(None, "body", "lists within lists", allowed)])
     try:
-        nested = body.count(b"[") + body.count(b"{") > MOST_NESTED + max_rows
-        sent = None if nested else orjson.loads(body)
+        sent = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Rejected([Problem(None, "body", None, f"JSON in UTF-8: {allowed}")]) from None
     many = isinstance(sent, dict) and set(sent) == {"feedback"}

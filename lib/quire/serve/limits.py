@@ -209,7 +209,7 @@ def trusting(app: Callable[..., Any], proxies: tuple[str, ...]) -> Any:
     """Return an ASGI application to which a request has the client and scheme that one of ``proxies`` says."""
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-    return ProxyHeadersMiddleware(app, trusted_hosts=list(proxies)) if proxies else app  # type: ignore[arg-type]
+    return ProxyHeadersMiddleware(app, trusted_hosts=list(proxies)) if proxies else app
 
 
 def _answer(status: int, reason: str) -> bytes:
