@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -100,38 +99,23 @@ def file_of(engine: sa.Engine) -> str | None:
 
 
 def check_file(connection: sa.Connection) -> None:
-    """Raise Damaged unless the file of a SQLite database is the one that was opened, and as long as it says.
+    """Raise Damaged unless the file of a SQLite database is the one that was opened, and has not become shorter.
 
-    SQLite itself goes on writing to a file that was removed or replaced, where nobody will find what it wrote.
+    SQLite itself goes on writing to a file that was removed or replaced, where nobody will find what it wrote. The file
+    is not opened for this: closing it again would end SQLite's own locks on it.
     """
     path = file_of(connection.engine)
     if path is None:
         return
-    for wait_s in (0.0, 0.05, 0.2):
-        # Another process that moves pages from the log to the file writes the first page before the last one.
-        time.sleep(wait_s)
-        problem = _file_problem(path, connection.info["files"])
-        if not problem:
-            return
-    _set_aside(path, connection.info["files"])
+    known = connection.info
+    files, size = _identities(path)
+    if files == known["files"] and size >= known["size"]:
+        known["size"] = size
+        return
+    problem = "was cut off" if files == known["files"] else "was removed or replaced by another file"
+    _set_aside(path, known["files"])
     connection.invalidate()
     raise Damaged(f"The database {masked(connection.engine)} {problem}.")
-
-
-def _file_problem(path: str, opened: tuple[Any, ...]) -> str:
-    if _identities(path) != opened:
-        return "was removed or replaced by another file"
-    try:
-        with open(path, "rb") as file:
-            head = file.read(100)
-            length = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        return f"cannot be read any more: {error.strerror}"
-    if not head.startswith(b"SQLite format 3\0"):
-        return "is no file of SQLite any more"
-    page_bytes = int.from_bytes(head[16:18]) or 65_536
-    page_bytes = 65_536 if page_bytes == 1 else page_bytes
-    return "was cut off" if length < page_bytes * int.from_bytes(head[28:32]) else ""
 
 
 def _set_aside(path: str, opened: tuple[Any, ...]) -> None:
@@ -139,23 +123,28 @@ def _set_aside(path: str, opened: tuple[Any, ...]) -> None:
 
     SQLite would take it for the next file's own, and write the pages of the old database into it.
     """
-    file, log = _identities(path)
+    (file, log), _ = _identities(path)
     if file != opened[0] and log is not None and log == opened[1]:
         for end in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.replace(f"{path}{end}", f"{path}{end}.removed")
 
 
-def _identities(path: str) -> tuple[tuple[int, int] | None, ...]:
-    """Return device and inode of the file and of its write-ahead log, None for one that is not there."""
-    found: list[tuple[int, int] | None] = []
-    for name in (path, f"{path}-wal"):
-        try:
-            status = os.stat(name)
-            found.append((status.st_dev, status.st_ino))
-        except FileNotFoundError:
-            found.append(None)
-    return tuple(found)
+def _identities(path: str) -> tuple[tuple[Any, Any], int]:
+    """Return device and inode of the file and of its write-ahead log, None for one that is not there; and its size."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (None, _identity(f"{path}-wal")), 0
+    return ((status.st_dev, status.st_ino), _identity(f"{path}-wal")), status.st_size
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _kind(error: SQLAlchemyError) -> type[ServiceError]:
@@ -183,7 +172,7 @@ def _sqlite(address: sa.URL, timeout_s: float) -> sa.Engine:
         if address.database and address.database != ":memory:":
             # Reading opens the write-ahead log, so that it can be told from another one later.
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-            record.info["files"] = _identities(address.database)
+            record.info["files"], record.info["size"] = _identities(address.database)
 
     return engine
 

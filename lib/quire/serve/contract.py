@@ -67,6 +67,7 @@ class Contract:
         extra = [*schema.key, *([schema.timestamp] if schema.timestamp else [])]
         self.extra = tuple(name for name in dict.fromkeys(extra) if name not in schema.features)
         self.columns = {name: schema.columns[name] for name in (*schema.features, *self.extra)}
+        self._plain_bytes = min(LIGHT_BYTES, PLAIN_WORK // len(self.columns))
         zone = ZoneInfo(schema.timezone)
         self._convert = [_converter(schema.columns[name], zone) for name in schema.features]
         self._convert_extra = {name: _converter(schema.columns[name], zone) for name in self.extra}
@@ -150,7 +151,10 @@ class Contract:
 
     def _is_plain(self, body: bytes) -> bool:
         """Whether the validator may have the body at once: it is short, and no field holds a list or an object."""
-        return len(body) <= min(LIGHT_BYTES, PLAIN_WORK // len(self.columns)) and len(_NESTED.findall(body)) <= 1
+        if len(body) > self._plain_bytes:
+            return False
+        is_flat = body.count(b"{") == 1 and b"[" not in body
+        return is_flat or len(_NESTED.findall(body)) <= 1
 
     def _parse_stepwise(self, body: bytes) -> tuple[list[Given], bool]:
         """Parse as `parse` does: count first, then check row by row until enough is wrong."""

@@ -156,8 +156,12 @@ class Guard:
             self._measured(scope["path"] if "endpoint" in scope else "other", status, seconds)
             if self._access_log:
                 line = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200]}
-                line |= {"status": status, "ms": round(seconds * 1000, 2), "client": holder or client}
-                line |= {"address": client}
+                line |= {
+                    "status": status,
+                    "ms": round(seconds * 1000, 2),
+                    "client": holder or client,
+                    "address": client,
+                }
                 LOG.info("request", extra={"fields": line})
 
     def _refusal(

@@ -40,6 +40,7 @@ class Limits:
 class LimitedProtocol(HttpToolsProtocol):
     """A connection that is ended when its client breaks a limit.
 
+    It lies on the path of every request; calling the parent class by its name takes less time than ``super``.
     Where there are as many connections as there may be, the one that has let the server wait for the longest makes room
     for a new one; if all of them are being answered, the new one is turned away.
     """
@@ -47,7 +48,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._limits = limits
-        self._in_head, self._begun, self._requests = True, False, 0
+        self._in_head, self._begun, self._is_over, self._requests = True, False, False, 0
         # What came of this request besides its body; each byte of a body pays for the framing of its chunk.
         self._unpaid = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -69,19 +70,22 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, as far as the limits allow."""
+        if len(data) <= SLICE:
+            self._parse(data)
+            return
         for start in range(0, len(data), SLICE):
             if self.transport.is_closing():
                 return
-            self._parse(data if len(data) <= SLICE else data[start : start + SLICE])
+            self._parse(data[start : start + SLICE])
 
     def _parse(self, data: bytes) -> None:
         before, was_in_head = self._requests, self._in_head
         self._unpaid += len(data)
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         is_complete = self._requests != before
         if is_complete:
             self._unpaid = 0  # the next request, if any, began somewhere in these bytes
-        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+        if self._is_over or self.transport.is_closing():
             return
         if self._unpaid > self._limits.head_bytes or len(self.headers or ()) > self._limits.headers:
             self._refuse_size()
@@ -97,7 +101,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a request has begun."""
         self._begun = True
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
 
     def on_headers_complete(self) -> None:
         """Hand the request on, unless its head is too large."""
@@ -107,21 +111,24 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refusal = 431, self._too_large()
             raise ValueError  # ends the parser, which has `send_400_response` called
         self._in_head = False
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
-        self._unpaid = max(0, self._unpaid - (1 + CHUNK_OVERHEAD) * len(body))
-        super().on_body(body)
+        self._unpaid -= (1 + CHUNK_OVERHEAD) * len(body)
+        if self._unpaid < 0:
+            self._unpaid = 0
+        HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
         """Note that the next head is awaited."""
-        super().on_message_complete()
+        HttpToolsProtocol.on_message_complete(self)
         self._in_head, self._begun, self._requests = True, False, self._requests + 1
         self._waiting_since = time.monotonic()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection on; from here on it is the websocket's."""
+        self._is_over = True
         self._stop_timer()
         super().handle_websocket_upgrade()
 
