@@ -71,12 +71,6 @@ class Database:
                 if is_sqlite:
                     connection.exec_driver_sql(f"PRAGMA cache_size={pages}")
 
-    def check(self) -> None:
-        """Return if the database is there, and its file the one that was opened; raises ServiceError if not."""
-        with self._connect() as connection:
-            check_file(connection)
-            connection.exec_driver_sql("SELECT 1")
-
     def check_pages(self) -> None:
         """Return if every page of a SQLite file is as it should be, which takes a while; raises Damaged if not."""
         if file_of(self.engine) is None:

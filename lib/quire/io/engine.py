@@ -155,7 +155,9 @@ def _kind(error: SQLAlchemyError) -> type[ServiceError]:
         return RowRefused if state[:2] in ROW_STATES else ServiceError
     if (getattr(original, "sqlite_errorcode", None) or 0) & 0xFF in DAMAGED:
         return Damaged
-    of_row = isinstance(error, IntegrityError | DataError | InterfaceError) or type(error) is StatementError
+    # psycopg's InterfaceError speaks of a connection that is closed, SQLite's of a value that it cannot hold.
+    of_value = isinstance(error, InterfaceError) and isinstance(original, sqlite3.Error)
+    of_row = of_value or isinstance(error, IntegrityError | DataError) or type(error) is StatementError
     return RowRefused if of_row else ServiceError
 
 

@@ -188,7 +188,7 @@ async def page(request: Request) -> Response:
 async def page_feedback(request: Request) -> Response:
     """Take what really happened from the page."""
     service: Service = request.app.state.service
-    sent = await _aside(service, form.read, await _body(request), len(ROUTES))
+    sent = await _aside(service, form.read, await _body(request), 0)
     refusal = _refused_form(request, sent)
     if refusal or service.models.current is None:
         return _html(form.page(service, needs_key=_needs_key(request), error=refusal), 403 if refusal else 503)

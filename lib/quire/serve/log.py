@@ -82,6 +82,7 @@ class PredictionLog:
         """Begin to write; called on the event loop whose requests are logged."""
         self._loop = asyncio.get_running_loop()
         self._watching = self._loop.create_task(self._watch())
+        self._changed(True)
         self._thread.start()
 
     @property
