@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -146,3 +147,27 @@ def test_sigterm_ends_it_in_good_order_and_leaves_no_temporary_folder(settings, 
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert list(folder.iterdir()) == []
+
+
+def test_it_is_served_within_limits_and_to_its_own_site(settings):
+    port = free_port()
+    command = ["bash", "-c", f"ulimit -Sn 200; exec {sys.executable} -m quire serve demo --port {port}"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("QUIRE_", "MLFLOW_"))}
+    own = {"QUIRE_ROOT": str(settings.root), "QUIRE_OUTPUTS": str(settings.outputs)}
+    process = subprocess.Popen(command, env=kept | own, stderr=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health/live", process)
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard
+        assert httpx.get(f"{url}/health/live", headers={"X-A": "a" * 70_000}).status_code == 431
+        assert httpx.get(f"{url}/health/live", headers={"Host": "evil.example"}).status_code == 421
+        foreign = httpx.post(f"{url}/predict", json={}, headers={"Origin": "https://evil.example"})
+        assert foreign.status_code == 403
+        assert foreign.headers["x-content-type-options"] == "nosniff"
+        httpx.get(f"{url}/health/live", headers={"X-Forwarded-For": "6.6.6.6"})
+    finally:
+        process.terminate()
+        _, printed = process.communicate(timeout=60)
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert {line["address"] for line in lines if line["message"] == "request"} == {"127.0.0.1"}
