@@ -1,3 +1,5 @@
+from .metrics import HIGHER_IS_BETTER as HIGHER_IS_BETTER
+from .metrics import METRICS as METRICS
 from .params import Checks as Checks
 from .params import ColumnDrift as ColumnDrift
 from .params import Decision as Decision

@@ -39,20 +39,60 @@ class Decision(Entity):
 class Gate(Entity):
     """What a candidate must show before it may replace the champion, on the same test data.
 
-    metric: by default r2, roc_auc or log_loss, by the task. min_gain: by how much it must beat the champion.
-    undecided: what stands when it does not, but the difference is within chance. max_segment_loss: the share by which
-    its error may exceed the champion's in a segment of at least ``min_segment_rows``; null for any. floor, ceiling: by
-    metric, what it must reach or may not exceed. approval: ``manual`` leaves the promotion to `quire promote`.
+    The rules about the evidence come first: where the test rows are too few, or the data breaks its own rules, nothing
+    is promoted, with or without a champion, whatever the metrics say.
     """
 
-    metric: str = ""
-    min_gain: float = 0.0
-    undecided: Literal["keep", "promote"] = "keep"
-    max_segment_loss: float | None = Field(default=0.1, ge=0)
-    min_segment_rows: int = Field(default=100, ge=1)
-    floor: dict[str, float] = {}
-    ceiling: dict[str, float] = {}
-    approval: Literal["automatic", "manual"] = "automatic"
+    metric: str = Field(default="", description="What decides; empty: r2, roc_auc or log_loss, by the task.")
+    min_test_rows: int = Field(
+        default=20,
+        ge=1,
+        description="Test rows below which nothing is promoted. With fewer than 20 rows the ends of a 95 % bootstrap "
+        "interval, each the fortieth part of the draws, are set by one or two rows, and cover the truth too seldom.",
+    )
+    min_positives: int = Field(
+        default=10,
+        ge=1,
+        description="Test rows that each of the two classes of a binary task must have. Of 10 positives a recall is "
+        "known to within 31 points either way (1.96 times the root of 0.25/10), of 5 to within 44, of 1 not at all.",
+    )
+    min_class_rows: int = Field(
+        default=5,
+        ge=0,
+        description="Test rows that each class of a multiclass task must have. A class of 5 rows is missing from fewer "
+        "than 1 in 100 draws of the bootstrap (e to the power of -5). 0: rare classes are not counted.",
+    )
+    max_rule_breaks: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the rows of train and test that may break a rule of schema.yaml. Beyond it validation "
+        "can only have warned, and the model learned from, and was judged on, data that is not what it should be. "
+        "Twice the share that validation tolerates of any rule (validate.tolerance); 1 promotes all the same.",
+    )
+    min_gain: float = Field(default=0.0, description="By how much it must beat the champion, in the metric's unit.")
+    undecided: Literal["keep", "promote"] = Field(
+        default="keep",
+        description="What stands when it does not beat the champion, but the difference is within chance: keep, the "
+        "champion; promote, the newer model. Two models that predict the same are one: nothing is promoted.",
+    )
+    incomparable: Literal["ask", "keep", "promote"] = Field(
+        default="ask",
+        description="What happens when the champion cannot be judged on the test rows, since a column that it needs "
+        "is gone from the source, or the task or the target is another. ask: a candidate that passes all other rules "
+        "waits for `quire promote`; keep: it is refused; promote: it replaces the champion unseen.",
+    )
+    max_segment_loss: float | None = Field(
+        default=0.1,
+        ge=0,
+        description="Share by which its error may exceed the champion's in a segment; null: any.",
+    )
+    min_segment_rows: int = Field(default=100, ge=1, description="Test rows below which a segment is not judged.")
+    floor: dict[str, float] = Field(default={}, description="By metric, what it must reach.")
+    ceiling: dict[str, float] = Field(default={}, description="By metric, what it may not exceed.")
+    approval: Literal["automatic", "manual"] = Field(
+        default="automatic", description="manual: a candidate that passes waits for `quire promote`."
+    )
 
 
 Reference = Literal["training", "same_season", "previous"]

@@ -1,3 +1,4 @@
+from .adapter import SchemaAdapter as SchemaAdapter
 from .chunks import profile_stored as profile_stored
 from .chunks import profile_training as profile_training
 from .periods import split_periods as split_periods

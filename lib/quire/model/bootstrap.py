@@ -14,17 +14,42 @@ CELLS = 4_000_000
 """Weights in memory at a time."""
 
 
+MOST_UNDEFINED = 0.1
+"""Share of the draws in which a value may be undefined before they give no interval.
+
+What is undefined in a draw, such as the ROC AUC of a draw without a positive, hangs on very few blocks: on two, if it is
+undefined in an eighth of the draws (e to the power of -2), on one, if in more than a third. The other draws then repeat
+the same few rows, and their interval would look sure.
+"""
+
+
 @dataclass(frozen=True)
 class Interval:
-    """A value, and the ends of its 95 % interval; NaN where it cannot be computed."""
+    """A value, and the ends of its 95 % interval; NaN where it cannot be computed.
+
+    draws: of the bootstrap behind it. undefined: draws in which the value cannot be computed.
+    """
 
     value: float
     low: float
     high: float
+    draws: int = 0
+    undefined: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval."""
+        return not np.isnan(self.low)
+
+    @property
+    def remark(self) -> str:
+        """How many draws could not be judged, in words; empty where all could."""
+        return f"it cannot be computed in {self.undefined:,} of {self.draws:,} draws" if self.undefined else ""
 
     def as_json(self) -> dict[str, float | None]:
-        """Return the three numbers, null for NaN."""
-        return {name: None if np.isnan(number) else number for name, number in vars(self).items()}
+        """Return the value and the two ends, null for what is no finite number."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: float(number) if np.isfinite(number) else None for name, number in numbers.items()}
 
 
 @dataclass(frozen=True)
@@ -76,12 +101,16 @@ def metric_draws(found: Outcomes, how: Resampling, names: tuple[str, ...] = ()) 
 
 
 def interval(value: float, draws: np.ndarray) -> Interval:
-    """Return ``value`` with the percentile interval of ``draws``; draws that are NaN do not count."""
+    """Return ``value`` with the percentile interval of ``draws``, those left out in which it is undefined (NaN).
+
+    There is no interval where more than a tenth of the draws are undefined.
+    """
     known = draws[~np.isnan(draws)]
-    if np.isnan(value) or not len(known):
-        return Interval(float(value), np.nan, np.nan)
+    undefined = len(draws) - len(known)
+    if np.isnan(value) or not len(known) or undefined > MOST_UNDEFINED * len(draws):
+        return Interval(float(value), np.nan, np.nan, len(draws), undefined)
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(low), float(high))
+    return Interval(float(value), float(low), float(high), len(draws), undefined)
 
 
 def intervals(values: dict[str, float], draws: dict[str, np.ndarray]) -> dict[str, Interval]:

@@ -1,7 +1,7 @@
 """The model card's part that only the evaluation can write: how well the model does, where, and where not."""
 
 from quire.model.evaluation import Evaluation
-from quire.model.gate import Verdict
+from quire.model.verdict import Verdict
 
 WORST = 5
 
@@ -44,13 +44,17 @@ def _metrics(evaluation: Evaluation) -> list[str]:
     rows = [
         [
             name,
-            f"{found.value:.4g}",
-            f"{found.low:.4g} to {found.high:.4g}",
-            *(f"{o.test[name].value:.4g}" for o in others),
+            _figure(found.value),
+            f"{found.low:.4g} to {found.high:.4g}" if found.is_known else "none",
+            *(_figure(other.test[name].value) for other in others),
         ]
         for name, found in evaluation.candidate.test.items()
     ]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}" if value == value else "not defined"
 
 
 def _segments(evaluation: Evaluation) -> list[str]:

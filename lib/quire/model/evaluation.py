@@ -11,10 +11,10 @@ from quire.errors import DataError
 from quire.model.baseline import baseline_outcomes
 from quire.model.bootstrap import Interval, Resampling, gains, intervals, metric_draws, resampling
 from quire.model.calibration import calibration_error
-from quire.model.features import model_input
 from quire.model.importance import permuted_importance
-from quire.model.metrics import METRICS, Outcomes, measure, outcomes
-from quire.model.predictions import decision_threshold, misfit
+from quire.model.metrics import Outcomes, measure, outcomes, undefined_metrics
+from quire.model.own_rows import OwnRows
+from quire.model.predictions import decision_threshold
 from quire.model.search import few_threads
 from quire.model.segments import compare_segments, segment_labels
 
@@ -34,11 +34,13 @@ class Score:
 class Evaluation:
     """What was found on the test rows.
 
+    metric: the first of the task that the test rows define. undefined: the metrics that they do not define, with why.
     over_baseline, over_champion: by how much the candidate is better, above zero whatever the metric, with intervals of
-    paired draws; over_champion is None without a champion, or with one that does not fit the schema (problem says why).
-    same: whether candidate and champion are one model. segments: as `compare_segments` says, and ``why``: declared in
-    the schema, important, or time. importance: feature, importance (how much the task's first metric gets worse when
-    the feature is shuffled) and std over the shuffles, highest first. threshold: of a binary task. times: of the rows.
+    paired draws; over_champion is None without a champion, or with one that cannot be judged (problem says why).
+    same: whether candidate and champion are one model; predicts_same: whether they predict the same for every row.
+    segments: as `compare_segments` says, and ``why``: declared in the schema, important, or time. importance: feature,
+    importance (how much ``importance_metric`` gets worse when the feature is shuffled) and std over the shuffles,
+    highest first. threshold: of a binary task. times: of the rows. class_rows: test rows by class, of a classification.
     """
 
     task: str
@@ -52,10 +54,14 @@ class Evaluation:
     problem: str
     notes: tuple[str, ...]
     same: bool
+    predicts_same: bool
+    undefined: dict[str, str]
+    class_rows: dict[str, int]
     over_baseline: dict[str, Interval]
     over_champion: dict[str, Interval] | None
     segments: pd.DataFrame
     importance: pd.DataFrame
+    importance_metric: str
     threshold: float | None
     times: pd.Series | None
 
@@ -85,6 +91,9 @@ class Evaluation:
             "problem": self.problem,
             "notes": list(self.notes),
             "same": self.same,
+            "predicts_same": self.predicts_same,
+            "undefined": self.undefined,
+            "class_rows": self.class_rows,
             "threshold": self.threshold,
             "calibration_error": self.calibration_error,
         }
@@ -97,47 +106,65 @@ def evaluate(
     test: pd.DataFrame,
     schema: Schema,
     *,
+    champion_rows: OwnRows | None = None,
     version: str = "",
     resamples: int = 400,
     seed: int = 0,
 ) -> Evaluation:
     """Return how the candidate does on ``test`` beside the champion and a naive baseline, which knows ``train``.
 
-    candidate, champion: fitted pipelines. version: the champion's in the registry. resamples: draws of the bootstrap
-    behind every interval. The same arguments give the same figures to the last digit.
-    Raises ModelError if the candidate does not fit the schema, DataError for a test window that judges nothing.
+    candidate, champion: fitted pipelines. champion_rows: the test rows as the champion's own schema has them; by
+    default ``test``. version: the champion's in the registry. resamples: draws of the bootstrap behind every interval.
+    The same arguments give the same figures to the last digit. What the test rows do not define is NaN there, and said.
+    Raises ModelError if the candidate does not fit the schema, DataError for test rows without a target.
     """
     test = test.reset_index(drop=True)
     _check_test(test, schema)
     times = test[schema.timestamp] if schema.timestamp else None
     how = resampling(times, len(test), resamples=resamples, seed=seed)
-    problem = misfit(champion, model_input(test, schema), schema) if champion is not None else ""
+    own_rows = champion_rows or OwnRows(test, schema)
+    problem = own_rows.why_not(champion) if champion is not None else ""
     naive, baseline_name = baseline_outcomes(train, test, schema)
     with few_threads(len(test)):
         own = _measure(outcomes(candidate, test, schema), how)
-        other = None if champion is None or problem else _measure(outcomes(champion, test, schema), how)
+        other = None if champion is None or problem else _measure(own_rows.outcomes(champion, test, schema), how)
         base = _measure(naive, how)
-        importance = permuted_importance(candidate, test, schema, seed=seed)
+        metric = _first_defined(own, base)
+        importance, importance_metric = permuted_importance(candidate, test, schema, metric=metric, seed=seed)
         segments = _segments(own.outcomes, other.outcomes if other else None, test, schema, importance, how)
+    undefined = undefined_metrics(own.outcomes)
     return Evaluation(
         task=schema.task,
-        metric=METRICS[schema.task][0],
+        metric=metric,
         window=_window(times),
         resampling=how,
         candidate=own.score("candidate"),
         champion=other.score("champion") if other else None,
         baseline=base.score(baseline_name),
         champion_version=version,
-        problem=f"The champion does not fit schema.yaml: {problem}" if problem else "",
-        notes=_notes(champion, times),
+        problem=problem,
+        notes=(*_notes(champion, times), *_class_notes(own, other), *_undefined_notes(undefined)),
         same=_same(candidate, champion),
+        predicts_same=other is not None and predict_the_same(own.outcomes, other.outcomes),
+        undefined=undefined,
+        class_rows=_class_rows(own.outcomes),
         over_baseline=gains(own.values, own.draws, base.values, base.draws),
         over_champion=gains(own.values, own.draws, other.values, other.draws) if other else None,
         segments=segments,
         importance=importance,
+        importance_metric=importance_metric,
         threshold=decision_threshold(candidate) if schema.task == "binary" else None,
         times=times,
     )
+
+
+def predict_the_same(one: Outcomes, other: Outcomes) -> bool:
+    """Return whether two models predict the same for every row, but for what rounding leaves."""
+    if one.classes != other.classes or not np.allclose(one.prediction, other.prediction, rtol=1e-9, atol=0):
+        return False
+    if one.probability is None or other.probability is None:
+        return one.probability is other.probability
+    return bool(np.allclose(one.probability, other.probability, rtol=1e-9, atol=1e-12))
 
 
 @dataclass(frozen=True)
@@ -179,11 +206,41 @@ def _check_test(test: pd.DataFrame, schema: Schema) -> None:
             f"{schema.target} is missing in {int(target.isna().sum())} of {len(test)} rows of test. "
             "Say on_missing: drop for it in schema.yaml."
         )
-    if target.nunique() < 2:
-        raise DataError(
-            f"{schema.target} takes {target.nunique()} value(s) in the {len(test)} rows of test; nothing can be told "
-            "apart. Lengthen ingest.test or raise ingest.test_share in params.yaml."
-        )
+    if not len(target):
+        raise DataError("test has no rows. Lengthen ingest.test or raise ingest.test_share in params.yaml.")
+
+
+def _first_defined(*contenders: _Measured) -> str:
+    """Return the first metric of the task that all contenders have; an error of single rows always is one."""
+    names = list(contenders[0].values)
+    return next(name for name in names if all(np.isfinite(one.values[name]) for one in contenders))
+
+
+def _class_rows(found: Outcomes) -> dict[str, int]:
+    counts = np.bincount(found.truth.astype(np.int64), minlength=len(found.classes)) if found.classes else []
+    return {name: int(count) for name, count in zip(found.classes, counts, strict=True)}
+
+
+def _class_notes(own: _Measured, other: _Measured | None) -> list[str]:
+    """Return for candidate and champion which classes of the test rows they give no chance, having never learned them."""
+    notes = []
+    for who, one in (("candidate", own), ("champion", other)):
+        if one is None or one.outcomes.probability is None:
+            continue
+        rows = np.bincount(one.outcomes.truth, minlength=len(one.outcomes.classes))
+        unseen = (rows > 0) & ~one.outcomes.probability.any(axis=0)
+        notes += [
+            f"The {who} has never learned the class {one.outcomes.classes[at]!r}, which {rows[at]:,} test rows have."
+            for at in np.flatnonzero(unseen)
+        ]
+    return notes
+
+
+def _undefined_notes(undefined: dict[str, str]) -> list[str]:
+    whys: dict[str, list[str]] = {}
+    for name, why in undefined.items():
+        whys.setdefault(why, []).append(name)
+    return [f"{' and '.join(names)} cannot be computed on the test rows: {why}." for why, names in whys.items()]
 
 
 def _same(candidate: Any, champion: Any | None) -> bool:
@@ -213,4 +270,6 @@ def _numbers(values: dict[str, Interval]) -> dict[str, Any]:
 
 
 def _record(score: Score) -> dict[str, Any]:
-    return {"name": score.name, "test": _numbers(score.test)}
+    undefined = {name: found.undefined for name, found in score.test.items() if found.undefined}
+    draws = {"undefined_draws": undefined} if undefined else {}
+    return {"name": score.name, "test": _numbers(score.test), **draws}

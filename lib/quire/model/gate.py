@@ -1,92 +1,76 @@
 """The gate: whether the candidate may replace the champion, with reasons in words."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from quire.config import Gate
 from quire.model.bootstrap import Interval
 from quire.model.evaluation import Evaluation
+from quire.model.evidence import enough_rows, rules_kept
 from quire.model.metrics import check_metric
+from quire.model.verdict import Reason, Verdict
 
 WHERE = "params.yaml: evaluate.gate"
 
 
-@dataclass(frozen=True)
-class Reason:
-    """One rule of the gate: whether it holds, and why in words. ``note`` is a remark that decides nothing."""
-
-    rule: str
-    holds: bool
-    text: str
-    note: bool = False
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the candidate passed the gate, whether it is to be promoted now, and why.
-
-    passed without promote: a person is asked (approval: manual), or it is the champion already (same).
-    """
-
-    passed: bool
-    promote: bool
-    same: bool
-    headline: str
-    reasons: tuple[Reason, ...]
-
-    @property
-    def status(self) -> Literal["good", "neutral", "warn"]:
-        """How the answer is shown: good, neutral or warn."""
-        return "good" if self.promote or self.same else "neutral" if self.passed else "warn"
-
-    def record(self, *, promoted: bool, version: str = "", held_back: str = "") -> dict[str, Any]:
-        """Return what the artifact ``verdict`` says: also what became of it, and the champion's version now.
-
-        held_back: why nothing is promoted whatever the gate says: ``by hand``, ``--no-publish``, ``--try``.
-        """
-        return {
-            "promote": self.promote,
-            "passed": self.passed,
-            "same": self.same,
-            "promoted": promoted,
-            "version": version,
-            "held_back": held_back,
-            "headline": self.headline,
-            "reasons": [vars(reason) for reason in self.reasons],
-        }
-
-
-def judge(evaluation: Evaluation, gate: Gate) -> Verdict:
+def judge(evaluation: Evaluation, gate: Gate, quality: Mapping[str, Any] | None = None) -> Verdict:
     """Return whether the candidate may replace the champion.
 
-    It must beat the baseline for sure, keep every floor and ceiling, gain at least ``min_gain`` over the champion, and
-    lose in no segment for sure more than ``max_segment_loss``. Without a champion to compare with, the others decide.
+    There must be enough test rows, and the data must keep its own rules. The candidate must beat the baseline for sure,
+    keep every floor and ceiling, gain at least ``min_gain`` over the champion, and lose in no segment for sure more
+    than ``max_segment_loss``. Without a champion, the others decide. quality: the artifact of that name, as validation
+    saved it; None where no validation was part of the run.
     Raises ConfigError if the gate names a metric that the task does not have.
     """
     metric = check_metric(gate.metric, evaluation.task, where=f"{WHERE}.metric")
-    if evaluation.same:
-        text = f"The candidate is the champion (version {evaluation.champion_version}): same rows, same parameters."
+    if evaluation.same or evaluation.predicts_same:
+        text = _same(evaluation)
         return Verdict(True, False, True, text, (Reason("same", True, text),))
+    evidence = [*enough_rows(evaluation, gate), *rules_kept(quality, gate)]
     reasons = [
+        *(reason for reason in evidence if not reason.holds),
         _beats_baseline(evaluation, metric),
         *_limits(evaluation, gate),
         *_against_champion(evaluation, metric, gate),
+        *(reason for reason in evidence if reason.holds),
         *(Reason("note", True, note, note=True) for note in evaluation.notes),
     ]
     broken = [reason for reason in reasons if not reason.holds]
     passed = not broken
-    promote = passed and gate.approval == "automatic"
-    return Verdict(passed, promote, False, _headline(evaluation, metric, broken), tuple(reasons))
+    asks = gate.approval == "manual" or (bool(evaluation.problem) and gate.incomparable == "ask")
+    return Verdict(passed, passed and not asks, False, _headline(evaluation, metric, broken), tuple(reasons))
+
+
+def _same(evaluation: Evaluation) -> str:
+    champion = f"the champion (version {evaluation.champion_version})" if evaluation.champion_version else "the champion"
+    if evaluation.same:
+        return f"The candidate is {champion}: same rows, same parameters."
+    return f"The candidate predicts the same as {champion} on all {evaluation.rows:,} test rows: there is nothing to gain."
 
 
 def _beats_baseline(evaluation: Evaluation, metric: str) -> Reason:
     gain = evaluation.over_baseline[metric]
+    if not gain.is_known:
+        text = f"It cannot be compared with the naive baseline ({evaluation.baseline.name})"
+        return Reason("baseline", False, f"{text}: {_why_unknown(evaluation, metric, gain)}.")
     own, base = evaluation.candidate.test[metric], evaluation.baseline.test[metric]
     compared = f"{metric} {own.value:.4g} against {base.value:.4g} ({evaluation.baseline.name})"
     if gain.low > 0:
-        return Reason("baseline", True, f"It beats the naive baseline: {compared}.")
+        return Reason("baseline", True, f"It beats the naive baseline: {compared}{_left_out(gain)}.")
     how = "is no better than" if not gain.value > 0 else "does not beat beyond chance"
-    return Reason("baseline", False, f"It {how} the naive baseline: {compared}, gain {_range(gain)}.")
+    return Reason("baseline", False, f"It {how} the naive baseline: {compared}, gain {_range(gain)}{_left_out(gain)}.")
+
+
+def _why_unknown(evaluation: Evaluation, metric: str, found: Interval) -> str:
+    if metric in evaluation.undefined:
+        return f"{metric} cannot be computed on the test rows, {evaluation.undefined[metric]}"
+    if found.undefined:
+        return f"{metric} cannot be computed in {found.undefined:,} of {found.draws:,} draws, so it has no interval"
+    return f"{metric} cannot be computed"
+
+
+def _left_out(gain: Interval) -> str:
+    return f"; the interval leaves out {gain.undefined:,} of {gain.draws:,} draws, undefined" if gain.undefined else ""
 
 
 def _limits(evaluation: Evaluation, gate: Gate) -> list[Reason]:
@@ -94,31 +78,61 @@ def _limits(evaluation: Evaluation, gate: Gate) -> list[Reason]:
     for kind, limits in (("floor", gate.floor), ("ceiling", gate.ceiling)):
         for name, limit in limits.items():
             check_metric(name, evaluation.task, where=f"a metric in {WHERE}.{kind}")
-            value = evaluation.candidate.test[name].value
-            holds = value >= limit if kind == "floor" else value <= limit
+            found = evaluation.candidate.test[name]
+            if found.value != found.value:
+                why = _why_unknown(evaluation, name, found)
+                reasons.append(Reason(kind, False, f"The {kind} of {limit:g} cannot be judged: {why}."))
+                continue
+            holds = found.value >= limit if kind == "floor" else found.value <= limit
             word = "reaches" if kind == "floor" else "keeps below"
             verb = f"{word} the {kind}" if holds else f"misses the {kind}"
-            reasons.append(Reason(kind, holds, f"{name} {value:.4g} {verb} of {limit:g}."))
+            reasons.append(Reason(kind, holds, f"{name} {found.value:.4g} {verb} of {limit:g}."))
     return reasons
 
 
 def _against_champion(evaluation: Evaluation, metric: str, gate: Gate) -> list[Reason]:
+    if evaluation.problem:
+        return [_incomparable(evaluation, gate)]
     if evaluation.over_champion is None:
-        text = evaluation.problem or "There is no champion yet."
-        return [Reason("champion", True, f"{text} Baseline, floors and ceilings decide.", note=True)]
-    gain = evaluation.over_champion[metric]
+        return [Reason("champion", True, "There is no champion yet. The other rules decide.", note=True)]
+    return [_gains(evaluation, metric, evaluation.over_champion[metric], gate), *_segments(evaluation, gate)]
+
+
+def _incomparable(evaluation: Evaluation, gate: Gate) -> Reason:
+    then = {
+        "ask": "A person decides: `quire promote`",
+        "keep": "The champion stands",
+        "promote": "The other rules decide",
+    }[gate.incomparable]
+    text = f"{evaluation.problem} {then} (gate.incomparable: {gate.incomparable})."
+    return Reason("champion", gate.incomparable != "keep", text, note=gate.incomparable != "keep")
+
+
+def _gains(evaluation: Evaluation, metric: str, gain: Interval, gate: Gate) -> Reason:
     against = f"version {evaluation.champion_version} by {metric}" if evaluation.champion_version else f"by {metric}"
+    against = f"{against} {_range(gain)}{_left_out(gain)}"
     needed = f", at least {gate.min_gain:g} is asked" if gate.min_gain else ""
-    if gain.value >= gate.min_gain:
+    if gain.value >= gate.min_gain and not _is_equal(evaluation, metric):
         sure = "for sure" if gain.low > gate.min_gain else "within chance"
-        reason = Reason("champion", True, f"It is at least as good as the champion, {against} {_range(gain)}, {sure}.")
-    elif gain.high < gate.min_gain:
-        reason = Reason("champion", False, f"It is worse than the champion for sure, {against} {_range(gain)}{needed}.")
-    else:
-        text = f"It gains too little over the champion, {against} {_range(gain)}{needed}, but within chance"
-        stands = gate.undecided == "promote"
-        reason = Reason("champion", stands, f"{text}: the {'newer model' if stands else 'champion'} stands.")
-    return [reason, *_segments(evaluation, gate)]
+        return Reason("champion", True, f"It is better than the champion, {against}, {sure}.")
+    if gain.high < gate.min_gain:
+        how = "worse than the champion for sure" if gain.high < 0 else "better than the champion by too little"
+        return Reason("champion", False, f"It is {how}, {against}{needed}.")
+    stands = gate.undecided == "promote"
+    then = f"the {'newer model' if stands else 'champion'} stands (gate.undecided: {gate.undecided})"
+    if not gain.is_known:
+        why = _why_unknown(evaluation, metric, gain)
+        return Reason("champion", stands, f"Whether it gains over the champion cannot be said: {why}; {then}.")
+    if _is_equal(evaluation, metric):
+        return Reason("champion", stands, f"Its score is that of the champion, {against}: no gain; {then}.")
+    return Reason("champion", stands, f"It gains too little over the champion, {against}{needed}, within chance: {then}.")
+
+
+def _is_equal(evaluation: Evaluation, metric: str) -> bool:
+    """Whether candidate and champion have the same score in the four digits that are shown of it."""
+    assert evaluation.champion is not None
+    own, other = (one.test[metric].value for one in (evaluation.candidate, evaluation.champion))
+    return f"{own:.4g}" == f"{other:.4g}"
 
 
 def _segments(evaluation: Evaluation, gate: Gate) -> list[Reason]:
@@ -149,11 +163,14 @@ def _headline(evaluation: Evaluation, metric: str, broken: list[Reason]) -> str:
     own = evaluation.candidate.test[metric]
     figure = f"{metric} {own.value:.3f}, 95 % interval {own.low:.3f} to {own.high:.3f}"
     if evaluation.over_champion is None:
-        return f"The candidate passes the gate with {figure}, and beats {evaluation.baseline.name}."
+        text = f"The candidate passes the gate with {figure}, and beats {evaluation.baseline.name}."
+        return f"{text} {evaluation.problem}".rstrip()
     gain = evaluation.over_champion[metric]
     version = f"version {evaluation.champion_version}" if evaluation.champion_version else "the champion"
     return f"The candidate passes the gate with {figure}; gain over {version} {_range(gain)}."
 
 
 def _range(gain: Interval) -> str:
-    return f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+    """Return the gain with its interval, to four decimals, or three digits where it is smaller than these show."""
+    form = "+.4f" if max(abs(gain.low), abs(gain.high)) >= 0.001 else "+.3g"
+    return f"{gain.value:{form}} [{gain.low:{form}}, {gain.high:{form}}]" if gain.is_known else f"{gain.value:+.4g}"

@@ -10,24 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from quire.config import Schema
+from quire.config import HIGHER_IS_BETTER as HIGHER_IS_BETTER
+from quire.config import METRICS, Schema
 from quire.errors import ConfigError, near
 from quire.model.features import positive_label, target_values
 from quire.model.predictions import predict
-
-HIGHER_IS_BETTER = {
-    "r2": True, "mae": False, "rmse": False,
-    "roc_auc": True, "average_precision": True, "log_loss": False, "brier": False,
-    "accuracy": True, "f1": True, "precision": True, "recall": True,
-    "f1_macro": True, "roc_auc_ovr": True,
-}  # fmt: skip
-
-METRICS = {
-    "regression": ("r2", "mae", "rmse"),
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "precision", "recall"),
-    "multiclass": ("log_loss", "roc_auc_ovr", "accuracy", "f1_macro"),
-}
-"""What is measured for each task; the first is what a search and the gate go by unless params.yaml names another."""
 
 SEGMENT_METRIC = {"regression": "mae", "binary": "log_loss", "multiclass": "log_loss"}
 """An error of single rows: R2 or ROC AUC of one segment cannot be compared with that of another."""
@@ -106,6 +93,43 @@ def measure(found: Outcomes, names: tuple[str, ...] = (), weights: np.ndarray | 
     with np.errstate(divide="ignore", invalid="ignore"):
         values = {name: _FORMULAS[name](found, w) for name in names}
     return {name: float(value[0]) for name, value in values.items()} if weights is None else values
+
+
+def undefined_metrics(found: Outcomes) -> dict[str, str]:
+    """Return the metrics of the task that the rows do not define, each with why, in words."""
+    values = measure(found)
+    return {name: _why_undefined(name, found) for name, value in values.items() if not np.isfinite(value)}
+
+
+def undefined_for(truth: np.ndarray, known: np.ndarray, schema: Schema) -> dict[str, str]:
+    """Return the metrics that no prediction could have on rows whose target is ``truth``, each with why, in words.
+
+    known: the values of the target that a model learns from, as its classes are those.
+    """
+    if schema.task == "regression":
+        return undefined_metrics(Outcomes("regression", truth, np.full(len(truth), known.mean())))
+    classes = tuple(str(name) for name in np.union1d(truth, known))
+    if schema.task == "binary":
+        positive = positive_label(schema)
+        classes = (next((name for name in classes if name != positive), f"not {positive}"), positive)
+    places = {name: at for at, name in enumerate(classes)}
+    codes = np.array([places[str(value)] for value in truth], dtype=np.int64)
+    shares = np.full((len(truth), len(classes)), 1 / len(classes))
+    return undefined_metrics(Outcomes(schema.task, codes, np.zeros_like(codes), shares, classes))
+
+
+def _why_undefined(name: str, found: Outcomes) -> str:
+    rows = f"{len(found.truth):,} rows"
+    if found.task == "regression":
+        constant = len(np.unique(found.truth)) < 2
+        return f"the target is {found.truth[0]:g} in all {rows}" if constant else "a prediction is no finite number"
+    counts = np.bincount(found.truth, minlength=len(found.classes))
+    absent = [label for label, count in zip(found.classes, counts, strict=True) if not count]
+    if name in ("roc_auc", "roc_auc_ovr", "average_precision") and (absent or counts.max() == len(found.truth)):
+        if len(absent) == len(found.classes) - 1:
+            return f"all {rows} are {found.classes[int(counts.argmax())]!r}"
+        return f"none of the {rows} is {' or '.join(repr(label) for label in absent)}"
+    return "a probability is no finite number"
 
 
 def row_errors(found: Outcomes, name: str) -> np.ndarray | None:

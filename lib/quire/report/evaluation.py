@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quire.model.bootstrap import Interval
 from quire.model.evaluation import Evaluation, Score
-from quire.model.gate import Verdict
 from quire.model.metrics import HIGHER_IS_BETTER
+from quire.model.verdict import Verdict
 from quire.report.answers import Answer
 from quire.report.answers import answer as make_answer
 from quire.report.charts import Chart
@@ -34,7 +35,7 @@ def answer(evaluation: Evaluation, verdict: Verdict, outcome: Mapping[str, Any])
     facts.append(_fact(metric, "naive baseline", evaluation.baseline, note=evaluation.baseline.name))
     if evaluation.over_champion is not None and not evaluation.same:
         gain = evaluation.over_champion[metric]
-        facts.append(("gain over champion", f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}"))
+        facts.append(("gain over champion", f"{gain.value:+.4f}", _ends(gain, "+.4f")))
     facts.append(("test rows", evaluation.rows, _when(evaluation)))
     facts.append(("champion now", outcome["version"] or "none", "promoted" if outcome["promoted"] else "not moved"))
     metrics = {name: found.value for name, found in evaluation.candidate.test.items()}
@@ -67,6 +68,8 @@ def contenders(evaluation: Evaluation) -> Chart:
     for metric, ax in zip(names, axes, strict=True):
         for place, (_, score, colour) in enumerate(scores):
             found = score.test[metric]
+            if not np.isfinite(found.value):
+                continue
             ax.hlines(place, found.low, found.high, color=colour, linewidth=3, alpha=0.5)
             ax.scatter(found.value, place, color=colour, s=50, zorder=3)
             ax.annotate(number(found.value), (found.value, place), (0, 7), textcoords="offset points", ha="center")
@@ -126,7 +129,7 @@ def importance(evaluation: Evaluation) -> Chart:
     ax.barh(frame["feature"], frame["importance"], xerr=frame["std"], color=ACCENT, height=0.6, ecolor=MUTED)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"how much {evaluation.metric} gets worse when the feature is shuffled")
+    ax.set_xlabel(f"how much {evaluation.importance_metric} gets worse when the feature is shuffled")
     whole = evaluation.importance
     idle = int((whole["importance"] <= 2 * whole["std"]).sum())
     message = f"The model relies most on {whole['feature'][0]}"
@@ -149,10 +152,10 @@ def _scores(evaluation: Evaluation) -> list[tuple[str, Score, str]]:
 def _metric_row(name: str, evaluation: Evaluation) -> dict[str, Any]:
     found = evaluation.candidate.test[name]
     row: dict[str, Any] = {"metric": name, "candidate": found.value}
-    row["95 % interval"] = f"{number(found.low)} to {number(found.high)}"
+    row["95 % interval"] = f"{number(found.low)} to {number(found.high)}" if found.is_known else "none"
     row["champion"] = evaluation.champion.test[name].value if evaluation.champion else None
     gain = evaluation.over_champion[name] if evaluation.over_champion and not evaluation.same else None
-    row["gain"] = f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})" if gain else None
+    row["gain"] = f"{gain.value:+.4f} ({_ends(gain, '+.4f')})" if gain else None
     return row | {"baseline": evaluation.baseline.test[name].value}
 
 
@@ -169,7 +172,11 @@ def _headline(verdict: Verdict, outcome: Mapping[str, Any]) -> str:
 
 def _fact(metric: str, label: str, score: Score, note: str = "") -> tuple[str, str, str]:
     found = score.test[metric]
-    return f"{metric}, {label}", f"{found.value:.3f}", note or f"{found.low:.3f} to {found.high:.3f}"
+    return f"{metric}, {label}", f"{found.value:.3f}", note or _ends(found, ".3f")
+
+
+def _ends(found: Interval, form: str) -> str:
+    return f"{found.low:{form}} to {found.high:{form}}" if found.is_known else "no interval"
 
 
 def _when(evaluation: Evaluation) -> str:
