@@ -106,7 +106,7 @@ def _numbered(frame: pd.DataFrame, on: list[str]) -> pd.DataFrame:
 
 
 def _as_feature(name: str, column: Column) -> Column:
-    """Return a column of another schema as a feature for which no row is dropped: the rows are those of the snapshot."""
+    """Return a column of another schema as a feature for which no row is dropped: they are those of the snapshot."""
     update: dict[str, Any] = {"source": column.source or name, "role": "feature", "key": False, "expectations": ()}
     for setting, instead in _WITHOUT_DROPS.items():
         if getattr(column, setting) == "drop":

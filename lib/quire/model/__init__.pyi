@@ -19,6 +19,7 @@ from .metrics import outcomes as outcomes
 from .own_rows import own_rows as own_rows
 from .predictions import decision_threshold as decision_threshold
 from .predictions import predict as predict
+from .predictions import with_predictions as with_predictions
 from .reference import describe_reference as describe_reference
 from .threshold import threshold_curve as threshold_curve
 from .train import Candidate as Candidate

@@ -17,9 +17,9 @@ CELLS = 4_000_000
 MOST_UNDEFINED = 0.1
 """Share of the draws in which a value may be undefined before they give no interval.
 
-What is undefined in a draw, such as the ROC AUC of a draw without a positive, hangs on very few blocks: on two, if it is
-undefined in an eighth of the draws (e to the power of -2), on one, if in more than a third. The other draws then repeat
-the same few rows, and their interval would look sure.
+What is undefined in a draw, such as the ROC AUC of a draw without a positive, hangs on very few blocks: on two, if it
+is undefined in an eighth of the draws (e to the power of -2), on one, if in more than a third. The other draws then
+repeat the same few rows, and their interval would look sure.
 """
 
 
@@ -40,11 +40,6 @@ class Interval:
     def is_known(self) -> bool:
         """Whether there is an interval."""
         return not np.isnan(self.low)
-
-    @property
-    def remark(self) -> str:
-        """How many draws could not be judged, in words; empty where all could."""
-        return f"it cannot be computed in {self.undefined:,} of {self.draws:,} draws" if self.undefined else ""
 
     def as_json(self) -> dict[str, float | None]:
         """Return the value and the two ends, null for what is no finite number."""

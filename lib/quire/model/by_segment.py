@@ -17,7 +17,7 @@ from quire.config import Decision, Schema
 from quire.errors import ConfigError, DataError, near
 from quire.io import model_files
 from quire.model.features import target_values
-from quire.model.metrics import METRICS, compare, measure
+from quire.model.metrics import compare, measure
 from quire.model.segments import exact_labels
 from quire.model.train import Candidate, decided, sign, threshold_of
 
@@ -161,7 +161,7 @@ def join_parts(
         estimator=f"one for each {column}",
         params={f"{part.segment}.estimator": part.record["estimator"] for part in parts},
         scoring=first["scoring"],
-        metrics=_metrics(measure(outcomes), parts, schema),
+        metrics=_metrics(measure(outcomes), parts),
         trials=trials,
         features=tuple(first["features"]),
         rows=len(raw),
@@ -172,6 +172,7 @@ def join_parts(
         seed=first["seed"],
         fingerprint=fingerprint.hexdigest(),
         seconds=sum(part.record["seconds"] for part in parts),
+        remarks=tuple(f"{one.segment}: {text}" for one in parts for text in one.record.get("remarks", ())),
     )
 
 
@@ -182,6 +183,8 @@ def _probabilities(raw: pd.DataFrame, y: np.ndarray, schema: Schema) -> np.ndarr
     return np.column_stack([1 - positive, positive][:: 1 if at else -1])
 
 
-def _metrics(together: dict[str, float], parts: list[Part], schema: Schema) -> dict[str, float]:
-    spread = {name: float(np.std([part.record["metrics"][name] for part in parts])) for name in METRICS[schema.task]}
-    return {**together, **{f"{name}_std": value for name, value in spread.items()}}
+def _metrics(together: dict[str, float], parts: list[Part]) -> dict[str, float]:
+    """Return the metrics of all rows, and their deviation over the segments that have them."""
+    metrics = {name: value for name, value in together.items() if np.isfinite(value)}
+    alone = {name: [one.record["metrics"][name] for one in parts if name in one.record["metrics"]] for name in metrics}
+    return metrics | {f"{name}_std": float(np.std(values)) if values else 0.0 for name, values in alone.items()}

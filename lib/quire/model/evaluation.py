@@ -222,7 +222,7 @@ def _class_rows(found: Outcomes) -> dict[str, int]:
 
 
 def _class_notes(own: _Measured, other: _Measured | None) -> list[str]:
-    """Return for candidate and champion which classes of the test rows they give no chance, having never learned them."""
+    """Return for candidate and champion which classes of the test rows they have never learned."""
     notes = []
     for who, one in (("candidate", own), ("champion", other)):
         if one is None or one.outcomes.probability is None:

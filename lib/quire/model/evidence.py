@@ -48,7 +48,9 @@ def rules_kept(quality: Mapping[str, Any] | None, gate: Gate) -> list[Reason]:
     quality: the artifact as validation saved it. Only rules about rows that are there count, not gaps between them.
     """
     if quality is None:
-        return [Reason("data", True, "No validation was part of this run: the data's rules were not checked.", note=True)]
+        return [
+            Reason("data", True, "No validation was part of this run: the data's rules were not checked.", note=True)
+        ]
     checks = [Check(**{name: value for name, value in one.items() if name != "passed"}) for one in quality["checks"]]
     broken = [
         check
@@ -58,15 +60,17 @@ def rules_kept(quality: Mapping[str, Any] | None, gate: Gate) -> list[Reason]:
     much = sorted((check for check in broken if _share(check) > gate.max_rule_breaks), key=_share, reverse=True)
     if not much:
         worst = f", at most by {max(map(_share, broken)):.2%} of the rows" if broken else ""
-        text = f"{len(broken)} rules of the data are broken in train and test{worst}; {gate.max_rule_breaks:.0%} may be."
+        text = (
+            f"{len(broken)} rules of the data are broken in train and test{worst}; {gate.max_rule_breaks:.0%} may be."
+        )
         return [Reason("data", True, text)]
     return [
         Reason(
             "data",
             False,
-            f"The data breaks its own rules, {check.sentence}: more than {gate.max_rule_breaks:.0%} of the rows of train "
-            "and test (gate.max_rule_breaks), so that what is learned and measured on them cannot be relied on. Mend "
-            "the source, or the rule in schema.yaml.",
+            f"The data breaks its own rules, {check.sentence}: more than {gate.max_rule_breaks:.0%} of the rows of "
+            "train and test (gate.max_rule_breaks), so that what is learned and measured on them cannot be relied on. "
+            "Mend the source, or the rule in schema.yaml.",
         )
         for check in much
     ]

@@ -42,10 +42,14 @@ def judge(evaluation: Evaluation, gate: Gate, quality: Mapping[str, Any] | None 
 
 
 def _same(evaluation: Evaluation) -> str:
-    champion = f"the champion (version {evaluation.champion_version})" if evaluation.champion_version else "the champion"
+    champion = (
+        f"the champion (version {evaluation.champion_version})" if evaluation.champion_version else "the champion"
+    )
     if evaluation.same:
         return f"The candidate is {champion}: same rows, same parameters."
-    return f"The candidate predicts the same as {champion} on all {evaluation.rows:,} test rows: there is nothing to gain."
+    return (
+        f"The candidate predicts the same as {champion} on all {evaluation.rows:,} test rows: there is nothing to gain."
+    )
 
 
 def _beats_baseline(evaluation: Evaluation, metric: str) -> Reason:
@@ -125,7 +129,9 @@ def _gains(evaluation: Evaluation, metric: str, gain: Interval, gate: Gate) -> R
         return Reason("champion", stands, f"Whether it gains over the champion cannot be said: {why}; {then}.")
     if _is_equal(evaluation, metric):
         return Reason("champion", stands, f"Its score is that of the champion, {against}: no gain; {then}.")
-    return Reason("champion", stands, f"It gains too little over the champion, {against}{needed}, within chance: {then}.")
+    return Reason(
+        "champion", stands, f"It gains too little over the champion, {against}{needed}, within chance: {then}."
+    )
 
 
 def _is_equal(evaluation: Evaluation, metric: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Schema
-from quire.errors import ModelError, near
+from quire.errors import DataError, ModelError, near
 from quire.model.features import model_input, positive_label
 
 
@@ -72,6 +72,20 @@ def _other_classes(pipeline: Any, schema: Schema) -> list[str]:
     if positive in classes and len(classes) == 2:
         return []
     return [f"It tells apart {', '.join(classes)}; positive is {positive!r}.{near(positive, classes)}"]
+
+
+def with_predictions(rows: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+    """Return ``rows`` with the columns of ``predicted``; raises DataError where a column has the name of one of these.
+
+    Else the model's predictions would be taken for the column, or the column for them.
+    """
+    taken = [name for name in predicted if name in rows]
+    if taken:
+        raise DataError(
+            f"The data has a column {taken[0]!r}, which is what the model's own result is called. Read it under "
+            f"another name in schema.yaml: {taken[0]}_given: {{source: {taken[0]}, ...}}."
+        )
+    return rows.join(predicted)
 
 
 def decision_threshold(pipeline: Any) -> float:

@@ -1,6 +1,7 @@
 """Hyperparameter search: the estimator's defaults first, then values drawn at random, judged on the same folds."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,11 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from quire.config import Schema, Search
+from quire.errors import ModelError
 from quire.model.estimators import build_pipeline, search_space
 from quire.model.features import known_categories, numeric_gaps
 from quire.model.folds import Fold
-from quire.model.metrics import HIGHER_IS_BETTER, METRICS, compare, measure
+from quire.model.metrics import HIGHER_IS_BETTER, METRICS, compare, measure, undefined_for
 from quire.model.predictions import predict_input
 from quire.model.workers import on_workers
 
@@ -45,11 +47,14 @@ def search_best(names: tuple[str, ...], problem: Problem, search: Search) -> tup
     """Return the chosen pipeline, unfitted, and a row for each trial, the best score first.
 
     Columns: trial (counted from 1, in the order tried; each estimator starts with its default), estimator,
-    ``param_<name>``, each metric of the task and ``<metric>_std`` over the folds, seconds (to fit a fold, mean), rank
-    and chosen. An estimator's default is kept unless another setting beats it beyond chance, see `choose`.
+    ``param_<name>``, each metric of the task and ``<metric>_std`` over the folds that define it, seconds
+    (to fit a fold, mean), rank and chosen. An estimator's default is kept unless another setting beats it beyond
+    chance, see `choose`. Raises ModelError where no trial has the metric that is
+    searched for.
     """
     categories = known_categories(problem.X, problem.schema)
     sign = 1 if HIGHER_IS_BETTER[problem.scoring] else -1
+    judging = _judging(problem)
     frames: list[pd.DataFrame] = []
     winners: list[tuple[float, Pipeline, int]] = []
     for name in names:
@@ -57,13 +62,18 @@ def search_best(names: tuple[str, ...], problem: Problem, search: Search) -> tup
             name, problem.schema, categories, kind=problem.kind, gaps=numeric_gaps(problem.X), seed=problem.seed
         )
         results = _try(pipeline, problem, search_space(name, problem.kind, search.space), search.trials)
-        scores = sign * _by_fold(results, problem.scoring)
+        scores = sign * _by_fold(results, problem.scoring)[:, judging]
         at = choose(scores)
         best = clone(pipeline).set_params(**results["params"][at])
-        winners.append((scores[at].mean(), best, sum(len(frame) for frame in frames) + at))
+        winners.append((_means(scores)[at], best, sum(len(frame) for frame in frames) + at))
         frames.append(_rows(name, results, problem.schema.task))
     trials = pd.concat(frames, ignore_index=True)
-    _, pipeline, chosen = max(winners, key=lambda winner: winner[0])
+    score, pipeline, chosen = max(winners, key=lambda winner: winner[0])
+    if not np.isfinite(score):
+        raise ModelError(
+            f"No trial of {', '.join(names)} has a {problem.scoring}: what they predict is no finite number. Look for "
+            "extreme values among the features, or choose another estimator in train.estimator."
+        )
     trials.insert(0, "trial", range(1, len(trials) + 1))
     trials["chosen"] = trials.index == chosen
     best_first = trials.sort_values(problem.scoring, ascending=sign < 0, kind="stable", ignore_index=True)
@@ -74,13 +84,34 @@ def choose(scores: np.ndarray) -> int:
     """Return which setting to take: the best on average, if it beats the first beyond chance, else the first.
 
     scores: shape (settings, folds), higher is better; the first setting is the default. Beyond chance: the mean
-    difference over the folds exceeds its standard error. The best of many settings is in part the luckiest.
+    difference over the folds exceeds its standard error. The best of many settings is in part the luckiest. A setting
+    without a finite score in every fold is not taken while another has one.
     Source: Breiman et al. (1984), Classification and Regression Trees, the one-standard-error rule, on paired folds.
     """
-    best = int(scores.mean(axis=1).argmax())
+    means = _means(scores)
+    best = int(means.argmax())
+    if not np.isfinite(means[0]):
+        return best
     difference = scores[best] - scores[0]
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
     return best if difference.mean() > error else 0
+
+
+def _means(scores: np.ndarray) -> np.ndarray:
+    """Return the mean of each setting over the folds, -inf for one without a finite score in every fold."""
+    return np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
+
+
+def _judging(problem: Problem) -> list[int]:
+    """Return the folds on which the metric of the search is defined; raises ModelError for none, with why."""
+    whys = [undefined_for(problem.y[judge], problem.y[learn], problem.schema) for learn, judge in problem.folds]
+    judging = [fold for fold, why in enumerate(whys) if problem.scoring not in why]
+    if not judging:
+        raise ModelError(
+            f"{problem.scoring} cannot be computed in any of the {len(whys)} folds of the search; in the first "
+            f"{whys[0][problem.scoring]}. Choose another metric in train.search.scoring, or bring more rows."
+        )
+    return judging
 
 
 def draw_settings(pipeline: Pipeline, space: dict[str, list[Any]], trials: int, seed: int) -> list[dict[str, Any]]:
@@ -120,7 +151,9 @@ def _try(pipeline: Pipeline, problem: Problem, space: dict[str, list[Any]], tria
     search = GridSearchCV(
         _Threaded(pipeline.steps, threads), grid, scoring=scoring, refit=False, cv=problem.folds, error_score="raise"
     )
-    with on_workers(problem.cluster):
+    with on_workers(problem.cluster), warnings.catch_warnings():
+        # A metric that a fold does not define: it is left out of the means, and said.
+        warnings.filterwarnings("ignore", message="One or more of the test scores are non-finite")
         return search.fit(problem.X, problem.y).cv_results_
 
 
@@ -146,7 +179,12 @@ def _rows(name: str, results: dict[str, Any], task: str) -> pd.DataFrame:
     params = pd.DataFrame(results["params"]).rename(columns=lambda key: f"param_{key.removeprefix(STEP)}")
     columns = {"estimator": [name] * len(params), **params}
     for metric in METRICS[task]:
-        columns |= {metric: results[f"mean_test_{metric}"], f"{metric}_std": results[f"std_test_{metric}"]}
+        means, deviations = results[f"mean_test_{metric}"], results[f"std_test_{metric}"]
+        scores = _by_fold(results, metric)
+        defined = np.isfinite(scores).any(axis=0)
+        if defined.any() and not defined.all():
+            means, deviations = scores[:, defined].mean(axis=1), scores[:, defined].std(axis=1)
+        columns |= {metric: means, f"{metric}_std": deviations}
     return pd.DataFrame({**columns, "seconds": results["mean_fit_time"]})
 
 

@@ -26,9 +26,9 @@ def threshold_curve(found: Outcomes, decision: Decision) -> pd.DataFrame:
             "threshold": thresholds,
             "flagged": flagged / rows,
             "precision": caught / np.maximum(flagged, 1),
-            "recall": caught / positives,
+            "recall": caught / max(positives, 1),
             "f1": 2 * caught / (flagged + positives),
-            "youden": caught / positives - false / (rows - positives),
+            "youden": caught / max(positives, 1) - false / max(rows - positives, 1),
             "cost": (decision.false_positive_cost * false + decision.false_negative_cost * missed) / rows,
         }
     )

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import sklearn
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline
 
 from quire.config import Decision, Schema, Search
 from quire.errors import DataError, near
 from quire.model.estimators import BEST, NAMES, check_name, check_space, target_kind
 from quire.model.features import model_input, positive_label, target_values
-from quire.model.folds import Fold, make_folds, make_partition
+from quire.model.folds import Fold, fold_remarks, make_folds, make_partition
 from quire.model.metrics import METRICS, Outcomes, check_metric, compare
 from quire.model.predictions import decide
 from quire.model.search import Problem, few_threads, search_best
@@ -29,11 +28,12 @@ class Candidate:
     """A fitted pipeline, and how it came about.
 
     params: all parameters of the final estimator. scoring: the metric that the search went by. metrics: means over the
-    folds of cross-validation; ``<name>_std`` is the standard deviation over the folds. trials: as `search_best` says.
-    features: the columns that the pipeline takes. rows, window: what it learned from; start is inclusive, end the time
-    of the last row, no window without a timestamp. out_of_fold: predictions of the training rows, with their index,
-    each by a model that did not see the row. threshold: of a binary task. fingerprint: SHA-256 of what determines the
-    model: rows, features, parameters and version of scikit-learn.
+    folds of cross-validation that define them; ``<name>_std`` is the standard deviation over those. trials: as
+    `search_best` says. features: the columns that the pipeline takes. rows, window: what it learned from; start is
+    inclusive, end the time of the last row, no window without a timestamp. out_of_fold: predictions of the training
+    rows, with their index, each by a model that did not see the row. threshold: of a binary task. fingerprint: SHA-256
+    of what determines the model: rows, features, parameters and version of scikit-learn. remarks: what the folds lack,
+    in words.
     """
 
     pipeline: Pipeline
@@ -51,6 +51,7 @@ class Candidate:
     seed: int
     fingerprint: str
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return what the artifact ``candidate`` says of it."""
@@ -73,7 +74,8 @@ def fit_candidate(
     estimator: a name of `NAMES`, or ``best`` for a search over all. cluster: address of a Dask scheduler whose workers
     do the fits of the search; empty: this process. The features are those of the schema: neither the
     target nor a key or an ignored column can be one. The same rows, arguments, libraries and machine give the same
-    candidate to the last digit. Raises ConfigError for wrong arguments, DataError for rows that cannot be learned from.
+    candidate to the last digit. Raises ConfigError for wrong arguments, DataError for rows that cannot be learned from,
+    ModelError where no fold defines the metric of the search.
     """
     started = time.perf_counter()
     search, decision = search or Search(), decision or Decision()
@@ -84,7 +86,7 @@ def fit_candidate(
     check_target(y, schema)
     kind, names = target_kind(schema, y), NAMES if estimator == BEST else (estimator,)
     check_space(names, kind, search.space)
-    folds = make_folds(rows, schema, folds=search.folds, seed=seed)
+    folds = make_folds(rows, schema, folds=search.folds, seed=seed, scoring=scoring)
     best, trials = search_best(names, Problem(schema, X, y, kind, folds, scoring, seed, cluster), search)
     partition = make_partition(rows, schema, folds=search.folds, seed=seed)
     with few_threads(len(X)):
@@ -102,7 +104,7 @@ def fit_candidate(
         estimator=name,
         params=params,
         scoring=scoring,
-        metrics={key: float(chosen[key]) for metric in METRICS[schema.task] for key in (metric, f"{metric}_std")},
+        metrics=_finite(chosen, schema),
         trials=trials,
         features=tuple(X.columns),
         rows=len(X),
@@ -113,7 +115,14 @@ def fit_candidate(
         seed=seed,
         fingerprint=fingerprint,
         seconds=time.perf_counter() - started,
+        remarks=tuple(fold_remarks(folds, rows, schema, folds=search.folds, scoring=scoring)),
     )
+
+
+def _finite(trial: pd.Series, schema: Schema) -> dict[str, float]:
+    """Return the metrics of a trial and their deviations, those left out that no fold defines."""
+    defined = [name for name in METRICS[schema.task] if np.isfinite(trial[name])]
+    return {key: float(trial[key]) for name in defined for key in (name, f"{name}_std")}
 
 
 def check_target(y: np.ndarray, schema: Schema) -> None:
@@ -149,8 +158,25 @@ def _in_order(train: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def _out_of_fold(best: Pipeline, X: pd.DataFrame, y: np.ndarray, partition: list[Fold], schema: Schema) -> np.ndarray:
-    method = "predict" if schema.task == "regression" else "predict_proba"
-    return cross_val_predict(best, X, y, cv=partition, method=method)
+    """Return what models that did not learn from a row predict for it: numbers, or a probability for each class of y.
+
+    A class that a model has never learned has probability 0; a model of one class or value alone predicts that.
+    """
+    classes = np.unique(y)
+    raw = np.zeros(len(y) if schema.task == "regression" else (len(y), len(classes)))
+    for learn, judge in partition:
+        known = np.unique(y[learn])
+        columns = np.searchsorted(classes, known)
+        if schema.task == "regression":
+            raw[judge] = (
+                known[0] if len(known) == 1 else clone(best).fit(X.iloc[learn], y[learn]).predict(X.iloc[judge])
+            )
+        elif len(known) == 1:
+            raw[judge, columns[0]] = 1.0
+        else:
+            model = clone(best).fit(X.iloc[learn], y[learn])
+            raw[np.ix_(judge, columns)] = model.predict_proba(X.iloc[judge])
+    return raw
 
 
 def threshold_of(raw: np.ndarray, y: np.ndarray, schema: Schema, decision: Decision) -> float | None:
@@ -175,7 +201,9 @@ def _window(rows: pd.DataFrame, schema: Schema) -> dict[str, str] | None:
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if isinstance(value, str | int | float | bool | None)}
+    plain = {name: value for name, value in params.items() if isinstance(value, str | int | float | bool | None)}
+    # JSON has no infinity.
+    return {name: str(v) if isinstance(v, float) and not np.isfinite(v) else v for name, v in plain.items()}
 
 
 def _fingerprint(X: pd.DataFrame, y: np.ndarray, name: str, params: dict[str, Any], threshold: float | None) -> str:

@@ -35,6 +35,7 @@ def answer(candidate: Candidate, schema: Schema) -> Answer:
         f"{_title(candidate.estimator)} predicts {schema.target} with {metric} {values[metric]:.3f} "
         f"(± {spread:.3f} over the folds) in cross-validation; {_number_of(candidate)} tried."
     )
+    headline = " ".join([headline, *candidate.remarks])
     facts = [
         ("estimator", candidate.estimator),
         (f"{metric}, cross-validated", values[metric], "learn from the past, judge on what follows" if window else ""),
@@ -45,7 +46,8 @@ def answer(candidate: Candidate, schema: Schema) -> Answer:
     ]
     if candidate.threshold is not None:
         facts.insert(3, ("threshold", candidate.threshold, f"{schema.positive} from this probability on"))
-    return make_answer("good", headline, facts, {name: values[name] for name in values if not name.endswith("_std")})
+    status = "neutral" if candidate.remarks else "good"
+    return make_answer(status, headline, facts, {name: values[name] for name in values if not name.endswith("_std")})
 
 
 def joined_answer(candidate: Candidate, schema: Schema) -> Answer:
@@ -55,6 +57,7 @@ def joined_answer(candidate: Candidate, schema: Schema) -> Answer:
         f"{parts} models, {candidate.estimator}, predict {schema.target} with {metric} {values[metric]:.3f} together, "
         "each row by a model that did not learn from it."
     )
+    headline = " ".join([headline, *candidate.remarks])
     facts = [
         (f"{metric}, out of fold", values[metric], "all segments together"),
         ("segments", parts),
