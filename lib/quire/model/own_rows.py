@@ -54,7 +54,7 @@ def own_rows(files: Path, rows: pd.DataFrame, settings: Settings, as_of: datetim
     What its schema reads otherwise than schema.yaml does, or reads beyond it, is read from the source again.
     """
     schema = stored_schema(files, settings.schema)
-    problem = _other_question(schema, settings.schema)
+    problem = other_question(schema, settings.schema)
     if problem:
         return OwnRows(rows, schema, problem)
     try:
@@ -63,7 +63,7 @@ def own_rows(files: Path, rows: pd.DataFrame, settings: Settings, as_of: datetim
         return OwnRows(rows, schema, str(error))
 
 
-def _other_question(own: Schema, schema: Schema) -> str:
+def other_question(own: Schema, schema: Schema) -> str:
     """Return in words what else ``own`` predicts than ``schema`` does; empty if it is the same."""
     if own.task != schema.task:
         return f"Its task is {own.task}; schema.yaml says {schema.task}."

@@ -15,7 +15,7 @@ from quire.data import Profiles, profile_periods, read_profiles
 from quire.errors import ArtifactError, ModelError
 from quire.io import tracking
 from quire.io.artifacts import Run
-from quire.model import predict
+from quire.model import own_rows, predict
 from quire.monitor.outside import fill_actual
 
 PROFILES = "profiles.bin"
@@ -80,8 +80,9 @@ def observe(run: Run, period: str = "7d", *, seed: int = 0) -> Observed:
     model, version = _model(run, registry, str(predictions["model_version"].iloc[0]))
     files = registry.files(model)
     test = sample(run.load("test"), MOST_TEST_ROWS, np.random.default_rng(seed))
-    test = test.rename(columns={schema.target: "actual"}).assign(window="test")
-    test = test.assign(**predict(registry.load(model), test, schema))
+    own = own_rows(files, test, run.settings, run.as_of)
+    predicted = predict(registry.load(model), own.frame, own.schema)
+    test = test.rename(columns={schema.target: "actual"}).assign(window="test", **predicted)
     kept = files / OUTCOMES
     champion = Champion(
         version,

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from quire.config import Schema, Settings
+from quire.data import SchemaAdapter
+from quire.errors import DataError, ModelError
 from quire.io import frames
+from quire.model.own_rows import other_question, stored_schema
 from quire.model.predictions import predict
+from quire.serve.example import check_example
 
 if TYPE_CHECKING:
     from quire.io.artifacts import Run
@@ -19,14 +23,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Champion:
-    """The promoted version and its fitted pipeline."""
+    """The promoted version and its fitted pipeline.
+
+    adapter: gives rows the features that it was trained on; None where schema.yaml is as it was then.
+    """
 
     version: "Version"
     pipeline: Any
+    adapter: SchemaAdapter | None = None
+
+    def predict(self, rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+        """Return what `model.predict` gives for rows of ``schema``; raises ModelError if it cannot be fed with them."""
+        if self.adapter is None:
+            return predict(self.pipeline, rows, schema)
+        try:
+            own = self.adapter.rows(rows)
+        except DataError as error:
+            raise _misfit(self.version, str(error)) from error
+        return predict(self.pipeline, own, self.adapter.other)
 
 
 def load_champion(run: "Run", registry: "Registry") -> Champion:
-    """Return the champion of the run's alias; where there is none yet, end the notebook with the reason."""
+    """Return the champion of the run's alias; where there is none yet, end the notebook with the reason.
+
+    Raises ModelError unless it predicts what schema.yaml asks for, and gives for its own input example what it gave
+    when it was logged.
+    """
     version = registry.champion()
     if version is None:
         run.stop(
@@ -34,7 +56,19 @@ def load_champion(run: "Run", registry: "Registry") -> Champion:
             "candidate through. The evaluate report says why; `quire promote` makes a person's choice the champion."
         )
         raise AssertionError("run.stop ends the notebook")
-    return Champion(version, registry.load(version))
+    pipeline, folder = registry.load(version), registry.folder(version)
+    schema = stored_schema(registry.files(version), run.settings.schema)
+    problem = other_question(schema, run.settings.schema)
+    if problem:
+        raise _misfit(version, problem)
+    check_example(pipeline, folder, schema, name=f"Version {version.version} of {version.name}")
+    same = schema == run.settings.schema
+    return Champion(version, pipeline, None if same else SchemaAdapter(run.settings, schema, run.as_of))
+
+
+def _misfit(version: "Version", problem: str) -> ModelError:
+    name = f"Version {version.version} of {version.name}"
+    return ModelError(f"{name} does not fit schema.yaml: {problem} Train a model for this schema: `quire run`.")
 
 
 def predict_batch(
@@ -48,7 +82,7 @@ def predict_batch(
     keep = list(dict.fromkeys([*schema.key, *([schema.timestamp] if schema.timestamp else [])]))
     parts = []
     for chunk in _chunks(rows, chunk_rows):
-        predicted = predict(champion.pipeline, chunk, schema)
+        predicted = champion.predict(chunk, schema)
         parts.append(pd.concat([chunk[keep], predicted], axis=1))
     return pd.concat(parts, ignore_index=True).assign(model_version=champion.version.version)
 

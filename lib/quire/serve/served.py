@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Schema
-from quire.errors import ModelError
-from quire.io import model_files
-from quire.model.features import input_names, model_input, positive_label
-from quire.model.predictions import class_probabilities, decision_threshold, misfit
+from quire.model.features import model_input, positive_label
+from quire.model.predictions import class_probabilities, decision_threshold
 from quire.serve.contract import Contract, Row
+from quire.serve.example import check_example
 from quire.serve.fastpath import compile_pipeline, differs
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def load(
         cache_rows=cache_rows,
         loaded_at=now or datetime.now(UTC),
     )
-    _check_example(served, folder)
+    check_example(pipeline, folder, schema, name=f"Version {served.number} of {version.name}")
     _prove(served)
     return served
 
@@ -166,48 +165,6 @@ def _read_reference(files: Path, schema: Schema) -> dict[str, Any]:
     path = files / "reference.json"
     found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return found if set(found.get("values", {})) == set(schema.features) else {}
-
-
-def _check_example(served: Served, folder: Path) -> None:
-    """Raise ModelError unless the model gives for its input example what it gave when it was logged."""
-    name = f"Version {served.number} of {served.version.name}"
-    X = _read_example(folder, served)
-    mismatch = misfit(served.pipeline, X, served.schema)
-    if mismatch:
-        raise ModelError(f"{name} does not fit schema.yaml: {mismatch}")
-    try:
-        found = served.pipeline.predict(X) if not served.classes else class_probabilities(served.pipeline, X)
-    except Exception as error:
-        raise ModelError(f"{name} fails on its own input example: {error}") from error
-    shares_add_up = not served.classes or np.allclose(found.sum(axis=1), 1)
-    if len(found) != len(X) or not np.isfinite(found).all() or not shares_add_up:
-        raise ModelError(f"{name} disagrees with its own input example: it gives {np.asarray(found).tolist()[:3]}.")
-    expected = model_files.read_example_output(folder)
-    if expected is not None and not _is_close(found, np.asarray(expected)):
-        raise ModelError(
-            f"{name} disagrees with its own input example: it gives {np.asarray(found).tolist()[:3]}, and gave "
-            f"{expected[:3]} when it was logged. Its files or the libraries are not the same any more: train again."
-        )
-
-
-def _is_close(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether outputs are the same but for what another processor or library rounds otherwise."""
-    return found.shape == expected.shape and np.allclose(found, expected, rtol=1e-6, atol=1e-9)
-
-
-def _read_example(folder: Path, served: Served) -> pd.DataFrame:
-    """Return the input example of a model folder, or one row of missing values where it has none."""
-    path = folder / "input_example.json"
-    names = list(served.pipeline.feature_names_in_)
-    numbers = set(input_names(served.schema)[0])
-    if path.is_file():
-        split = json.loads(path.read_text("utf-8"))
-        X = pd.DataFrame(split["data"], columns=split["columns"])
-    else:
-        X = pd.DataFrame([[None] * len(names)], columns=names)
-    kinds = {name: "float64" if name in numbers else object for name in X.columns}
-    X = X.astype(kinds)
-    return X.where(X.notna(), np.nan)
 
 
 def _prove(served: Served) -> None:
