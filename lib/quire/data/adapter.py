@@ -76,7 +76,8 @@ class SchemaAdapter:
         schema = self.settings.schema
         self._check_times()
         extra = {self._renamed[name]: _as_feature(name, self.other.columns[name]) for name in self.lacking}
-        both = Schema.model_validate({**dict(schema), "columns": {**schema.columns, **extra}})
+        fields = {name: getattr(schema, name) for name in Schema.model_fields}
+        both = Schema.model_validate({**fields, "columns": {**schema.columns, **extra}})
         settings = replace(self.settings, schema=both)
         try:
             with staged.many_rows(settings) as files:

@@ -13,7 +13,7 @@ import pandas as pd
 from quire.config import Schema, duration
 from quire.data import Profiles, profile_periods, read_profiles
 from quire.errors import ArtifactError, ModelError
-from quire.io import tracking
+from quire.io import frames, tracking
 from quire.io.artifacts import Run
 from quire.model import own_rows, predict
 from quire.monitor.outside import fill_actual
@@ -88,7 +88,7 @@ def observe(run: Run, period: str = "7d", *, seed: int = 0) -> Observed:
         version,
         read_profiles(files / PROFILES),
         _evaluation(run, files, version),
-        _judged_on(kept, schema, seed) if kept.is_file() else test,
+        _judged_on(kept, schema, seed, otherwise=test),
     )
     now = join_outcomes(current, predictions, run.load("labels"), schema).assign(window="current")
     now = fill_actual(now, run, schema)
@@ -162,8 +162,13 @@ def sample(rows: pd.DataFrame, most: int, rng: np.random.Generator) -> pd.DataFr
     return rows.iloc[np.sort(rng.choice(len(rows), most, replace=False))].reset_index(drop=True)
 
 
-def _judged_on(kept: Path, schema: Schema, seed: int) -> pd.DataFrame:
-    """Return the rows that the champion was judged on; a later run's test window is another one."""
+def _judged_on(kept: Path, schema: Schema, seed: int, *, otherwise: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that the champion was judged on; a later run's test window is another one.
+
+    ``otherwise`` where they were not kept, or lack a feature that schema.yaml has got since.
+    """
+    if not kept.is_file() or not set(schema.features) <= set(frames.Stored(kept).columns):
+        return otherwise
     rows = sample(pd.read_parquet(kept), MOST_TEST_ROWS, np.random.default_rng(seed))
     return rows.rename(columns={schema.target: "actual"}).assign(window="test")
 
