@@ -95,8 +95,8 @@ def test_a_champion_of_other_features_is_said_and_not_compared(judged, good, hou
     assert found.champion is None
     assert "It needs rain" in found.problem
     assert "not trained on temperature" in found.problem
-    assert verdict.promote
-    assert any("does not fit schema.yaml" in reason.text for reason in verdict.reasons)
+    assert (verdict.passed, verdict.promote) == (True, False)
+    assert any("The champion cannot be judged" in reason.text for reason in verdict.reasons)
 
 
 def test_a_champion_that_has_seen_the_test_rows_is_noted(judged, good, hourly_parts, hourly_schema):
@@ -190,10 +190,10 @@ def test_segments_are_declared_important_and_time(judged, good, coarse, hourly_p
     assert np.average(declared["candidate"], weights=declared["rows"]) == pytest.approx(whole)
 
 
-def test_a_test_window_that_judges_nothing_is_refused(good, hourly_parts, hourly_schema):
-    flat = hourly_parts[1].assign(demand=pd.array([4] * len(hourly_parts[1]), dtype="Int64"))
-    with pytest.raises(DataError, match="takes 1 value"):
-        evaluate(good, None, hourly_parts[0], flat, hourly_schema)
+def test_test_rows_without_a_target_are_refused(good, hourly_parts, hourly_schema):
+    lost = hourly_parts[1].assign(demand=pd.array([4, None] * (len(hourly_parts[1]) // 2), dtype="Int64"))
+    with pytest.raises(DataError, match="demand is missing in 336 of 672 rows of test"):
+        evaluate(good, None, hourly_parts[0], lost, hourly_schema)
 
 
 def test_the_card_tells_figures_limits_and_reasons(judged, good, coarse):

@@ -21,7 +21,9 @@ def table(make, target, *, timed, task, classes=("no", "yes")):
     rows = len(target)
     rng = np.random.default_rng(1)
     number = np.asarray([classes.index(name) for name in target] if task != "regression" else target, dtype=float)
-    frame = pd.DataFrame({"x": number + rng.normal(size=rows), "half": np.tile(["a", "a", "b", "b"], rows)[:rows], "y": target})
+    frame = pd.DataFrame(
+        {"x": number + rng.normal(size=rows), "half": np.tile(["a", "a", "b", "b"], rows)[:rows], "y": target}
+    )
     columns = {"x": {"type": "number"}, "half": {"type": "category", "categories": ["a", "b"]}}
     if timed:
         frame["at"] = pd.date_range("2025-01-01", periods=rows, freq="D", tz="UTC").as_unit("us")
