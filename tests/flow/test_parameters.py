@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -184,3 +186,58 @@ def test_a_value_that_a_run_would_change_is_refused_with_file_cell_and_remedy(pr
 def test_a_list_may_take_the_place_of_a_tuple(project):
     project.stage("a", parameters="x = (1, 2)").params(a={"x": [3]})
     assert resolved(project)["a"]["x"] == [3]
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "words"),
+    [
+        ("train", {"estimator": "lightgbm"}, "train.estimator is 'lightgbm'; known: linear, random_forest"),
+        ("train", {"estimator": "linaer"}, "Did you mean 'linear'"),
+        (
+            "train",
+            {"search": {"scoring": "auc"}},
+            "train.search.scoring is 'auc'; known for a regression task: r2, mae",
+        ),
+        ("evaluate", {"gate": {"metric": "pinball"}}, "evaluate.gate.metric is 'pinball'; known for a regression task"),
+        ("evaluate", {"gate": {"floor": {"r22": 0.5}}}, "evaluate.gate.floor.r22 is 'r22'.*Did you mean 'r2'"),
+        ("evaluate", {"gate": {"ceiling": {"mea": 1.0}}}, "evaluate.gate.ceiling.mea is 'mea'.*Did you mean 'mae'"),
+        ("monitor", {"performance": {"metric": "log_loss"}}, "monitor.performance.metric is 'log_loss'"),
+        ("evaluate", {"decision": {"rule": "costs"}}, "rule is 'costs'.*Did you mean 'cost'"),
+        ("train", {"decision": {"false_positve_cost": 2.0}}, "Did you mean 'false_positive_cost'"),
+    ],
+)
+def test_names_are_checked_before_any_kernel_with_where_they_stand(tmp_path, stage, values, words):
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "params", tmp_path / "params")
+    (tmp_path / "notebooks").symlink_to(root / "notebooks")
+    settings = config.load("demo", root=tmp_path)
+    (name, value), *_ = values.items()
+    with pytest.raises(ConfigError, match=words) as on_the_line:
+        resolve(settings, build(settings, "train"), parse_overrides([f"{stage}.{name}={json.dumps(value)}"]))
+    assert str(on_the_line.value).startswith(f"-p {stage}.{name}")
+    params = tmp_path / "params" / "demo" / "params.yaml"
+    params.write_text(f"# a comment\n{stage}:\n  {name}: {json.dumps(value)}\n")
+    with pytest.raises(ConfigError, match=words) as in_the_file:
+        settings = config.load("demo", root=tmp_path)
+        resolve(settings, build(settings, "train"))
+    assert "params.yaml:3: " in str(in_the_file.value)
+
+
+def test_a_column_of_segments_is_a_feature(tmp_path):
+    root = Path(__file__).parents[2]
+    settings = config.load("segments", root=root)
+    with pytest.raises(ConfigError, match=r"-p train_segment.column=workinday: .*Did you mean 'workingday'"):
+        resolve(settings, build(settings, "train"), parse_overrides(["train_segment.column=workinday"]))
+
+
+def test_a_notebook_of_ones_own_may_call_anything_an_estimator(project):
+    stage = project.stage("train", parameters='estimator = "mine"\n')
+    stage.params(train={"estimator": "yours"})
+    assert resolved(stage)["train"]["estimator"] == "yours"
+
+
+def test_every_use_case_passes():
+    root = Path(__file__).parents[2]
+    for name in config.use_cases(root):
+        settings = config.load(name, root=root)
+        assert resolve(settings, build(settings, "train"))

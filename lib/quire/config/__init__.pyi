@@ -1,5 +1,7 @@
 from .metrics import HIGHER_IS_BETTER as HIGHER_IS_BETTER
 from .metrics import METRICS as METRICS
+from .names import segment_columns as segment_columns
+from .names import wrong_names as wrong_names
 from .params import Checks as Checks
 from .params import ColumnDrift as ColumnDrift
 from .params import Decision as Decision
@@ -30,6 +32,7 @@ from .settings import Settings as Settings
 from .settings import check_value as check_value
 from .settings import find_root as find_root
 from .settings import folder_problem as folder_problem
+from .settings import line_of_params as line_of_params
 from .settings import load as load
 from .settings import outputs_folder as outputs_folder
 from .settings import use_cases as use_cases

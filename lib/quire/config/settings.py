@@ -271,6 +271,11 @@ def check_value(name: str, value: Any, *, where: str) -> None:
     Document(Path(where), json.dumps(value)).read(entity, {})
 
 
+def line_of_params(settings: Settings, keys: tuple[str, ...]) -> int:
+    """Return the line of params.yaml, counted from 1, at which the value that ``keys`` lead to stands."""
+    return read_document(settings.folder / "params.yaml").line(keys)
+
+
 def _read_params(document: Document) -> Params:
     """Return the sections of params.yaml, those values checked whose form is known."""
     sections: Params = document.read(Params, {})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quire.config import Settings, check_value
+from quire.config import Settings, check_value, line_of_params, wrong_names
 from quire.config.params import ENTITIES
 from quire.errors import ConfigError, near
 from quire.flow.graph import Graph, Task
@@ -149,8 +149,7 @@ def _resolve_task(settings: Settings, task: Task, overrides: Mapping[str, Any], 
             mistake = _mistake(task, signature, where, name, value) or _change(
                 task, signature, where, name, written.get(name)
             )
-            if mistake:
-                mistakes.append(mistake)
+            mistakes += [mistake] if mistake else _wrong_names(settings, task, where, name, value)
             values[name] = value
     return values
 
@@ -227,10 +226,29 @@ def _mistake(task: Task, signature: Signature, where: str, name: str, value: Any
         expected = " or ".join(signature[name].types)
         return f"{where}: {task.stage}.{name} is {value!r}, of type {type(value).__name__}; expected {expected}."
     try:
-        check_value(name, value, where=f"{where}: {task.stage}.{name}")
+        check_value(name, value, where=f"{where}{' ' if where == '-p' else ': '}{task.stage}.{name}")
     except ConfigError as error:
         return str(error)
     return ""
+
+
+def _wrong_names(settings: Settings, task: Task, where: str, name: str, value: Any) -> list[str]:
+    """Return the mistakes in names of estimators, metrics and columns, each with where it was written."""
+    code = "\n".join(source_of(cell) for cell in read_cells(task.notebook) if cell.get("cell_type") == "code")
+    mistakes = []
+    for keys, wrong in wrong_names(name, value, settings.schema, code):
+        origin = where
+        if where == "-p":
+            origin = f"-p {task.stage}.{name}={_short(value)}"
+        elif where.endswith("params.yaml"):
+            origin = f"{where}:{line_of_params(settings, (task.stage, name, *keys))}"
+        mistakes.append(f"{origin}: {'.'.join((task.stage, name, *keys))} is {wrong}")
+    return mistakes
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _is_text(node: ast.stmt) -> bool:

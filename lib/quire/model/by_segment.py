@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 
-from quire.config import Decision, Schema
+from quire.config import Decision, Schema, segment_columns
 from quire.errors import ConfigError, DataError, near
 from quire.io import model_files
 from quire.model.features import target_values
@@ -67,7 +67,7 @@ def segment_rows(frame: pd.DataFrame, schema: Schema, column: str, value: str) -
 
     Numbers are written as integers where they are whole, truth values as ``true`` and ``false``.
     """
-    known = [name for name in schema.features if schema.columns[name].type not in ("datetime", "text")]
+    known = segment_columns(schema)
     if column not in known:
         raise ConfigError(
             f"params.yaml: column is {column!r}; a model for each segment needs a feature: {', '.join(known)}."

@@ -1,0 +1,48 @@
+"""Names in parameters that stand for something of ours or of schema.yaml: checked without importing what they name."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from quire.config.metrics import METRICS
+from quire.config.params import Estimator
+from quire.config.schema import Schema
+from quire.errors import near
+
+Keys = tuple[str, ...]
+"""The keys that lead to a value inside a parameter: empty for the parameter itself."""
+
+
+def wrong_names(parameter: str, value: Any, schema: Schema, code: str) -> Iterator[tuple[Keys, str]]:
+    """Yield each name in a parameter's ``value`` that is unknown: where it stands, and what is wrong, in words.
+
+    schema: that of the use case, which says the task and the columns. code: of the notebook; ``estimator`` and
+    ``column`` mean ours only where it hands them to our functions.
+    """
+    if parameter == "estimator" and "fit_candidate(" in code:
+        yield from _unknown((), value, get_args(Estimator))
+    elif parameter == "column" and ("segment_rows(" in code or "join_parts(" in code):
+        yield from _unknown((), value, segment_columns(schema))
+    elif isinstance(value, Mapping):
+        for keys, name in _metrics(parameter, value):
+            yield from _unknown(keys, name, METRICS[schema.task], f" for a {schema.task} task")
+
+
+def segment_columns(schema: Schema) -> list[str]:
+    """Return the features by whose values rows can be told apart: all but times and texts."""
+    return [name for name in schema.features if schema.columns[name].type not in ("datetime", "text")]
+
+
+def _metrics(parameter: str, value: Mapping[str, Any]) -> Iterator[tuple[Keys, Any]]:
+    """Yield the names of metrics in a parameter, each with where it stands; an empty one stands for the task's own."""
+    single = {"search": "scoring", "gate": "metric", "performance": "metric"}.get(parameter, "")
+    if value.get(single):
+        yield (single,), value[single]
+    for limits in ("floor", "ceiling") if parameter == "gate" else ():
+        if isinstance(value.get(limits), Mapping):
+            for name in value[limits]:
+                yield (limits, name), name
+
+
+def _unknown(keys: Keys, name: Any, known: Any, where: str = "") -> Iterator[tuple[Keys, str]]:
+    if name not in known:
+        yield keys, f"{name!r}; known{where}: {', '.join(known)}.{near(str(name), known)}"
