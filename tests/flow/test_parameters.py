@@ -210,16 +210,19 @@ def test_names_are_checked_before_any_kernel_with_where_they_stand(tmp_path, sta
     root = Path(__file__).parents[2]
     shutil.copytree(root / "params", tmp_path / "params")
     (tmp_path / "notebooks").symlink_to(root / "notebooks")
-    settings = config.load("demo", root=tmp_path)
+
+    def resolve_with(*overrides):
+        settings = config.load("demo", root=tmp_path)
+        return resolve(settings, build(settings, "train"), parse_overrides(overrides))
+
     (name, value), *_ = values.items()
     with pytest.raises(ConfigError, match=words) as on_the_line:
-        resolve(settings, build(settings, "train"), parse_overrides([f"{stage}.{name}={json.dumps(value)}"]))
+        resolve_with(f"{stage}.{name}={json.dumps(value)}")
     assert str(on_the_line.value).startswith(f"-p {stage}.{name}")
     params = tmp_path / "params" / "demo" / "params.yaml"
     params.write_text(f"# a comment\n{stage}:\n  {name}: {json.dumps(value)}\n")
     with pytest.raises(ConfigError, match=words) as in_the_file:
-        settings = config.load("demo", root=tmp_path)
-        resolve(settings, build(settings, "train"))
+        resolve_with()
     assert "params.yaml:3: " in str(in_the_file.value)
 
 

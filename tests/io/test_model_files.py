@@ -1,5 +1,6 @@
 """A model as a folder: every estimator we offer comes back the same, and nothing untrusted is loaded."""
 
+import importlib
 import io
 import zipfile
 
@@ -137,3 +138,34 @@ def test_files_are_kept_beside_the_model(X, tmp_path):
     folder = saved(tmp_path / "model", pipeline, X, **{"profiles.bin": tmp_path / "profiles.bin"})
     assert (folder / "files" / "profiles.bin").read_bytes() == b"\0profiles"
     assert zipfile.is_zipfile(io.BytesIO((folder / model_files.PIPELINE).read_bytes()))
+
+
+def installed(folder, name, *, local=False):
+    """Put a module with an estimator of its own, and the distribution that it came with, on a folder of the path."""
+    (folder / f"{name}.py").write_text("from sklearn.dummy import DummyRegressor\nclass Boosted(DummyRegressor): ...\n")
+    about = folder / f"{name}_wheel-4.2.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-wheel\nVersion: 4.2\n")
+    (about / "top_level.txt").write_text(f"{name}\n")
+    if local:
+        (about / "direct_url.json").write_text('{"url": "file:///somewhere", "dir_info": {"editable": true}}')
+
+
+@pytest.mark.parametrize("inside", ["alone", "in a pipeline", "in a meta-estimator"])
+def test_the_requirements_name_what_the_types_come_from(X, tmp_path, monkeypatch, inside):
+    from sklearn.compose import TransformedTargetRegressor
+
+    name = f"boosting_{inside.replace(' ', '_').replace('-', '_')}"
+    installed(tmp_path, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module(name).Boosted()
+    model = {"alone": own, "in a pipeline": make_pipeline(trees(), own), "in a meta-estimator": None}[inside]
+    model = model or make_pipeline(trees(), TransformedTargetRegressor(own))
+    assert model_files._requirements(model.fit(X, X.index)) == sorted({*model_files.REQUIREMENTS, f"{name}-wheel"})
+
+
+def test_what_is_installed_from_a_folder_is_no_requirement(tmp_path, monkeypatch):
+    installed(tmp_path, "own_models", local=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("own_models").Boosted().fit([[1.0]], [1.0])
+    assert model_files._requirements(own) == sorted(model_files.REQUIREMENTS)

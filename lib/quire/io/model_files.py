@@ -6,13 +6,15 @@ its SHA-256, which the registry keeps.
 """
 
 import hashlib
+import io
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distribution, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 from quire.errors import ModelError
 
@@ -29,7 +31,8 @@ FILES = "files"
 SHA256_TAG = "quire.sha256"
 """Tag of a registered version: the SHA-256 of its pipeline's file."""
 
-REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy")
+REQUIREMENTS = ("mlflow", "skops", "pandas", "numpy", "scipy", "scikit-learn")
+"""What every model is loaded, fed and computed with; those that its types come from are added."""
 
 
 def save_model(
@@ -60,7 +63,7 @@ def save_model(
             serialization_format="skops",
             skops_trusted_types=trusted,
             # Given, so that MLflow does not load the model in another process to find out.
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            pip_requirements=[f"{name}=={version(name)}" for name in _requirements(pipeline)],
             metadata=dict(metadata),
         )
     (folder / EXAMPLE_OUTPUT).write_text(json.dumps(_output(pipeline, input_example)), encoding="utf-8")
@@ -162,3 +165,29 @@ def _trusted(pipeline: Any) -> list[str]:
     content = skops.io.dumps(pipeline)
     model_schema.check_file(content, where="the pipeline")
     return skops.io.get_untrusted_types(data=content)
+
+
+def _requirements(pipeline: Any) -> list[str]:
+    """Return the names of the distributions that the pipeline needs: `REQUIREMENTS`, and those of its types.
+
+    What is installed from a folder, such as this project, is none: no index has it.
+    """
+    import skops.io
+
+    with ZipFile(io.BytesIO(skops.io.dumps(pipeline))) as archive:
+        modules = set(_modules(json.loads(archive.read("schema.json"))))
+    known = packages_distributions()
+    names = {name for module in modules for name in known.get(module.partition(".")[0], ())}
+    published = {name for name in names if distribution(name).read_text("direct_url.json") is None}
+    return sorted({*REQUIREMENTS, *published})
+
+
+def _modules(node: Any) -> Iterator[str]:
+    """Yield the modules of all types that a part of skops' description of a pipeline names."""
+    if isinstance(node, dict):
+        if isinstance(node.get("__module__"), str):
+            yield node["__module__"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _modules(part)
