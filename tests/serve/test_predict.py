@@ -1,9 +1,13 @@
 """Batch predictions: in chunks, by the champion, and kept once."""
 
+import json
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from quire import model, serve, tracking
+from quire import data, model, serve, tracking
+from quire.errors import ModelError
 from quire.io import database
 from quire.io.artifacts import Stopped
 from quire.serve.predict import run_time
@@ -75,3 +79,40 @@ def test_a_run_predicts_its_current_rows_in_chunks_into_artifact_and_database(ch
     pd.testing.assert_frame_equal(predictions, expected)
     pd.testing.assert_frame_equal(run.load("predictions"), expected)
     assert saved == len(expected) == len(database.open(settings.database_url).predictions("demo", by="as_of"))
+
+
+def test_a_champion_that_disagrees_with_its_own_example_predicts_no_batch(champion, settings, open_run):
+    registry = tracking.open(settings)
+    kept = registry.folder(champion.version) / "input_example_output.json"
+    kept.write_text(json.dumps([one + 1 for one in json.loads(kept.read_text("utf-8"))]))
+    with pytest.raises(ModelError, match=r"Version 1 of demo disagrees with its own input example.*train again"):
+        serve.load_champion(open_run("predict"), registry)
+
+
+@pytest.mark.parametrize("change", ["a feature was added", "a feature left", "a column was renamed"])
+def test_a_champion_of_an_earlier_schema_predicts_as_it_did(champion, snapshot, settings, open_run, change):
+    before, rows = settings.schema, snapshot[1].current
+    columns = dict(before.columns)
+    if change == "a feature was added":
+        columns["casual"] = columns["casual"].model_copy(update={"role": "feature", "nullable": True})
+    elif change == "a feature left":
+        columns["hum"] = columns["hum"].model_copy(update={"role": "ignore"})
+    else:
+        columns["humidity"] = columns.pop("hum").model_copy(update={"source": "hum"})
+    now = replace(settings, schema=before.model_validate({**before.model_dump(), "columns": columns}))
+    current = data.ingest(now, current="7d", test="14d").current
+    run = replace(open_run("predict"), settings=now)
+    loaded = serve.load_champion(run, tracking.open(now))
+    expected = model.predict(champion.pipeline, rows, before)["prediction"]
+    found = serve.predict_batch(loaded, current, now.schema)["prediction"]
+    pd.testing.assert_series_equal(found, expected.reset_index(drop=True))
+
+
+def test_a_champion_of_another_target_predicts_nothing(champion, settings, open_run):
+    columns = dict(settings.schema.columns)
+    columns["registered"] = columns["registered"].model_copy(update={"role": "target"})
+    columns["cnt"] = columns["cnt"].model_copy(update={"role": "ignore"})
+    schema = settings.schema.model_validate({**settings.schema.model_dump(), "columns": columns})
+    run = replace(open_run("predict"), settings=replace(settings, schema=schema))
+    with pytest.raises(ModelError, match=r"does not fit schema.yaml: Its target is cnt; schema.yaml says registered"):
+        serve.load_champion(run, tracking.open(settings))

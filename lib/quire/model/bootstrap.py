@@ -25,7 +25,7 @@ repeat the same few rows, and their interval would look sure.
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, and the ends of its 95 % interval; NaN where it cannot be computed.
+    """A value, and the ends of its interval (95 % unless something else is said); NaN where it cannot be computed.
 
     draws: of the bootstrap behind it. undefined: draws in which the value cannot be computed.
     """
@@ -95,7 +95,7 @@ def metric_draws(found: Outcomes, how: Resampling, names: tuple[str, ...] = ()) 
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def interval(value: float, draws: np.ndarray) -> Interval:
+def interval(value: float, draws: np.ndarray, *, level: float = LEVEL) -> Interval:
     """Return ``value`` with the percentile interval of ``draws``, those left out in which it is undefined (NaN).
 
     There is no interval where more than a tenth of the draws are undefined.
@@ -104,7 +104,7 @@ def interval(value: float, draws: np.ndarray) -> Interval:
     undefined = len(draws) - len(known)
     if np.isnan(value) or not len(known) or undefined > MOST_UNDEFINED * len(draws):
         return Interval(float(value), np.nan, np.nan, len(draws), undefined)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high), len(draws), undefined)
 
 

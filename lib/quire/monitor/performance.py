@@ -1,7 +1,7 @@
 """Performance: what the model's errors are now, beside those on its test window, by period and by segment."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,20 +11,13 @@ from scipy import special
 
 from quire.config import Performance, Schema
 from quire.data import split_periods
+from quire.model.bootstrap import Interval as Interval
+from quire.model.bootstrap import interval
 from quire.model.metrics import HIGHER_IS_BETTER, METRICS, SEGMENT_METRIC, Outcomes, compare, measure
 
 RESAMPLES = 200
 MOST_RESAMPLED = 4_000
 """Rows that a bootstrap weighs; of more a random part is taken, and the interval narrowed to what all would give."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure and where it lies with the given confidence."""
-
-    value: float
-    low: float
-    high: float
 
 
 def main_metric(performance: Performance, schema: Schema) -> str:
@@ -77,13 +70,11 @@ def measured(
     blocks = _blocks(rows.iloc[sample], schema)
     weights = rng.multinomial(blocks.max() + 1, np.full(blocks.max() + 1, 1 / (blocks.max() + 1)), RESAMPLES)
     spread = measure(found.take(sample), tuple(metrics), weights[:, blocks].astype(float))
-    tail = (1 - confidence) / 2
     intervals = {}
     for name in metrics:
-        known = spread[name][~np.isnan(spread[name])]
-        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
-        value = values[name]
-        intervals[name] = Interval(value, value - (value - low) * narrower, value + (high - value) * narrower)
+        value, drawn = values[name], interval(values[name], spread[name], level=confidence)
+        low, high = value - (value - drawn.low) * narrower, value + (drawn.high - value) * narrower
+        intervals[name] = replace(drawn, low=low, high=high)
     return intervals
 
 
