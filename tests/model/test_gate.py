@@ -184,6 +184,22 @@ def test_data_of_which_much_breaks_its_rules_is_refused(demand_model, hourly_par
         assert judge(found, Gate(max_rule_breaks=1.0), quality(check)).promote
 
 
+def test_what_mostly_allows_to_break_a_rule_does_not_count(demand_model, hourly_parts, hourly_schema):
+    found = evaluate(demand_model, None, *hourly_parts, hourly_schema, resamples=60)
+    artifact = quality(("history", BETWEEN, "warn", 0.45))
+    artifact["checks"][0]["kwargs"]["mostly"] = 0.6
+    assert judge(found, Gate(), artifact).promote
+    assert not judge(found, Gate(max_rule_breaks=0.01), artifact).promote
+
+
+def test_an_error_that_is_larger_than_the_baselines_is_noted(customer_model, customer_parts, customer_schema):
+    found = evaluate(customer_model, None, *customer_parts, customer_schema, resamples=60)
+    worse = replace(found, over_baseline={**found.over_baseline, "log_loss": Interval(-0.4, -0.5, -0.3)})
+    assert not any("larger than the naive baseline's" in reason.text for reason in judge(found, Gate()).reasons)
+    notes = [reason.text for reason in judge(worse, Gate()).reasons if reason.note]
+    assert any(text.startswith("Its log_loss of") and "for sure larger" in text for text in notes)
+
+
 def test_a_run_without_validation_is_judged_and_says_so(demand_model, hourly_parts, hourly_schema):
     verdict = judge(evaluate(demand_model, None, *hourly_parts, hourly_schema, resamples=60), Gate())
     assert verdict.promote

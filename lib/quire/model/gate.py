@@ -12,6 +12,9 @@ from quire.model.verdict import Reason, Verdict
 
 WHERE = "params.yaml: evaluate.gate"
 
+ERRORS = ("mae", "rmse", "log_loss", "brier")
+"""Errors that a model should make smaller whatever it is chosen by."""
+
 
 def judge(evaluation: Evaluation, gate: Gate, quality: Mapping[str, Any] | None = None) -> Verdict:
     """Return whether the candidate may replace the champion.
@@ -33,7 +36,10 @@ def judge(evaluation: Evaluation, gate: Gate, quality: Mapping[str, Any] | None 
         *_limits(evaluation, gate),
         *_against_champion(evaluation, metric, gate),
         *(reason for reason in evidence if reason.holds),
-        *(Reason("note", True, note, note=True) for note in evaluation.notes),
+        *(
+            Reason("note", True, note, note=True)
+            for note in (*evaluation.notes, *_worse_than_baseline(evaluation, metric))
+        ),
     ]
     broken = [reason for reason in reasons if not reason.holds]
     passed = not broken
@@ -63,6 +69,17 @@ def _beats_baseline(evaluation: Evaluation, metric: str) -> Reason:
         return Reason("baseline", True, f"It beats the naive baseline: {compared}{_left_out(gain)}.")
     how = "is no better than" if not gain.value > 0 else "does not beat beyond chance"
     return Reason("baseline", False, f"It {how} the naive baseline: {compared}, gain {_range(gain)}{_left_out(gain)}.")
+
+
+def _worse_than_baseline(evaluation: Evaluation, metric: str) -> list[str]:
+    """Return for each error that the gate does not go by whether it is for sure larger than the baseline's."""
+    worse = [name for name in ERRORS if name != metric and name in evaluation.over_baseline]
+    worse = [name for name in worse if evaluation.over_baseline[name].high < 0]
+    own, base = evaluation.candidate.test, evaluation.baseline.test
+    return [
+        f"Its {name} of {own[name].value:.4g} is for sure larger than the naive baseline's, {base[name].value:.4g}."
+        for name in worse
+    ]
 
 
 def _why_unknown(evaluation: Evaluation, metric: str, found: Interval) -> str:
@@ -116,7 +133,7 @@ def _gains(evaluation: Evaluation, metric: str, gain: Interval, gate: Gate) -> R
     against = f"version {evaluation.champion_version} by {metric}" if evaluation.champion_version else f"by {metric}"
     against = f"{against} {_range(gain)}{_left_out(gain)}"
     needed = f", at least {gate.min_gain:g} is asked" if gate.min_gain else ""
-    if gain.value >= gate.min_gain and not _is_equal(evaluation, metric):
+    if gain.is_known and gain.value >= gate.min_gain and not _is_equal(evaluation, metric):
         sure = "for sure" if gain.low > gate.min_gain else "within chance"
         return Reason("champion", True, f"It is better than the champion, {against}, {sure}.")
     if gain.high < gate.min_gain:
