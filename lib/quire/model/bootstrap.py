@@ -1,7 +1,7 @@
 """Intervals by the bootstrap: rows drawn again, in blocks of time where neighbours resemble each other."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,8 @@ class Interval:
     value: float
     low: float
     high: float
-    draws: int = 0
-    undefined: int = 0
+    draws: int = field(default=0, kw_only=True)
+    undefined: int = field(default=0, kw_only=True)
 
     @property
     def is_known(self) -> bool:
@@ -103,9 +103,9 @@ def interval(value: float, draws: np.ndarray, *, level: float = LEVEL) -> Interv
     known = draws[~np.isnan(draws)]
     undefined = len(draws) - len(known)
     if np.isnan(value) or not len(known) or undefined > MOST_UNDEFINED * len(draws):
-        return Interval(float(value), np.nan, np.nan, len(draws), undefined)
+        return Interval(float(value), np.nan, np.nan, draws=len(draws), undefined=undefined)
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high), len(draws), undefined)
+    return Interval(float(value), float(low), float(high), draws=len(draws), undefined=undefined)
 
 
 def intervals(values: dict[str, float], draws: dict[str, np.ndarray]) -> dict[str, Interval]:

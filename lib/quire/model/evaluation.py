@@ -217,8 +217,7 @@ def _first_defined(*contenders: _Measured) -> str:
 
 
 def _class_rows(found: Outcomes) -> dict[str, int]:
-    counts = np.bincount(found.truth.astype(np.int64), minlength=len(found.classes)) if found.classes else []
-    return {name: int(count) for name, count in zip(found.classes, counts, strict=True)}
+    return {name: int((found.truth == at).sum()) for at, name in enumerate(found.classes)}
 
 
 def _class_notes(own: _Measured, other: _Measured | None) -> list[str]:

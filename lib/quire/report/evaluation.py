@@ -155,7 +155,7 @@ def _metric_row(name: str, evaluation: Evaluation) -> dict[str, Any]:
     row["95 % interval"] = f"{number(found.low)} to {number(found.high)}" if found.is_known else "none"
     row["champion"] = evaluation.champion.test[name].value if evaluation.champion else None
     gain = evaluation.over_champion[name] if evaluation.over_champion and not evaluation.same else None
-    row["gain"] = f"{gain.value:+.4f} ({_ends(gain, '+.4f')})" if gain else None
+    row["gain"] = f"{gain.value:+.4f} ({_ends(gain, '+.4f')})" if gain and np.isfinite(gain.value) else None
     return row | {"baseline": evaluation.baseline.test[name].value}
 
 

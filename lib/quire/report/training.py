@@ -10,7 +10,7 @@ from quire.config import Schema
 from quire.io.artifacts import count_rows
 from quire.model.metrics import HIGHER_IS_BETTER, Outcomes, measure
 from quire.model.train import Candidate
-from quire.report.answers import Answer
+from quire.report.answers import Answer, Status
 from quire.report.answers import answer as make_answer
 from quire.report.charts import Chart
 from quire.report.numbers import number
@@ -46,7 +46,7 @@ def answer(candidate: Candidate, schema: Schema) -> Answer:
     ]
     if candidate.threshold is not None:
         facts.insert(3, ("threshold", candidate.threshold, f"{schema.positive} from this probability on"))
-    status = "neutral" if candidate.remarks else "good"
+    status: Status = "neutral" if candidate.remarks else "good"
     return make_answer(status, headline, facts, {name: values[name] for name in values if not name.endswith("_std")})
 
 
