@@ -1,7 +1,6 @@
 """Performance: what the model's errors are now, beside those on its test window, by period and by segment."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -74,7 +73,7 @@ def measured(
     for name in metrics:
         value, drawn = values[name], interval(values[name], spread[name], level=confidence)
         low, high = value - (value - drawn.low) * narrower, value + (drawn.high - value) * narrower
-        intervals[name] = replace(drawn, low=low, high=high)
+        intervals[name] = Interval(value, low, high)
     return intervals
 
 
