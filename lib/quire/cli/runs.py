@@ -47,8 +47,11 @@ def runs(params: str, count: int, as_json: bool) -> None:
                 str(statuses.count("reused")),
             ]
         )  # fmt: skip
-    if any(record.get("try") for record in found):
-        rows = [[*row, note] for row, note in zip(rows, ["tries", *(r.get("try") or "" for r in found)], strict=True)]
+    if any(record.get("try") for _, record in found):
+        rows = [
+            [*row, note]
+            for row, note in zip(rows, ["tries", *(record.get("try") or "" for _, record in found)], strict=True)
+        ]
     _table(rows)
 
 

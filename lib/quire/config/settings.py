@@ -233,12 +233,14 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
         "params": read_document(folder / "params.yaml"),
         "workflow": read_document(own if own.is_file() else root / "params" / "workflow.yaml"),
     }
-    read = documents["config"].read(Config, environment)
-    learn_secrets(read, documents["config"].raw, environment)
+    entity: Config = documents["config"].read(Config, environment)
+    learn_secrets(entity, documents["config"].raw, environment)
+    for variable in SECRET_VARIABLES:
+        learn(environment.get(variable, ""))
     return Settings(
         name=name,
         root=root,
-        config=read,
+        config=entity,
         schema=documents["schema"].read(Schema, {}),
         params=_read_params(documents["params"]),
         workflow=documents["workflow"].read(Workflow, {}),
@@ -259,8 +261,6 @@ def learn_secrets(entity: BaseModel, raw: Mapping[str, Any], environment: Mappin
             learn(value.get_secret_value(), path=name in _SECRET_PATHS)
             for reference in REFERENCE.finditer(str(written)):
                 learn(environment.get(reference[1], ""))
-    for name in SECRET_VARIABLES:
-        learn(environment.get(name, ""))
 
 
 def check_value(name: str, value: Any, *, where: str) -> None:

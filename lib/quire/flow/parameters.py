@@ -4,6 +4,7 @@ The cell is read as JSON and Python's syntax tree; nothing is imported or execut
 """
 
 import ast
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Schema
+from quire.errors import ModelError
 from quire.model.features import model_input, positive_label
 from quire.model.predictions import class_probabilities, decision_threshold
 from quire.serve.contract import Contract, Row
