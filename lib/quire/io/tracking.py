@@ -122,7 +122,7 @@ class Registry:
                 found = self.client.get_model_version_by_alias(self.name, alias or self.settings.alias)
                 return self._version(found, sorted(found.aliases))
         except Exception as error:
-            cause = error.__cause__
+            cause = error.__context__
             if isinstance(cause, MlflowException) and cause.error_code in (
                 "RESOURCE_DOES_NOT_EXIST",
                 "INVALID_PARAMETER_VALUE",
