@@ -78,7 +78,7 @@ def test_a_category_of_the_schema_is_not_new():
 def test_a_changed_unit_is_out_of_range():
     row = checked(frame(temp=frame()["temp"] * 41)).loc[("temp", "out of range")]
     assert row["status"] == "alert"
-    assert "allowed is 0..1" in row["detail"]
+    assert "0 to 1 is allowed" in row["detail"]
 
 
 def test_infinite_values_alert():

@@ -56,7 +56,7 @@ def test_a_drift_that_lasts_does_not_make_itself_usual(kept):
 def test_a_run_as_of_an_earlier_date_does_not_see_what_came_later(kept, tmp_path):
     found = read_history(run_of(tmp_path, as_of=START + 2 * WEEK + timedelta(days=1)))
     assert drift_history(found, "1")["psi"].tolist() == [0.01, 0.02]
-    assert drift_history(read_history(kept), "1", before=START + WEEK)["psi"].tolist() == [0.01]
+    assert drift_history(read_history(kept), "1", before=START + 2 * WEEK)["psi"].tolist() == [0.01]
 
 
 def test_without_a_database_there_is_no_history_and_none_is_made(tmp_path):

@@ -11,6 +11,7 @@ import pandas as pd
 from quire.config import Checks, Schema, duration
 from quire.data import ColumnProfile, Profile, Profiles
 from quire.monitor.observe import Observed
+from quire.page.numbers import number, percent
 
 SHOWN = 5
 """New categories that are named; the others are counted."""
@@ -73,7 +74,7 @@ def _check_column(
 def _check_missing(name: str, before: ColumnProfile, now: ColumnProfile, checks: Checks) -> Check:
     share, usual = now.missing / now.rows, before.missing / max(before.rows, 1)
     status = "alert" if share - usual > checks.missing else "ok"
-    detail = f"{name} is missing in {share:.1%} of the rows; in training it was {usual:.1%}."
+    detail = f"{name} is missing in {percent(share)} of the rows; in training it was {percent(usual)}."
     return Check(name, "missing", share, usual + checks.missing, status, detail)
 
 
@@ -89,7 +90,7 @@ def _check_categories(name: str, before: ColumnProfile, now: ColumnProfile, sche
         f" and {len(new) - SHOWN} more" if len(new) > SHOWN else ""
     )
     status = "alert" if share > checks.new_categories else "warn"
-    detail = f"{name} has a category that training did not have: {names}, in {share:.1%} of the rows."
+    detail = f"{name} has a category that training did not have: {names}, in {percent(share)} of the rows."
     return Check(name, "new category", share, checks.new_categories, status, detail)
 
 
@@ -108,9 +109,15 @@ def _check_range(
     # The extremes are exact; a share from a sketch can be a trace above zero.
     broken = (low is not None and now.minimum < low) or (high is not None and now.maximum > high)
     status = "ok" if not broken else "alert" if outside > limit else "warn"
-    span = f"{'' if low is None else f'{low:g}'}..{'' if high is None else f'{high:g}'}"
-    detail = f"{name} is from {now.minimum:.4g} to {now.maximum:.4g}; allowed is {span}; {outside:.1%} are outside."
+    detail = f"{name} is from {number(now.minimum, digits=4)} to {number(now.maximum, digits=4)}; "
+    detail += f"{_allowed(low, high)}, and {percent(float(outside))} are outside."
     yield Check(name, "out of range", float(outside), limit, status, detail)
+
+
+def _allowed(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{'at most' if low is None else 'at least'} {number(high if low is None else low)} is allowed"
+    return f"{number(low)} to {number(high)} is allowed"
 
 
 def _check_rows(reference: Profiles, current: Profile, checks: Checks) -> Iterator[Check]:
@@ -120,7 +127,7 @@ def _check_rows(reference: Profiles, current: Profile, checks: Checks) -> Iterat
     ratio = current.rows / usual if usual else float("nan")
     low, high = checks.rows
     status = "ok" if low <= ratio <= high else "alert"
-    detail = f"{current.rows:,} rows; usual is about {usual:,.0f} per period ({ratio:.0%} of it)."
+    detail = f"{current.rows:,} rows; usual is about {usual:,.0f} per period ({percent(ratio)} of it)."
     yield Check("", "rows", ratio, low if ratio < 1 else high, status, detail)
 
 

@@ -13,6 +13,7 @@ from scipy import special
 from quire.config import Performance, Schema, label
 from quire.data import split_periods
 from quire.monitor.performance import days_of, labelled
+from quire.page.numbers import number, percent
 
 COLUMNS = ["start", "end", "labelled", "actual", "predicted", "bias", "low", "high", "share"]
 
@@ -99,13 +100,25 @@ def _mean_interval(
 
 
 def explain_bias(row: pd.Series, schema: Schema, *, inputs_changed: bool) -> str:
-    """Return in words what the signed error of one period says: who is above whom, by how much, and what that means."""
-    column = schema.columns[schema.target]
-    name = f"{column.description} ({schema.target})" if column.description else schema.target
-    name = name[0].upper() + name[1:]
-    grew = row["bias"] > 0
-    verb, fault = ("grew", "under-predicts") if grew else ("fell", "over-predicts")
-    because = "the inputs changed too" if inputs_changed else "the inputs do not explain it"
-    more = f"{abs(row['share']):.0%} {'more' if grew else 'less'} happened than was predicted"
-    level = f"{row['actual']:.3g} on average where the model says {row['predicted']:.3g}"
-    return f"{name} {verb} and the model {fault}: {more} ({level}); {because}."
+    """Return in words what the signed error of one period says: which is above the other, by how much, and why."""
+    name = f"The actual {outcome_name(schema)}"
+    because = "an input has drifted as well" if inputs_changed else "no input has drifted that would explain it"
+    level = f"{number(float(row['actual']))} on average, predicted {number(float(row['predicted']))}"
+    return f"{name} was {beside_prediction(row['share'])} ({level}); {because}."
+
+
+def outcome_name(schema: Schema) -> str:
+    """Return what is predicted, in words: the target, or the share of its positive class."""
+    if schema.task != "regression":
+        return f"share of {schema.target} = {label(schema.positive if schema.positive is not None else True)}"
+    description = schema.columns[schema.target].description
+    return f"{description} ({schema.target})" if description else schema.target
+
+
+def beside_prediction(share: float) -> str:
+    """Return a signed error, as a share of the predictions, in words."""
+    if pd.isna(share):
+        return "beside predictions of zero"
+    if share == 0:
+        return "equal to the prediction"
+    return f"{percent(abs(share))} {'above' if share > 0 else 'below'} the prediction"

@@ -6,8 +6,8 @@ watching (warn) when the effect is above `Drift.warn`, above the noise and above
 running.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Literal
@@ -19,12 +19,23 @@ from quire.config import ColumnDrift, Drift
 from quire.data import Profiles
 from quire.monitor import divergence, usual
 from quire.monitor.relations import measure_relations
+from quire.page.numbers import number, percent
 
 Status = Literal["ok", "warn", "alert", "unknown"]
 Part = Literal["values", "zeros", "missing"]
 
 GRID = [float(share) for share in np.linspace(0.005, 0.995, 100)]
 """Shares at which quantile functions are compared."""
+
+REFERENCES = {
+    "training": "training",
+    "same_season": "the same season in training",
+    "previous": "the periods just before",
+}
+"""What a column is compared with, in words, by the name that params.yaml gives it."""
+
+LEAST_KNOWN = 0.9
+"""Share of a period's outcomes that must be known for its target to be compared."""
 
 SMALLEST = float(np.finfo(np.float64).tiny)
 """An edge nearer to zero than this is the one just above it."""
@@ -45,12 +56,12 @@ class Counts:
 
 
 def measure_drift(
-    reference: Profiles, recent: Profiles, drift: Drift, history: pd.DataFrame | None = None
+    reference: Profiles, recent: Profiles, drift: Drift, history: pd.DataFrame | None = None, *, target: str = ""
 ) -> pd.DataFrame:
     """Return how far each period of ``recent`` is from the reference, a row per column, part and period.
 
     history: PSI of periods monitored before (columns ``column``, ``part``, ``psi``); what is usual is learned from it
-    too.
+    too. target: the column whose values become known later: it is not judged in a period in which some are open.
 
     Columns: ``column``; ``part`` (values, zeros, missing; level: see relations.py); ``reference``; ``period`` (number),
     ``start``, ``end``; ``n``, ``n_reference``; ``psi`` (nats); ``effect`` (PSI less its mean for independent rows);
@@ -59,7 +70,7 @@ def measure_drift(
     the last period); ``p_value`` (corrected by Holm within the period; information only); ``status`` (ok, warn, alert,
     unknown: no rows to compare); ``change`` (which bin gained or lost most, in words).
     """
-    things = [thing for column in compared(reference, drift) for thing in counted(reference, recent, column, drift)]
+    things = _things(reference, recent, drift, target)
     frames = [_table(thing, reference, recent, drift, len(things), history) for thing in things]
     if not frames:
         return pd.DataFrame(columns=COLUMNS)
@@ -77,22 +88,71 @@ COLUMNS = [
 ]
 
 
-def measure_shares(reference: Profiles, recent: Profiles, drift: Drift) -> pd.DataFrame:
-    """Return the share of each bin of each column, in the reference and in each recent period.
+def measure_shares(reference: Profiles, recent: Profiles, drift: Drift, *, target: str = "") -> pd.DataFrame:
+    """Return the share of each bin of each column, in what each recent period is compared with and in the period.
 
-    Columns: ``column``, ``part``, ``bin`` (its place), ``label``, ``period``, ``start``, ``reference``, ``now``.
+    Columns: ``column``, ``part``, ``bin`` (its place), ``label``, ``period``, ``start``, ``end``, ``compared_with`` (a
+    key of `REFERENCES`), ``intervals`` (whether the bins are intervals of a number), ``reference`` and ``now`` (shares;
+    NaN where there are no rows). target: as for `measure_drift`.
     """
-    frames = []
-    for column in compared(reference, drift):
-        for thing in counted(reference, recent, column, drift):
-            periods, bins = thing.recent.shape
-            before = thing.windows.sum(axis=0) / max(thing.windows.sum(), 1)
-            now = thing.recent / np.maximum(thing.recent.sum(axis=1, keepdims=True), 1)
-            about = {"column": column, "part": thing.part, "bin": np.tile(np.arange(bins), periods)}
-            about |= {"label": np.tile(thing.labels, periods), "period": np.repeat(np.arange(periods), bins)}
-            about |= {"start": np.repeat(np.array(_starts(recent), dtype=object), bins)}
-            frames.append(pd.DataFrame(about | {"reference": np.tile(before, periods), "now": now.ravel()}))
+    frames = [_share_table(thing, reference, recent, drift) for thing in _things(reference, recent, drift, target)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SHARES)
+
+
+def _share_table(thing: Counts, reference: Profiles, recent: Profiles, drift: Drift) -> pd.DataFrame:
+    periods, bins = thing.recent.shape
+    before = reference_counts(thing, _starts(reference), _starts(recent), drift)
+    ends = [profile.end for profile in recent]
+    return pd.DataFrame(
+        {
+            "column": thing.column,
+            "part": thing.part,
+            "bin": np.tile(np.arange(bins), periods),
+            "label": np.tile(np.array(thing.labels, dtype=object), periods),
+            "period": np.repeat(np.arange(periods), bins),
+            "start": np.repeat(np.array(_starts(recent), dtype=object), bins),
+            "end": np.repeat(np.array(ends, dtype=object), bins),
+            "compared_with": mode_of(thing.column, drift),
+            "intervals": thing.part == "values" and reference.merged_column(thing.column).has_distribution,
+            "reference": _shares_of(before).ravel(),
+            "now": _shares_of(thing.recent).ravel(),
+        }
+    )
+
+
+def _shares_of(counts: np.ndarray) -> np.ndarray:
+    total = counts.sum(axis=1, keepdims=True)
+    return np.where(total > 0, counts / np.maximum(total, 1), np.nan)
+
+
+def _things(reference: Profiles, recent: Profiles, drift: Drift, target: str) -> list[Counts]:
+    """Return everything that is compared; of the target only its values, and only in periods that know them."""
+    return [
+        _known(thing, recent) if column == target else thing
+        for column in compared(reference, drift)
+        for thing in counted(reference, recent, column, drift)
+        if column != target or thing.part != "missing"
+    ]
+
+
+def _known(thing: Counts, recent: Profiles) -> Counts:
+    """Return the counts of the target without those of periods in which more than a few outcomes are still open.
+
+    The outcomes that are known first are no sample of the period: the first days of a week have other values.
+    """
+    columns = [profile.columns.get(thing.column) for profile in recent]
+    whole = [one is not None and one.n >= LEAST_KNOWN * one.rows for one in columns]
+    return replace(thing, recent=np.where(np.array(whole)[:, None], thing.recent, 0.0))
+
+
+def reference_counts(
+    thing: Counts, windows_at: list[datetime | None], recent_at: list[datetime | None], drift: Drift
+) -> np.ndarray:
+    """Return the counts of what each recent period is compared with, shape (periods, bins)."""
+    mode = mode_of(thing.column, drift)
+    options = {"season_days": drift.season_days, "previous": drift.previous}
+    mask: np.ndarray = usual.reference_mask(mode, recent_at, windows_at, **options)  # type: ignore[arg-type]
+    return mask @ thing.windows
 
 
 def compared(reference: Profiles, drift: Drift) -> list[str]:
@@ -117,7 +177,7 @@ def counted(reference: Profiles, recent: Profiles, column: str, drift: Drift) ->
         names = (*top, "other")
         yield Counts(column, "values", names, reference.frequencies(column, top), recent.frequencies(column, top))
     yield Counts(
-        column, "missing", ("there", "missing"), missing_counts(reference, column), missing_counts(recent, column)
+        column, "missing", ("present", "missing"), missing_counts(reference, column), missing_counts(recent, column)
     )
 
 
@@ -139,14 +199,25 @@ def interval_names(edges: np.ndarray) -> tuple[str, ...]:
         return ("all",)
     # The edge just above a value closes the bin of that value alone.
     closes = [bool(before == np.nextafter(edge, -np.inf)) for before, edge in pairwise([np.nan, *edges])]
-    texts = [f"{edge:.3g}" if abs(edge) > SMALLEST else "0" for edge in edges]
+    texts = _edge_texts(edges)
     shut = _is_shut(edges[0])
-    names = [f"{np.nextafter(edges[0], -np.inf):.3g} or less" if shut else f"below {texts[0]}"]
+    names = [f"{_edge_texts([float(np.nextafter(edges[0], -np.inf))])[0]} or less" if shut else f"below {texts[0]}"]
     names += [
         low if close else f"{low} to {high}" for (low, high), close in zip(pairwise(texts), closes[1:], strict=True)
     ]
     last = f"above {texts[-1]}" if closes[-1] or (shut and len(edges) == 1) else f"{texts[-1]} or more"
     return (*names, last)
+
+
+def _edge_texts(edges: Sequence[float] | np.ndarray) -> list[str]:
+    """Return the edges with three digits, or as many more as keep them apart; the two ends of one value are alike."""
+    values = [0.0 if abs(edge) <= SMALLEST else float(edge) for edge in edges]
+    apart = len({f"{value:.12g}" for value in values})
+    for digits in range(3, 12):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == apart:
+            break
+    return [text if "e" not in text else number(value, digits=digits) for text, value in zip(texts, values, strict=True)]
 
 
 def _is_shut(edge: float) -> bool:
@@ -208,12 +279,8 @@ def judge_counts(
     windows_at, recent_at: where the periods start. tests: how many things are judged at once, for the correction.
     past: PSI of periods that were monitored before. ``counts`` are those of the reference, shape (periods, bins).
     """
-    own, mode = drift.columns.get(thing.column, ColumnDrift()), mode_of(thing.column, drift)
-    masks = [
-        usual.reference_mask(mode, at, windows_at, season_days=drift.season_days, previous=drift.previous)
-        for at in (recent_at, windows_at)
-    ]
-    counts, rest = masks[0] @ thing.windows, masks[1] @ thing.windows
+    own = drift.columns.get(thing.column, ColumnDrift())
+    counts, rest = (reference_counts(thing, windows_at, at, drift) for at in (recent_at, windows_at))
     n_reference, n, bins = counts.sum(axis=1), thing.recent.sum(axis=1), thing.windows.shape[1]
     psi = divergence.psi(counts, thing.recent)
     known = np.concatenate([window_psi(rest, thing.windows, windows_at), [] if past is None else past])
@@ -265,19 +332,21 @@ def _distances(thing: Counts, reference: Profiles, recent: Profiles) -> np.ndarr
     return far
 
 
-SHARES = ["column", "part", "bin", "label", "period", "start", "reference", "now"]
+SHARES = [
+    *("column", "part", "bin", "label", "period", "start", "end", "compared_with", "intervals", "reference", "now"),
+]
 
 
 def describe_change(before: np.ndarray, now: np.ndarray, labels: tuple[str, ...]) -> str:
-    """Return in words which bin's share changed most; empty where there are no rows.
+    """Return in words which bin's share changed most (of several the last); empty where there are no rows.
 
     before, now: counts, shape (bins,); labels: a name for each bin.
     """
     if not before.sum() or not now.sum():
         return ""
     p, q = before / before.sum(), now / now.sum()
-    most = int(np.argmax(np.abs(q - p)))
-    return f"{labels[most]} is {q[most]:.0%} of the rows, before {p[most]:.0%}"
+    most = len(p) - 1 - int(np.argmax(np.round(np.abs(q - p), 9)[::-1]))
+    return f"{labels[most]} is {percent(q[most])} of the rows, before {percent(p[most])}"
 
 
 def status_of(psi: np.ndarray, threshold: np.ndarray, watch: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
 """All figures of performance of one run: realised, estimated, signed, by period and by segment."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from quire.config import Performance, Schema
+from quire.config import Performance, Schema, duration
 from quire.data import split_periods
 from quire.model import measure
 from quire.monitor.concept import judge_concept, signed_errors
@@ -36,7 +37,8 @@ class Figures:
     metric: the one by which it is judged. expected: each metric on the champion's test window. periods: each metric of
     each recent period, with its status. concept: signed errors by period. estimated: ``start``, ``end``, ``rows``,
     ``estimated``, ``low``, ``high``, ``realised`` by period. past_error: by how much estimates were off, in the
-    metric's unit. segments: the main metric by segment, over the recent periods that are labelled.
+    metric's unit. segments: the main metric by segment, of the current rows that are labelled. due: until when periods
+    end whose outcomes should be known (``label_delay``); None without a timestamp.
     """
 
     metric: str
@@ -46,6 +48,7 @@ class Figures:
     estimated: pd.DataFrame
     past_error: float
     segments: pd.DataFrame
+    due: datetime | None = None
 
     @property
     def main(self) -> pd.DataFrame:
@@ -54,8 +57,36 @@ class Figures:
 
     @property
     def latest(self) -> pd.Series | None:
-        """The main metric in the last period; None if there is no period."""
-        return None if self.main.empty else self.main.iloc[-1]
+        """The main metric in the last period whose outcomes are due; None if there is no period."""
+        main = self.main
+        due = main[pd.to_datetime(main["end"], utc=True) <= self.due] if self.due is not None else main
+        rows = due if len(due) else main
+        return None if rows.empty else rows.iloc[-1]
+
+    @property
+    def signed(self) -> pd.Series | None:
+        """The signed error in the period of `latest`; None where its outcomes are not known yet."""
+        if self.latest is None or self.concept.empty:
+            return None
+        last = self.concept.iloc[-1]
+        if pd.isna(last["end"]):
+            return last
+        same = self.concept[pd.to_datetime(self.concept["end"], utc=True) == pd.Timestamp(self.latest["end"])]
+        return same.iloc[-1] if len(same) else None
+
+    @property
+    def judged(self) -> pd.DataFrame:
+        """Every metric in the period of `latest`, a row each."""
+        if self.latest is None:
+            return self.periods
+        if pd.isna(self.latest["end"]):
+            return self.periods.groupby("metric", sort=False).tail(1)
+        return self.periods[pd.to_datetime(self.periods["end"], utc=True) == pd.Timestamp(self.latest["end"])]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether `latest` is the last period that there is."""
+        return self.latest is not None and self.latest.name == self.main.index[-1]
 
 
 def measure_performance(observed: Observed, schema: Schema, performance: Performance, *, seed: int = 0) -> Figures:
@@ -86,6 +117,7 @@ def _figures(observed: Observed, schema: Schema, performance: Performance, rng: 
         judge_concept(signed, before, performance),
         *_estimated(observed, schema, performance, metric, rng),
         segment_performance(test, current, schema, performance, rng),
+        due=end - duration(schema.label_delay) if end is not None else None,
     )
 
 

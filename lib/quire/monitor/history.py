@@ -35,8 +35,8 @@ def read_history(run: Run) -> pd.DataFrame:
 def drift_history(metrics: pd.DataFrame, version: str, *, before: datetime | None = None) -> pd.DataFrame:
     """Return the drift that earlier runs measured for this model version.
 
-    Columns: ``column``, ``part``, ``start``, ``end``, ``psi``, ``threshold``, ``status``, ``version``. Periods that end
-    after ``before`` are left out.
+    Columns: ``column``, ``part``, ``start``, ``end``, ``psi``, ``threshold``, ``status``, ``version``. Only
+    periods that end before ``before``: a period is not measured by itself, when a run is repeated.
     """
     if metrics.empty:
         return pd.DataFrame(columns=COLUMNS)
@@ -53,7 +53,7 @@ def drift_history(metrics: pd.DataFrame, version: str, *, before: datetime | Non
             "version": mine["model_version"],
         }
     )
-    return table if before is None else table[table["end"] <= before].reset_index(drop=True)
+    return table if before is None else table[table["end"] < before].reset_index(drop=True)
 
 
 def quiet(history: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def bad_since(metrics: pd.DataFrame, version: str, name: str, column: str, since
         return since
     bad = (metrics["name"] == name) & (metrics["column"] == column) & (metrics["segment"] == "")
     bad &= (metrics["model_version"] == version) & metrics["status"].isin(["warn", "alert"])
-    starts = {row.as_of: row.start for row in metrics[bad].itertuples() if row.start == row.start}
+    starts = {row.as_of: row.start for row in metrics[bad].itertuples() if pd.notna(row.start)}
     while since in starts and starts[since] < since:
         since = starts[since].to_pydatetime()
     return since
@@ -96,4 +96,4 @@ def drift_rows(drift: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
 
 def none_if_nan(value: Any) -> Any:
     """Return ``value``, or None for NaN, which databases and JSON do not have."""
-    return None if value is None or value != value else value
+    return None if value is None or pd.isna(value) else value

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,15 @@ from quire.config import Checks, Drift, Performance
 from quire.data import Profiles
 from quire.io.artifacts import Run
 from quire.monitor.checks import check_current
-from quire.monitor.drift import measure_drift, measure_shares
+from quire.monitor.drift import compared, measure_drift, measure_shares
 from quire.monitor.figures import Figures, measure_performance
 from quire.monitor.history import DRIFT, bad_since, drift_history, none_if_nan, quiet, read_history
 from quire.monitor.observe import RECENT, Observed, observe
 from quire.monitor.outside import Outside, read_outside
 from quire.monitor.performance import Interval
+from quire.monitor.relations import find_cause
 from quire.monitor.verdict import Finding, Verdict, judge
+from quire.serve.predict import run_time
 
 PAGE = "page"
 """The folder of frames that only the page needs, among the run's artifacts."""
@@ -26,7 +28,10 @@ PAGE = "page"
 
 @dataclass(frozen=True)
 class About:
-    """What was looked at: which period, how many rows, which model, and until when its training data reach."""
+    """What was looked at: which period, how many rows, which model, and until when its training data reach.
+
+    start, end: None without a timestamp. at: the logical time: the end of the period, else that of the run.
+    """
 
     version: str
     trained_until: datetime | None
@@ -35,6 +40,7 @@ class About:
     rows: int
     period: str
     by_hand: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Seen:
     def save(self, run: Run) -> None:
         """Write everything as artifacts: ``monitoring``, ``drift``, ``performance``, the recent profiles, the page."""
         figures = self.figures
-        told = _known({"metric": figures.metric, "past_error": figures.past_error})
+        told = _known({"metric": figures.metric, "past_error": figures.past_error, "due": figures.due})
         expected = {name: _known(asdict(one)) for name, one in figures.expected.items()}
         run.save("monitoring", self.verdict.summary() | {"about": asdict(self.about), "expected": expected} | told)
         run.save("drift", self.drift)
@@ -84,17 +90,19 @@ def look(run: Run, *, period: str = "7d", drift: Drift, checks: Checks, performa
         return recall(run)
     schema = run.settings.schema
     observed = observe(run, period)
+    trained, at = observed.champion.trained, logical_time(run, observed.end)
     metrics = read_history(run)
-    history = drift_history(metrics, observed.champion.version, before=observed.end)
-    differences = measure_drift(observed.champion.trained, observed.profiles, drift, quiet(history))
+    history = drift_history(metrics, observed.champion.version, before=at)
+    differences = measure_drift(trained, observed.profiles, drift, quiet(history), target=schema.target)
     checked = check_current(observed, schema, checks)
     figures = measure_performance(observed, schema, performance)
-    verdict = judge(differences, checked, figures, schema, retrain=performance.retrain)
+    cause = find_cause(trained, observed.profiles, drift, compared(trained, drift))
+    verdict = judge(differences, checked, figures, schema, retrain=performance.retrain, cause=cause)
     return Seen(
-        about=_about(run, observed),
+        about=_about(run, observed, at),
         verdict=with_history(verdict, metrics, observed.champion.version),
         drift=differences,
-        shares=measure_shares(observed.champion.trained, observed.profiles, drift),
+        shares=measure_shares(trained, observed.profiles, drift, target=schema.target),
         checks=checked,
         figures=figures,
         spread=spread_of(observed),
@@ -130,9 +138,10 @@ def recall(run: Run) -> Seen:
         estimated=frames["estimated"],
         past_error=_number(told["past_error"]),
         segments=frames["segments"],
+        due=datetime.fromisoformat(told["due"]) if told.get("due") else None,
     )
     return Seen(
-        about=About(**_with_times(told["about"], "trained_until", "start", "end")),
+        about=About(**_with_times(told["about"], "trained_until", "start", "end", "at")),
         verdict=Verdict(
             told["status"],
             told["headline"],
@@ -165,11 +174,16 @@ def spread_of(observed: Observed, bins: int = 20) -> pd.DataFrame:
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "label": "", **shares})
 
 
-def _about(run: Run, observed: Observed) -> About:
+def logical_time(run: Run, end: datetime | None) -> datetime:
+    """Return as of when a run monitors: the end of its last period, else its ``as_of``, else when it started."""
+    return end or run.as_of or (run_time(run.run_id) if run.reads else datetime.now(UTC))
+
+
+def _about(run: Run, observed: Observed, at: datetime) -> About:
     last = observed.profiles.periods[-1]
     champion = observed.champion
     rows = len(observed.current)
-    return About(champion.version, champion.since, last.start, last.end, rows, observed.period, run.by_hand)
+    return About(champion.version, champion.since, last.start, last.end, rows, observed.period, run.by_hand, at)
 
 
 def _with_times(values: Mapping[str, Any], *names: str) -> dict[str, Any]:

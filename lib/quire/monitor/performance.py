@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from quire.config import Performance, Schema
+from quire.config import Performance, Schema, label
 from quire.data import split_periods
 from quire.model.bootstrap import Interval as Interval
 from quire.model.bootstrap import interval
@@ -201,6 +201,6 @@ def _segments(rows: pd.DataFrame, column: str, least: int) -> Iterable[tuple[str
     known = labelled(rows)
     if column not in known:
         return
-    for value, part in known.groupby(known[column].astype("str"), observed=True):
+    for value, part in known.groupby(known[column].astype(object).map(label, na_action="ignore").astype("str"), observed=True):
         if len(part) >= least:
             yield str(value), part

@@ -13,10 +13,17 @@ import pandas as pd
 from quire.config import ColumnDrift, Drift
 from quire.data import Profiles
 from quire.monitor import divergence, usual
+from quire.page.numbers import number
 
 PART = "level"
 EXPLAINED = 0.5
 """Least share of a column's variance that the others must explain for it to be judged by them."""
+
+MOST_ALONE = 2
+"""Columns that must alert together before one of them is looked for that explains the others."""
+
+CAUSE, CLEARLY = 0.9, 0.05
+"""Share of what is left that the shift of one column must explain, and by how much more than any other column's."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,51 @@ def fit_relations(reference: Profiles, columns: list[str]) -> list[Relation]:
     return found
 
 
+@dataclass(frozen=True)
+class Cause:
+    """The one column whose shift, in its own unit, explains why several no longer match each other."""
+
+    column: str
+    shift: float
+    follows: tuple[str, ...]
+
+
+def find_cause(reference: Profiles, recent: Profiles, drift: Drift, columns: list[str]) -> Cause | None:
+    """Return the column whose shift alone explains what is left of the levels in the last period; None if none does.
+
+    A shift of one column by ``d`` leaves ``d`` of itself unexplained, and of each column that it helps to explain
+    ``-weight * d``: of two or more columns that alert, the pattern tells which one moved.
+    """
+    relations = fit_relations(reference, columns)
+    if len(relations) < MOST_ALONE or not len(recent):
+        return None
+    left = np.array([one.left(_means(recent, one))[-1] for one in relations])
+    usual_left = np.array([np.sqrt(np.nanmean(one.left(_means(reference, one)) ** 2)) for one in relations])
+    table = measure_relations(reference, recent, drift, columns)
+    last = table[table["period"] == table["period"].max()].set_index("column")["status"]
+    alerting = [one.column for one in relations if last[one.column] == "alert"]
+    if len(alerting) < MOST_ALONE or not np.isfinite(left).all() or not (usual_left > 0).all():
+        return None
+    names = list(dict.fromkeys(name for one in relations for name in (one.column, *one.names)))
+    pattern = np.array([[_left_by(one, name) for name in names] for one in relations]) / usual_left[:, None]
+    seen = left / usual_left
+    size = np.maximum((pattern**2).sum(axis=0), np.finfo(float).tiny)
+    shifts = pattern.T @ seen / size
+    explained = 1 - ((seen[:, None] - pattern * shifts) ** 2).sum(axis=0) / (seen**2).sum()
+    best, second = np.argsort(explained)[::-1][:2]
+    if explained[best] < CAUSE or explained[best] - explained[second] < CLEARLY:
+        return None
+    return Cause(names[best], float(shifts[best]), tuple(name for name in alerting if name != names[best]))
+
+
+def _left_by(relation: Relation, name: str) -> float:
+    """Return what a shift of the column ``name`` by 1 leaves unexplained of the relation, in its deviations."""
+    weights = dict(zip(relation.names, -relation.weights, strict=True)) | {relation.column: 1.0}
+    return weights.get(name, 0.0) / relation.deviation
+
+
 def measure_relations(reference: Profiles, recent: Profiles, drift: Drift, columns: list[str]) -> pd.DataFrame:
-    """Return how far each period's level is from what the other columns lead one to expect, as `measure_drift` does.
+    """Return how far each period's level is from what the other columns predict, as `measure_drift` does.
 
     ``psi`` is the square of the difference in standard deviations of the column: that is the PSI of a normal
     distribution that moved by as much, so the same limits hold. ``part`` is ``level``.
@@ -124,7 +174,8 @@ def _tell(relation: Relation, far: float) -> str:
         return ""
     nearest = relation.names[int(np.argmax(np.abs(relation.weights) * relation.spreads))]
     side = "above" if far > 0 else "below"
-    return f"on average {abs(far) * relation.deviation:.3g} {side} what {nearest} and the others lead one to expect"
+    others = f"{nearest} and the other columns predict" if len(relation.names) > 1 else f"{nearest} predicts"
+    return f"on average {number(abs(far) * relation.deviation)} {side} what {others}"
 
 
 def _means(profiles: Profiles, relation: Relation) -> np.ndarray:

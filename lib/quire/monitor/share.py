@@ -4,7 +4,7 @@ Not by hand, with ``--no-publish`` or in an experiment."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -13,15 +13,16 @@ from quire.io import database, notify
 from quire.io.artifacts import Run
 from quire.monitor.figures import Figures
 from quire.monitor.history import drift_rows, none_if_nan
-from quire.monitor.look import Seen
+from quire.monitor.look import Seen, logical_time
 from quire.monitor.verdict import Finding, Verdict
+from quire.page.numbers import number
 
 TOGETHER = {"performance": "performance", "concept": "performance", "data": "data"}
 """Findings that make one alert: bad predictions come with a signed error. All drift makes another."""
 
 TITLES = {
     "performance": "The model predicts worse than it did",
-    "data": "The data of the period is in question",
+    "data": "There is a data quality problem in this period",
     "drift": "The data has drifted",
 }
 RETRAIN = "retrain"
@@ -42,7 +43,7 @@ class Shared:
             return f"{why_not}: nothing was written to the database, nobody was alerted, and no signal was given."
         told = "; ".join(f"{title}: {became}" for title, became in self.alerts) or "nobody had to be alerted"
         asked = " A retraining was asked for." if self.signal else ""
-        return f"{self.figures} figures were added to the history; {told}.{asked}"
+        return f"{self.figures:,} values were stored; {told}.{asked}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self}</p>"
@@ -53,7 +54,7 @@ def share(run: Run, seen: Seen, *, now: datetime | None = None) -> Shared:
     with ``--no-publish`` and in an experiment do none of it."""
     if not run.publishes:
         return Shared(0, (), "", held_back=run.held_back)
-    at = seen.about.end or run.as_of or now or datetime.now(UTC)
+    at = seen.about.at or seen.about.end or now or logical_time(run, seen.about.end)
     store = database.open(run.settings.database_url)
     try:
         common = {
@@ -90,13 +91,13 @@ def metric_rows(drift: pd.DataFrame, figures: Figures) -> Iterator[Mapping[str, 
     """Yield what the history keeps of the latest period: drift by column, every metric, its estimate, segments."""
     if len(drift):
         yield from drift_rows(drift)
-    for row in figures.periods.groupby("metric", sort=False).tail(1).itertuples():
+    for row in figures.judged.itertuples():
         yield _row(row.metric, row, row.value, rows=row.labelled, status=row.status, threshold=row.usual)
     if len(figures.estimated):
         last = figures.estimated.iloc[-1]
         yield _row(f"estimated_{figures.metric}", last, last["estimated"], rows=last["rows"])
-    if len(figures.concept):
-        last = figures.concept.iloc[-1]
+    if figures.signed is not None:
+        last = figures.signed
         yield _row("signed_error", last, last["share"], rows=last["labelled"], status=last["status"], interval=False)
     for row in figures.segments.itertuples():
         about = {"column": row.column, "segment": row.segment}
@@ -155,9 +156,9 @@ def make_alerts(verdict: Verdict, at: datetime, *, link: str = "") -> list[notif
 def tell(finding: Finding) -> str:
     """Return a finding as an alert says it: what, since when, how bad, how sure, likely cause."""
     since = f"{finding.since:%Y-%m-%d}" if finding.since else "this period"
-    size = f"\nHow bad: {finding.size:.3g}" if finding.size is not None else ""
+    size = f"\nHow bad: {number(finding.size)}" if finding.size is not None else ""
     limit = (
-        f", the limit is {finding.limit:.3g}"
+        f", the limit is {number(finding.limit)}"
         if size and finding.limit is not None and finding.limit == finding.limit
         else ""
     )

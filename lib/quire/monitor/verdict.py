@@ -1,17 +1,19 @@
 """The verdict: what was found, in words, the worst first, and what follows from it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 import pandas as pd
 
 from quire.config import Schema
-from quire.model.metrics import HIGHER_IS_BETTER
 from quire.monitor.concept import explain_bias
+from quire.monitor.drift import REFERENCES
 from quire.monitor.figures import Figures
 from quire.monitor.performance import loss_of
+from quire.monitor.relations import Cause
+from quire.page.numbers import number, percent
 
 Severity = Literal["alert", "warn"]
 
@@ -24,7 +26,8 @@ class Finding:
     """One thing that a person should know.
 
     what: in one sentence. since: the start of the first period of the run of bad ones. size, limit: how bad, and from
-    where on it is reported, in the unit of the measure. sure: how sure, in words. cause: what it may come from.
+    where on it is reported, in the unit of the measure. sure: how sure, in words. cause: what it may come from. follows: the column of
+    another finding that explains this one.
     """
 
     area: str
@@ -36,6 +39,7 @@ class Finding:
     limit: float | None = None
     sure: str = ""
     cause: str = ""
+    follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,66 +68,141 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def judge(
-    drift: pd.DataFrame, checks: pd.DataFrame, figures: Figures, schema: Schema, *, retrain: bool = True
+    drift: pd.DataFrame,
+    checks: pd.DataFrame,
+    figures: Figures,
+    schema: Schema,
+    *,
+    retrain: bool = True,
+    cause: Cause | None = None,
 ) -> Verdict:
     """Return the verdict on the latest period.
 
     drift, checks: tables of `measure_drift` and `check_data`. retrain: whether worse performance asks for a retraining.
+    cause: the column that explains why others no longer match it.
     """
     changed = _latest(drift)
-    inputs_changed = bool((changed["status"].eq("alert") & changed["column"].isin(schema.features)).any())
-    found = [
-        *_performance_findings(figures.main, figures.metric),
-        *_concept_findings(figures.concept, schema, inputs_changed),
+    alerting = changed.loc[changed["status"].eq("alert") & changed["column"].isin(schema.features), "column"]
+    inputs = list(dict.fromkeys(alerting))
+    findings = [
+        *_performance_findings(figures, inputs),
+        *_concept_findings(figures.signed, figures.concept, schema, inputs),
         *_check_findings(checks),
-        *_drift_findings(drift, schema),
+        *_with_cause(list(_drift_findings(drift, schema)), cause, schema),
     ]
-    found.sort(key=lambda one: (one.severity != "alert", AREAS.index(one.area), -(one.size or 0.0)))
-    status: Any = "bad" if any(one.severity == "alert" for one in found) else "warn" if found else "good"
-    worse = [one.what for one in found if one.area in ("performance", "concept") and one.severity == "alert"]
-    return Verdict(status, _headline(found, drift), tuple(found), " ".join(worse) if retrain else "")
+    findings.sort(key=lambda one: (one.severity != "alert", AREAS.index(one.area), _order(one, cause), -strength(one)))
+    status: Any = "bad" if any(one.severity == "alert" for one in findings) else "warn" if findings else "good"
+    worse = [one.what for one in findings if one.area in ("performance", "concept") and one.severity == "alert"]
+    return Verdict(status, headline(findings, drift, figures), tuple(findings), " ".join(worse) if retrain else "")
 
 
-def _headline(found: list[Finding], drift: pd.DataFrame) -> str:
-    if not found:
-        columns = drift["column"].nunique()
-        return f"Nothing unusual: {columns} columns, the predictions and the known errors are as they were."
-    alerts = [one for one in found if one.severity == "alert"]
-    shown = (alerts or found)[:2]
-    more = len(alerts or found) - len(shown)
+def headline(findings: list[Finding], drift: pd.DataFrame, figures: Figures) -> str:
+    """Return the verdict in a sentence or two: the findings that matter most, or that there is none."""
+    if not findings:
+        return f"Nothing unusual: {_quiet_columns(drift)}, and {_quiet_error(figures)}."
+    alerts = [one for one in findings if one.severity == "alert"]
+    shown = [one for one in alerts or findings if not one.follows][:2] or (alerts or findings)[:2]
+    more = len(alerts or findings) - len(shown)
     rest = f" And {more} more {'alert' if alerts else 'warning'}{'s' if more > 1 else ''}." if more else ""
     return " ".join(one.what for one in shown) + rest
 
 
-def _performance_findings(performance: pd.DataFrame, metric: str) -> Iterator[Finding]:
-    if performance.empty:
-        return
-    last = performance.iloc[-1]
-    if last["status"] not in ("warn", "alert"):
-        return
-    better = "falls" if HIGHER_IS_BETTER[metric] else "rises"
-    what = (
-        f"The error is {last['change']:.0%} larger than on the test window: {metric} {better} from "
-        f"{last['expected']:.3g} to {last['value']:.3g}."
+def _quiet_columns(drift: pd.DataFrame) -> str:
+    now = _latest(drift)
+    columns = now.loc[now["status"] != "unknown", "column"].nunique() if len(now) else 0
+    if not columns:
+        return "no column could be compared"
+    return f"{columns} column{'s differ' if columns > 1 else ' differs'} from training by no more than is usual"
+
+
+def _quiet_error(figures: Figures) -> str:
+    last = figures.latest
+    if last is None or pd.isna(last["value"]):
+        return "no outcome of the period is known yet"
+    return f"the {figures.metric} of {number(float(last['value']))} is no worse than is usual"
+
+
+def strength(finding: Finding) -> float:
+    """Return how far beyond its limit a finding is, so that measures of different units compare."""
+    size, limit = (0.0 if pd.isna(one) else abs(float(one)) for one in (finding.size or 0.0, finding.limit or 0.0))
+    return size / limit if limit > 0 else size
+
+
+def _order(finding: Finding, cause: Cause | None) -> int:
+    """Return 0 for the finding on the column that explains others, 2 for those that it explains, 1 for the rest."""
+    if finding.follows:
+        return 2
+    return 0 if cause is not None and finding.name.startswith(cause.column) else 1
+
+
+def _with_cause(findings: list[Finding], cause: Cause | None, schema: Schema) -> list[Finding]:
+    """Return the findings on drift with the column that explains the others named, and these as what follows."""
+    if cause is None or not cause.follows:
+        return findings
+    name = f"{cause.column} level"
+    followers = {f"{column} level" for column in cause.follows}
+    marked = [
+        replace(one, follows=cause.column, cause=f"follows from {cause.column}") if one.name in followers else one
+        for one in findings
+    ]
+    known = next((one for one in marked if one.name == name), None)
+    model = known or next(one for one in marked if one.name in followers)
+    told = replace(model, area=area_of(cause.column, schema), name=name, what=tell_cause(cause, schema), follows="")
+    if known is None:
+        told = replace(told, size=None, limit=None, cause="")
+    return [told, *(one for one in marked if one is not known)]
+
+
+def tell_cause(cause: Cause, schema: Schema) -> str:
+    """Return in one sentence which column moved, by how much, and which others follow from it."""
+    column = schema.columns.get(cause.column)
+    unit = f" ({column.unit})" if column is not None and column.unit else ""
+    side = "higher" if cause.shift > 0 else "lower"
+    names = ", ".join(cause.follows[:-1])
+    names = f"{names} and {cause.follows[-1]}" if names else cause.follows[-1]
+    return (
+        f"{cause.column} reads about {number(abs(cause.shift))}{unit} {side} than the other columns predict; "
+        f"that {names} no longer {'match' if len(cause.follows) > 1 else 'matches'} them follows from it."
     )
-    sure = f"{last['low']:.3g} to {last['high']:.3g}, from {last['labelled']:,} labelled rows"
-    limit = loss_of(metric, last["usual"]) / loss_of(metric, last["expected"]) - 1  # relative, as the change is
-    yield Finding(
-        "performance", metric, last["status"], what, _since(performance), last["change"], limit, sure,
-        "the world has changed, or the data has; see drift and the signed error",
-    )  # fmt: skip
 
 
-def _concept_findings(concept: pd.DataFrame, schema: Schema, inputs_changed: bool) -> Iterator[Finding]:
-    if concept.empty or concept.iloc[-1]["status"] not in ("warn", "alert"):
+def _performance_findings(figures: Figures, inputs: list[str]) -> Iterator[Finding]:
+    last, metric = figures.latest, figures.metric
+    if last is None or last["status"] not in ("warn", "alert"):
         return
-    last = concept.iloc[-1]
-    sure = f"mean error {last['low']:.3g} to {last['high']:.3g}, from {last['labelled']:,} labelled rows"
+    verb = "rises" if last["value"] > last["expected"] else "falls"
+    error = f"The error is {percent(last['change'])} larger than on the test window"
+    what = f"{error}{_when(figures)}: {metric} {verb} from {number(last['expected'])} to {number(last['value'])}."
+    sure = f"{number(last['low'])} to {number(last['high'])}, from {number(last['labelled'])} labelled rows"
+    limit = loss_of(metric, last["usual"]) / loss_of(metric, last["expected"]) - 1  # relative, as the change is
+    main = figures.main
+    since = _since(main.loc[: last.name])
+    yield Finding("performance", metric, last["status"], what, since, last["change"], limit, sure, _why(inputs))
+
+
+def _when(figures: Figures) -> str:
+    """Return which period is meant, where it is not the last one: outcomes may be known late."""
+    if figures.is_current or figures.latest is None:
+        return ""
+    return f", in the period up to {figures.latest['end']:%-d %B %Y}, the last whose outcomes are due"
+
+
+def _why(inputs: list[str]) -> str:
+    if not inputs:
+        return "no input has drifted: the relation between the inputs and the target may have changed (concept drift)"
+    return f"inputs that drifted at the same time: {', '.join(inputs)}"
+
+
+def _concept_findings(
+    last: pd.Series | None, concept: pd.DataFrame, schema: Schema, inputs: list[str]
+) -> Iterator[Finding]:
+    if last is None or last["status"] not in ("warn", "alert"):
+        return
+    sure = f"mean error {number(last['low'])} to {number(last['high'])}, from {number(last['labelled'])} labelled rows"
     limit = last["usual_high"] if last["share"] > 0 else last["usual_low"]
-    yield Finding(
-        "concept", "signed error", last["status"], explain_bias(last, schema, inputs_changed=inputs_changed),
-        _since(concept), abs(last["share"]), limit, sure, "what follows from the inputs is no longer what was learnt",
-    )  # fmt: skip
+    what = explain_bias(last, schema, inputs_changed=bool(inputs))
+    since = _since(concept.loc[: last.name])
+    yield Finding("concept", "signed error", last["status"], what, since, abs(last["share"]), limit, sure, _why(inputs))
 
 
 def _check_findings(checks: pd.DataFrame) -> Iterator[Finding]:
@@ -148,8 +227,8 @@ def _drift_findings(drift: pd.DataFrame, schema: Schema) -> Iterator[Finding]:
         if row.status not in ("warn", "alert"):
             continue
         mine = drift[(drift["column"] == row.column) & (drift["part"] == row.part)]
-        known = f"usual is up to {row.usual:.2g}" if row.usual == row.usual else "what is usual is not yet known"
-        chance = "by chance once in ten thousand or less" if row.p_value < 1e-4 else f"p = {row.p_value:.2g}"
+        known = f"usual is up to {number(row.usual)}" if pd.notna(row.usual) else "what is usual is not yet known"
+        size = ", ".join(part for part in (_chance(row.p_value), f"from {int(row.n):,} rows") if part)
         yield Finding(
             area_of(row.column, schema),
             f"{row.column} {row.part}" if row.part != "values" else row.column,
@@ -158,20 +237,31 @@ def _drift_findings(drift: pd.DataFrame, schema: Schema) -> Iterator[Finding]:
             _since(mine),
             row.psi,
             row.threshold,
-            f"{known}; {chance}, from {int(row.n):,} rows",
+            f"{known}; {size}",
             row.change if isinstance(row.change, str) else "",
         )
 
 
+def _chance(p_value: float) -> str:
+    """Return how probable chance makes it, in words; nothing where no probability is computed."""
+    if pd.isna(p_value):
+        return ""
+    return "by chance once in ten thousand or less" if p_value < 1e-4 else f"p = {number(p_value, digits=2)}"
+
+
 def describe_drift(row: Any) -> str:
     """Return in one sentence which part of which column is how far from the reference."""
+    change = row.change if isinstance(row.change, str) else ""
     if row.part == "level":
-        return f"{row.column} no longer goes with the other columns: it is {row.change}."
+        return f"{row.column} no longer matches the other columns{f': it is {change}' if change else ''}."
     part = {"values": "", "zeros": " in its share of zeros", "missing": " in its share of missing values"}[row.part]
-    against = {"training": "training", "same_season": "the same season before", "previous": "the periods before"}
-    change = f": {row.change}" if isinstance(row.change, str) and row.change else ""
-    beyond = f"beyond {row.threshold:.2g}" if row.status == "alert" else "above its usual level for two periods"
-    return f"{row.column} differs from {against[row.reference]}{part} (PSI {row.psi:.2g}, {beyond}){change}."
+    beyond = (
+        f"alert level {number(row.threshold, digits=2)}"
+        if row.status == "alert"
+        else "above its usual level for two periods"
+    )
+    size = f"PSI {number(row.psi, digits=2)}, {beyond}"
+    return f"{row.column} differs from {REFERENCES[row.reference]}{part} ({size}){f': {change}' if change else ''}."
 
 
 def area_of(column: str, schema: Schema) -> str:

@@ -10,19 +10,57 @@ def number(value: Any, *, digits: int = 3) -> str:
 
     Whole numbers and texts stay whole; a time is given to the minute, at midnight as a date.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("NaT", "<NA>"):
+    if is_missing(value):
         return "–"
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}"
+        return f"{value:,}".replace("-", "−")
     if isinstance(value, float):
         return _float(value, digits)
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d}" if (value.hour, value.minute) == (0, 0) else f"{value:%Y-%m-%d %H:%M}"
     return f"{value:%Y-%m-%d}" if isinstance(value, date) else str(value)
+
+
+def percent(share: float, *, signed: bool = False) -> str:
+    """Return a share as a percentage with as many digits as it needs: never 0% or 100% for what is not quite that.
+
+    signed: with a plus before a positive one.
+    """
+    if is_missing(share):
+        return "–"
+    size = abs(share)
+    if math.isinf(size):
+        text = "∞"
+    elif 0 < size < 0.0001:
+        return "<0.01%"
+    else:
+        text = _percentage(size)
+    return f"{'−' if share < 0 else '+' if signed and share > 0 else ''}{text}"
+
+
+def signed(value: float, *, digits: int = 3) -> str:
+    """Return a number as `number` does, with its sign also where it is positive."""
+    return f"{'+' if value > 0 else ''}{number(value, digits=digits)}"
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, NaT or NA."""
+    return value is None or (not isinstance(value, str) and str(value) in ("nan", "NaT", "<NA>"))
+
+
+def _percentage(size: float) -> str:
+    if size in (0.0, 1.0):
+        return f"{size:.0%}"
+    if size < 0.1:
+        return f"{size:.1%}" if size >= 0.001 else f"{size:.2%}"
+    if 0.995 <= size < 1.005:
+        text = f"{size:.2%}"
+        return text if text != "100.00%" else "99.99%" if size < 1 else "100%"
+    return f"{size:,.0%}"
 
 
 def _float(value: float, digits: int) -> str:
@@ -33,6 +71,8 @@ def _float(value: float, digits: int) -> str:
     size = math.floor(math.log10(abs(value)))
     if size >= 9 or size < -5:
         return f"{value:.{digits - 1}e}".replace("-", "−")
+    if value.is_integer():
+        return f"{value:,.0f}".replace("-", "−")
     return f"{value:,.{max(0, digits - 1 - size)}f}".replace("-", "−")
 
 

@@ -6,6 +6,7 @@ INK = "#1f2933"
 GRID = "#dde2e7"
 
 _HEADER = re.compile(r"^.*?(?=<svg\b)", re.DOTALL)
+_TAG = re.compile(r"<[a-zA-Z][^>]*>")
 _METADATA = re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL)
 
 
@@ -15,12 +16,17 @@ def themed(svg: str, *, title: str = "") -> str:
     title: what the chart says, for screen readers.
     """
     body = _METADATA.sub("", _HEADER.sub("", svg, count=1))
-    body = re.sub(INK, "currentColor", body, flags=re.IGNORECASE)
-    body = re.sub(GRID, f"var(--quire-line, {GRID})", body, flags=re.IGNORECASE)
+    body = _TAG.sub(_recoloured, body)
     head, rest = body.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
     label = f' role="img" aria-label="{_attribute(title)}"' if title else ' aria-hidden="true"'
     return f"{head}{label}>{rest}".strip()
+
+
+def _recoloured(tag: re.Match[str]) -> str:
+    """Return a tag whose ink and grid follow the page; a text that happens to hold such a word is no tag."""
+    text = re.sub(INK, "currentColor", tag[0], flags=re.IGNORECASE)
+    return re.sub(GRID, f"var(--quire-line, {GRID})", text, flags=re.IGNORECASE)
 
 
 def natural_width(svg: str) -> int:

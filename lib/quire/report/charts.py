@@ -4,15 +4,18 @@ import base64
 import hashlib
 import io
 import re
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from quire.page.sheet import report_style
 from quire.page.svg import themed
+from quire.report.labels import ignore_missing_glyphs, plain_text
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 MOST_POINTS = 6_000
@@ -21,17 +24,22 @@ MOST_POINTS = 6_000
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure, the message that it carries, and how to read it. A notebook shows it by naming it."""
+    """A figure, the message that it carries, and how to read it. A notebook shows it by naming it.
+
+    frame: what is drawn, a row for each mark or a column for each line; the message is made of it and of nothing else.
+    """
 
     message: str
     figure: "Figure"
     how_to_read: str = ""
+    frame: "pd.DataFrame | None" = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Close the figure, so that the notebook does not show it a second time."""
+        """Close the figure, so that the notebook does not show it a second time, and take its texts literally."""
         from matplotlib import pyplot
 
         pyplot.close(self.figure)
+        plain_text(self.figure)
 
     @property
     def anchor(self) -> str:
@@ -69,7 +77,9 @@ class Chart:
         # Ids of clip paths are hashed with a salt: one salt for all would let charts on one page take each other's.
         salt = hashlib.sha256(self.message.encode()).hexdigest()
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
+        style = {"svg.hashsalt": salt, "svg.fonttype": "none", "text.parse_math": False}
+        with matplotlib.rc_context(style), warnings.catch_warnings():
+            ignore_missing_glyphs()
             buffer = io.BytesIO()
             _lay_out(self.figure)
             if kind == "svg":  # savefig would draw once more, for a layout that is done

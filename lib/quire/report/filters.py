@@ -1,10 +1,13 @@
-"""Filters of the live page: the same charts for one column, period or segment."""
+"""Filters of the live page: the same charts for one column, period or segment; each menu stands above what follows it."""
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from quire.config import Settings
 from quire.monitor.look import Seen
-from quire.report.drift import drift_details, drift_history
+from quire.report.drift import drift_details, drift_history, span_text
+from quire.report.labels import label_text
 from quire.report.monitoring import segments_chart
 from quire.report.tables import Table, note
 
@@ -20,34 +23,42 @@ def filters(seen: Seen, settings: Settings) -> "Widget | Table":
 
 
 def live_filters(seen: Seen) -> "Widget":
-    """Return the menus and the charts that follow them."""
+    """Return the menus and the charts that follow them.
+
+    Column and period stand above the two charts of drift: the first shows the period, the second marks it among the
+    others. The rest of the page is of the latest period, as a remark says.
+    """
     import ipywidgets as widgets
 
     drift = seen.drift
-    columns = list(dict.fromkeys(drift["column"]))
-    periods = {_period(row): row.period for row in drift.drop_duplicates("period").iloc[::-1].itertuples()}
-    segments = {"all": "", **{name: name for name in dict.fromkeys(seen.figures.segments["column"])}}
-    menus = (
-        widgets.Dropdown(options=columns, description="column"),
-        widgets.Dropdown(options=periods, description="period"),
-        widgets.Dropdown(options=segments, description="segment"),
-    )
-    shown = widgets.HTML()
+    columns = [(label_text(name), name) for name in dict.fromkeys(drift["column"])]
+    periods = [(_period(row), row["period"]) for _, row in drift.drop_duplicates("period").iloc[::-1].iterrows()]
+    segments = [("all", ""), *((label_text(name), name) for name in dict.fromkeys(seen.figures.segments["column"]))]
+    column = widgets.Dropdown(options=columns, description="column")
+    period = widgets.Dropdown(options=periods, description="period")
+    segment = widgets.Dropdown(options=segments, description="segment")
+    of_drift, of_segments = widgets.HTML(), widgets.HTML()
 
-    def draw(_: Any = None) -> None:
-        column, period, segment = (menu.value for menu in menus)
-        charts = [
-            drift_details(seen, column=column, period=period),
-            drift_history(seen, column=column),
-            segments_chart(seen, column=segment),
-        ]
-        shown.value = "".join(one.html if isinstance(one, Table) else one.html() for one in charts)
+    def draw_drift(_: Any = None) -> None:
+        chosen: dict[str, Any] = {"column": column.value, "period": period.value}
+        of_drift.value = _html(drift_details(seen, **chosen)) + _html(drift_history(seen, **chosen))
 
-    for menu in menus:
-        menu.observe(draw, names="value")
-    draw()
-    return widgets.VBox([widgets.HBox(menus, layout=widgets.Layout(flex_flow="row wrap")), shown])
+    def draw_segments(_: Any = None) -> None:
+        of_segments.value = _html(segments_chart(seen, column=segment.value))
+
+    for menu in (column, period):
+        menu.observe(draw_drift, names="value")
+    segment.observe(draw_segments, names="value")
+    draw_drift()
+    draw_segments()
+    remark = widgets.HTML(_html(note("The menus change the charts below them; the rest of the page is of the latest period.")))
+    wrap = widgets.Layout(flex_flow="row wrap")
+    return widgets.VBox([remark, widgets.HBox([column, period], layout=wrap), of_drift, segment, of_segments])
 
 
-def _period(row: Any) -> str:
-    return f"{row.start:%-d %b %Y}" if row.start == row.start and row.start is not None else "now"
+def _html(shown: Any) -> str:
+    return shown.html if isinstance(shown, Table) else shown.html()
+
+
+def _period(row: pd.Series) -> str:
+    return span_text(row)

@@ -6,31 +6,38 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Schema
+from quire.monitor.concept import beside_prediction, outcome_name
 from quire.monitor.figures import Figures
 from quire.monitor.look import Seen
+from quire.monitor.performance import loss_of
 from quire.monitor.verdict import Finding
 from quire.report.answers import Answer, answer
 from quire.report.charts import Chart
-from quire.report.drift import TONES, dates, latest
-from quire.report.numbers import number
+from quire.report.drift import TONES, dates, latest, span_text
+from quire.report.labels import label_text, name_columns, name_rows, percent_axis
+from quire.report.numbers import is_missing, number, percent
 from quire.report.tables import Table, note, sentences, table
 from quire.report.theme import ACCENT, BAD, INK, MUTED, NEUTRAL, PALETTE, STATUS, figure
+
+MOST_SEGMENTS = 15
 
 
 def monitoring_answer(seen: Seen) -> Answer:
     """Return the status of the latest period with its reason, and the few numbers behind it."""
     now, last, metric = latest(seen.drift), seen.figures.latest, seen.figures.metric
     drifted, watched = (now.loc[now["status"] == one, "column"].nunique() for one in ("alert", "warn"))
+    compared = now.loc[now["status"] != "unknown", "column"].nunique()
     failed = int((seen.checks["status"] == "alert").sum())
     facts: list[tuple[Any, ...]] = [
         ("period", _span(seen), f"{seen.about.rows:,} rows predicted"),
         ("model", f"version {seen.about.version}", _trained(seen)),
-        ("drift", f"{drifted} of {now['column'].nunique()} columns", f"{watched or 'none'} to watch"),
+        ("drift", f"{drifted} of {compared} columns", _drift_note(seen, watched)),
         ("data checks", f"{failed} failed", f"of {len(seen.checks)}"),
     ]
     metrics = {"columns_drifted": drifted, "columns_watched": watched, "checks_failed": failed}
-    if last is not None and last["value"] == last["value"]:
+    if last is not None and not is_missing(last["value"]):
         beside = f"{number(float(last['expected']))} on the test window"
+        beside += "" if seen.figures.is_current else f"; period to {last['end']:%-d %b %Y}"
         facts.append((f"{metric}, realised", float(last["value"]), beside))
         metrics[metric] = float(last["value"])
     if len(seen.figures.estimated):
@@ -40,9 +47,16 @@ def monitoring_answer(seen: Seen) -> Answer:
     return answer(seen.verdict.status, seen.verdict.headline, facts=facts, metrics=metrics)
 
 
+def _drift_note(seen: Seen, watched: int) -> str:
+    followers = [one.follows for one in seen.verdict.findings if one.follows]
+    if followers:
+        return f"{len(followers)} of the findings follow{'s' if len(followers) == 1 else ''} from {followers[0]}"
+    return f"{watched or 'none'} to watch"
+
+
 def _span(seen: Seen) -> str:
     start, end = seen.about.start, seen.about.end
-    return f"{start:%-d %b} to {end:%-d %b %Y}" if start and end else "the current rows"
+    return span_text({"start": start, "end": end}) if start and end else "the current rows"
 
 
 def _trained(seen: Seen) -> str:
@@ -51,14 +65,34 @@ def _trained(seen: Seen) -> str:
 
 
 def findings_table(seen: Seen) -> Table:
-    """Return what was found, the worst first: since when, how bad, how sure, and what it may come from."""
-    if not seen.verdict.findings:
-        return note("There is nothing to report.")
+    """Return what was found, the worst first: since when, how bad, how sure, and what it may come from.
+
+    What the page shows as notable without being a finding (a segment, another metric) is told too.
+    """
     found = [
         (one.severity, one.what, " · ".join(part for part in (_since(one), one.sure, _cause(one)) if part))
         for one in seen.verdict.findings
     ]
+    found += [("note", text, more) for text, more in _remarks(seen.figures)]
+    if not found:
+        return note("There is nothing to report.")
     return sentences("What was found", found)
+
+
+def _remarks(figures: Figures) -> list[tuple[str, str]]:
+    remarks = []
+    worse = figures.segments[figures.segments["status"] == "warn"]
+    if len(worse):
+        names = [f"{segment_name(row)} by {percent(row['change'])}" for _, row in worse.iterrows()]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        text = f"The error of {len(worse)} of {len(figures.segments)} segments is clearly larger than on the test window"
+        remarks.append((f"{text}: {', '.join(names[:3])}{more}.", "of the current rows; see Weakest segments"))
+    others = figures.judged[(figures.judged["metric"] != figures.metric)]
+    others = others[others["status"].isin(["warn", "alert"])]
+    if len(others):
+        names = [f"{row.metric} ({number(row.value)}, was {number(row.expected)})" for row in others.itertuples()]
+        remarks.append((f"Not judged by, but worse than is usual: {', '.join(names)}.", "see the table of metrics"))
+    return remarks
 
 
 def _since(one: Finding) -> str:
@@ -81,58 +115,81 @@ def checks_table(seen: Seen) -> Table:
 
 def predicted_and_actual(seen: Seen, schema: Schema) -> Chart | Table:
     """Return the mean prediction of each period beside the mean of what happened."""
-    concept = seen.figures.concept
-    if concept.empty or concept["end"].isna().all():
-        return note("There is no course over time: the rows have no timestamp, or what happened is not known yet.")
+    frame = _timed(seen.figures.concept)
+    if frame.empty:
+        return note("There is no course over time: the rows have no timestamp, or no outcome is known yet.")
     drawn, axes = figure(height=3.0)
-    axes.plot(concept["end"], concept["actual"], color=INK, label="what happened", marker="o", markersize=4)
-    axes.plot(concept["end"], concept["predicted"], color=ACCENT, label="predicted", marker="o", markersize=4)
-    axes.fill_between(concept["end"], concept["predicted"], concept["actual"], color=ACCENT, alpha=0.12, linewidth=0)
+    axes.plot(frame["end"], frame["actual"], color=INK, label="actual", marker="o", markersize=4)
+    axes.plot(frame["end"], frame["predicted"], color=ACCENT, label="predicted", marker="o", markersize=4)
+    axes.fill_between(frame["end"], frame["predicted"], frame["actual"], color=ACCENT, alpha=0.12, linewidth=0)
     unit = schema.columns[schema.target].unit
-    axes.set(ylabel=f"mean of {schema.target}{f', {unit}' if unit else ''}", ylim=(0, None))
+    axes.set(ylabel=label_text(f"mean of {schema.target}{f', {unit}' if unit else ''}"))
+    from_zero(axes, frame[["actual", "predicted"]])
     axes.legend(loc="lower right", ncols=2)
     dates(axes)
-    last = concept.iloc[-1]
-    now = f"In the last period {_more(last['share'])} happened than was predicted"
-    message = f"{now}; on the test window {_more(last['expected'])}"
-    return Chart(message, drawn, "Each point is the mean of one period. The gap is the model's signed error.")
+    return Chart(
+        actual_message(frame, schema), drawn, "Each point is the mean of one period. The gap is the signed error.", frame
+    )
 
 
-def _more(share: float) -> str:
-    return f"{abs(share):.0%} {'more' if share >= 0 else 'less'}"
+def actual_message(frame: pd.DataFrame, schema: Schema) -> str:
+    """Return the sentence over predicted and actual: the last period that is drawn, and the test window."""
+    last = frame.iloc[-1]
+    when = f"In the period to {last['end']:%-d %B %Y}"
+    message = f"{when} the actual {outcome_name(schema)} was {beside_prediction(last['share'])}"
+    return f"{message}; on the test window it was {beside_prediction(last['expected'])}"
 
 
-def predictions_spread(seen: Seen, schema: Schema) -> Chart:
+def from_zero(axes: Any, values: pd.DataFrame) -> None:
+    """Let the vertical axis begin at zero where no value is below it."""
+    if not (values.to_numpy(dtype=float) < 0).any():
+        axes.set_ylim(bottom=0)
+
+
+def _timed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the periods that have an end, which is given as a time."""
+    frame = frame[frame["end"].notna()]
+    return frame.assign(end=pd.to_datetime(frame["end"], utc=True)).reset_index(drop=True)
+
+
+def predictions_spread(seen: Seen, schema: Schema) -> Chart | Table:
     """Return how the predictions are spread, now and on the test window."""
-    spread, what = seen.spread, "probability" if schema.task == "binary" else "prediction"
+    frame, what = seen.spread, "probability" if schema.task == "binary" else "prediction"
+    if frame.empty or not frame["now"].sum():
+        return note("There is no prediction in this period.")
     drawn, axes = figure(height=2.8)
-    if spread["low"].isna().all():
-        places = np.arange(len(spread))
-        axes.bar(places - 0.2, spread["test"], width=0.4, color=NEUTRAL, label="test window")
-        axes.bar(places + 0.2, spread["now"], width=0.4, color=ACCENT, label="now")
-        axes.set_xticks(places, spread["label"])
-        most = spread.loc[(spread["now"] - spread["test"]).abs().idxmax()]
-        message = (
-            f"{most['label']} is predicted for {most['now']:.0%} of the rows, on the test window {most['test']:.0%}"
-        )
+    if frame["low"].isna().all():
+        places = np.arange(len(frame))
+        axes.bar(places - 0.2, frame["test"], width=0.4, color=NEUTRAL, label="test window")
+        axes.bar(places + 0.2, frame["now"], width=0.4, color=ACCENT, label="now")
+        name_columns(axes, frame["label"], most=20)
     else:
-        edges = [*spread["low"], spread["high"].iloc[-1]]
-        axes.stairs(spread["test"], edges, color=NEUTRAL, fill=True, alpha=0.5, label="test window")
-        axes.stairs(spread["now"], edges, color=ACCENT, linewidth=1.8, label="now")
-        middle = (spread["low"] + spread["high"]) / 2
-        means = [number(float((middle * spread[name]).sum())) for name in ("now", "test")]
-        message = f"The mean {what} is about {means[0]}, on the test window about {means[1]}"
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        edges = [*frame["low"], frame["high"].iloc[-1]]
+        axes.stairs(frame["test"], edges, color=NEUTRAL, fill=True, alpha=0.5, label="test window")
+        axes.stairs(frame["now"], edges, color=ACCENT, linewidth=1.8, label="now")
+    percent_axis(axes.yaxis)
     axes.set(xlabel=what, ylabel="share of the rows")
-    axes.legend()
-    return Chart(message, drawn, "Both are shares of the rows, in the same bins.")
+    axes.margins(y=0.2)
+    axes.legend(ncols=2, loc="upper right")
+    return Chart(spread_message(frame, what), drawn, "Both are shares of the rows, in the same bins.", frame)
+
+
+def spread_message(frame: pd.DataFrame, what: str) -> str:
+    """Return the sentence over the spread: the class whose share changed most, or the middle of both histograms."""
+    if frame["low"].isna().all():
+        most = frame.loc[(frame["now"] - frame["test"]).abs().idxmax()]
+        now, test = percent(most["now"]), percent(most["test"])
+        return f"{label_text(most['label'])} is predicted for {now} of the rows, on the test window for {test}"
+    middle = (frame["low"] + frame["high"]) / 2
+    means = [float(np.average(middle, weights=frame[name])) if frame[name].sum() else np.nan for name in ("now", "test")]
+    return f"The mean {what} is about {number(means[0])}, on the test window about {number(means[1])}"
 
 
 def performance_over_time(seen: Seen) -> Chart | Table:
     """Return the realised and the estimated metric of each period, with what is expected and usual."""
     figures = seen.figures
-    main, estimated = figures.main, figures.estimated
-    if main["end"].isna().all():
+    main, estimated = _timed(figures.main), _timed(figures.estimated)
+    if main.empty:
         return note(performance_message(figures) + ".")
     drawn, axes = figure(height=3.4)
     expected = figures.expected[figures.metric].value
@@ -141,19 +198,18 @@ def performance_over_time(seen: Seen) -> Chart | Table:
     bound = float(main["usual"].iloc[-1])
     if bound == bound:
         axes.axhline(bound, color=BAD, linewidth=1)
-        _name_line(axes, bound, "beyond usual", BAD)
+        _name_line(axes, bound, "alert level", BAD)
     _draw_interval(axes, [main[name] for name in ("end", "value", "low", "high")], INK, "realised", -1)
     if len(estimated):
         guesses = [estimated[name] for name in ("end", "estimated", "low", "high")]
         _draw_interval(axes, guesses, PALETTE[1], "estimated", 1)
     axes.set(ylabel=figures.metric)
     axes.margins(x=0.1, y=0.25)
-    if (main["value"].dropna() >= 0).all():
-        axes.set_ylim(bottom=0)
+    from_zero(axes, main[["value"]])
     axes.legend(loc="upper left", ncols=2)
     dates(axes)
     how = "Dots are single periods, bars their intervals. Estimated is what could be said before the labels were known."
-    return Chart(performance_message(figures), drawn, how)
+    return Chart(performance_message(figures), drawn, how, main)
 
 
 def _name_line(axes: Any, at: float, name: str, colour: str) -> None:
@@ -180,21 +236,30 @@ def performance_message(figures: Figures) -> str:
     """Return the sentence over the chart: what the metric is, beside what was expected."""
     last, metric = figures.latest, figures.metric
     expected = f"on the test window it was {number(figures.expected[metric].value)}"
-    if last is not None and last["value"] == last["value"]:
-        words = {"alert": "worse than is usual", "warn": "worse for two periods", "ok": "as expected"}
-        return f"{metric} is {number(float(last['value']))}, {words.get(last['status'], '')}: {expected}"
+    if last is not None and not is_missing(last["value"]):
+        when = "" if figures.is_current else f" in the period to {last['end']:%-d %B %Y}, the last whose outcomes are due"
+        return f"{metric} is {number(float(last['value']))}{when}, {_beside_usual(last, metric)}; {expected}"
     if not len(figures.estimated):
-        return f"What happened is not known yet; {metric}: {expected}"
+        return f"No outcome is known yet; {metric}: {expected}"
     guess = number(float(figures.estimated["estimated"].iloc[-1]))
-    return f"What happened is not known yet; {metric} is estimated at {guess}, {expected}"
+    return f"No outcome is known yet; {metric} is estimated at {guess}, {expected}"
+
+
+def _beside_usual(last: pd.Series, metric: str) -> str:
+    if last["status"] == "alert":
+        return "worse than is usual"
+    if last["status"] == "warn":
+        return "worse for two periods"
+    better = loss_of(metric, last["value"]) <= loss_of(metric, last["expected"])
+    return "no worse than was expected" if better else "a little worse, as is usual"
 
 
 def metrics_table(seen: Seen) -> Table:
     """Return every metric of the latest period beside the test window, with the estimate and its own past error."""
     figures = seen.figures
-    last = figures.periods.groupby("metric", sort=False).tail(1)
+    last = figures.judged
     rows = last[["metric", "status", "labelled", "rows", "value", "low", "high", "expected", "change"]]
-    names = {"low": "from", "high": "to", "expected": "on the test window", "change": "change of the loss"}
+    names = {"low": "from", "high": "to", "expected": "on the test window", "change": "change in error"}
     told = ""
     if len(figures.estimated):
         guess = number(float(figures.estimated["estimated"].iloc[-1]))
@@ -202,59 +267,98 @@ def metrics_table(seen: Seen) -> Table:
             f"{figures.metric} was estimated at {guess} without labels; "
             f"where both were known, estimates were off by {number(figures.past_error)} on average."
         )
-    return table(rows, "The latest period", names=names, formats={"change": "+.1%"}, note=told)
+    title = "The latest period" if figures.is_current else "The last period whose outcomes are due"
+    return table(rows, title, names=names, formats={"change": "+.1%"}, note=told)
 
 
 def signed_errors(seen: Seen, schema: Schema) -> Chart | Table:
     """Return the signed error of each period as a share of the predictions, with the band that is usual."""
     concept = seen.figures.concept
     if concept.empty:
-        return note("What happened is not known yet, or the task has several classes: there is no signed error.")
-    if concept["end"].isna().all():
+        return note("No outcome is known yet, or the task has several classes: there is no signed error.")
+    frame = _timed(concept)
+    if frame.empty:
         return table(concept[["labelled", "actual", "predicted", "bias", "low", "high", "status"]], "Signed error")
     drawn, axes = figure(height=2.8)
-    low, high = concept["usual_low"].iloc[-1], concept["usual_high"].iloc[-1]
-    if low == low:
+    low, high = frame["usual_low"].iloc[-1], frame["usual_high"].iloc[-1]
+    if not is_missing(low):
         axes.axhspan(low, high, color=NEUTRAL, alpha=0.2, linewidth=0)
         axes.annotate("usual", (0, high), (4, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
                       va="top", fontsize=8, color=MUTED)  # fmt: skip
     axes.axhline(0, color=INK, linewidth=0.8)
-    colours = [STATUS[TONES[status]] if status in ("warn", "alert") else ACCENT for status in concept["status"]]
-    axes.plot(concept["end"], concept["share"], color=NEUTRAL, linewidth=1)
-    axes.scatter(concept["end"], concept["share"], color=colours, s=30, zorder=3)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+.0%}")
-    axes.set(ylabel="happened less predicted")
+    colours = [STATUS[TONES[status]] if status in ("warn", "alert") else ACCENT for status in frame["status"]]
+    axes.plot(frame["end"], frame["share"], color=NEUTRAL, linewidth=1)
+    axes.scatter(frame["end"], frame["share"], color=colours, s=30, zorder=3)
+    percent_axis(axes.yaxis, signed=True)
+    axes.set(ylabel="actual minus predicted")
     axes.margins(x=0.05, y=0.2)
     dates(axes)
-    last = concept.iloc[-1]
-    words = {"alert": "more than is usual", "warn": "for two periods more than expected"}
-    lean = "under" if last["bias"] > 0 else "over"
-    word = words.get(last["status"], "as is usual")
-    message = f"The model {lean}-predicts {schema.target}: {_more(last['share'])} happened, {word}"
-    how = "Above zero more happened than was predicted. The band is what periods of the test window lead one to expect."
-    return Chart(message, drawn, how)
+    how = "As a share of the predictions; above zero the actual value was higher. The band is what is usual by the test window."
+    return Chart(signed_message(frame, schema), drawn, how, frame)
+
+
+def signed_message(frame: pd.DataFrame, schema: Schema) -> str:
+    """Return the sentence over the signed errors: which way the model errs in the last period that is drawn."""
+    last = frame.iloc[-1]
+    words = {
+        "alert": "more than is usual",
+        "warn": "for two periods more than on the test window",
+        "ok": "as is usual",
+    }
+    name = outcome_name(schema)
+    if is_missing(last["share"]) or last["share"] == 0:
+        return f"In the period to {last['end']:%-d %B %Y} the actual {name} was {beside_prediction(last['share'])}"
+    verb = "under-predicts" if last["share"] > 0 else "over-predicts"
+    word = words.get(last["status"], "")
+    when = f"in the period to {last['end']:%-d %B %Y} the actual value was {beside_prediction(last['share'])}"
+    return f"The model {verb} the {name}: {when}{f', {word}' if word else ''}"
 
 
 def segments_chart(seen: Seen, *, column: str = "") -> Chart | Table:
     """Return the main metric of each segment beside what it was on the test window; ``column``: of one only."""
-    found = seen.figures.segments
-    found = found[found["column"] == column] if column else found
-    if found.empty:
+    rows = seen.figures.segments
+    rows = rows[rows["column"] == column] if column else rows
+    if rows.empty:
         return note("No segment has enough labelled rows in this period.")
-    rows = found.head(15).iloc[::-1]
-    drawn, axes = figure(height=1.2 + 0.34 * len(rows))
-    places = np.arange(len(rows))
-    colours = [STATUS["warn"] if status == "warn" else ACCENT for status in rows["status"]]
-    axes.hlines(places, rows["low"], rows["high"], color=colours, linewidth=2, alpha=0.5)
-    axes.scatter(rows["value"], places, color=colours, s=40, zorder=3, label="now")
-    axes.scatter(rows["expected"], places, color=MUTED, marker="|", s=160, linewidth=2, zorder=4, label="test window")
-    axes.set_yticks(places, [f"{row.column} = {row.segment} ({row.rows})" for row in rows.itertuples()])
-    axes.set(xlabel=seen.figures.metric, ylim=(-0.7, len(rows) - 0.3))
+    frame = rows.head(MOST_SEGMENTS).reset_index(drop=True)
+    drawn, axes = figure(height=1.2 + 0.34 * len(frame))
+    places = np.arange(len(frame))
+    colours = [STATUS["warn"] if status == "warn" else ACCENT for status in frame["status"]]
+    axes.hlines(places, frame["low"], frame["high"], color=colours, linewidth=2, alpha=0.5)
+    axes.scatter(frame["value"], places, color=colours, s=40, zorder=3, label="now")
+    axes.scatter(frame["expected"], places, color=MUTED, marker="|", s=160, linewidth=2, zorder=4, label="test window")
+    name_rows(axes, [f"{segment_name(row)} ({row['rows']:,})" for _, row in frame.iterrows()])
+    axes.set(xlabel=seen.figures.metric, ylim=(len(frame) - 0.3, -0.7))
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.3 / max(1.2, 0.34 * len(rows))), ncols=2)
-    worst = found.iloc[0]
-    name = f"{worst['column']} = {worst['segment']}"
-    message = f"No segment is clearly worse than on the test window; {name} changed most"
-    if worst["status"] == "warn":
-        message = f"{name} lost most: its error is {worst['change']:.0%} larger than on the test window"
-    return Chart(message, drawn, "Bars are intervals; the number of rows is in brackets. The mark is the test window.")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.3 / max(1.2, 0.34 * len(frame))), ncols=2)
+    how = "Bars are intervals; the number of rows is in brackets. The mark is the test window."
+    left = len(rows) - len(frame)
+    how += f" {left} segments that changed for the better are left out." if left else ""
+    return Chart(segments_message(frame), drawn, how, frame)
+
+
+def segment_name(row: Any) -> str:
+    """Return what a segment is called: its column and its value, each cut to what a chart has room for."""
+    return f"{label_text(row['column'], 18)} = {label_text(row['segment'], 18)}"
+
+
+def segments_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over the segments, the one whose error grew most first."""
+    known = frame[frame["change"].notna()]
+    if known.empty:
+        return "None of the segments had enough rows on the test window to compare with"
+    worst = known.loc[known["change"].idxmax()]
+    name, change = segment_name(worst), percent(abs(worst["change"]))
+    clearly = known[known["status"] == "warn"]
+    if len(clearly):
+        most = clearly.loc[clearly["change"].idxmax()]
+        size = percent(most["change"])
+        return f"{segment_name(most)} is clearly worse: its error is {size} larger than on the test window"
+    if len(known) == 1:
+        side = "as large as" if worst["change"] == 0 else f"{change} {'larger' if worst['change'] > 0 else 'smaller'} than"
+        return f"The error of {name} is {side} on the test window{', within chance' if worst['change'] > 0 else ''}"
+    if worst["change"] < 0:
+        return f"The error is smaller than on the test window in all {len(known)} segments, least so where {name} (by {change})"
+    if worst["change"] == 0:
+        return f"The error has grown in none of {len(known)} segments since the test window"
+    return f"No segment is clearly worse than on the test window; {name} comes closest, with an error {change} larger"

@@ -43,22 +43,28 @@ def service_chart(seen: Seen) -> Chart | Table:
     below.set(ylabel="milliseconds, at most", ylim=(0, None))
     below.legend(ncols=2)
     dates(below)
-    last = days.iloc[-1]
-    message = f"On the last day {last['requests']:,} predictions"
-    message += f", 95% of them within {number(last['p95_ms'])} ms" if last["requests"] else ""
-    message += f"; {errors_of(days)}"
     how = (
         "Latency is from request to answer, in the service. Refused: the request was at fault; failed: the service was."
     )
-    return Chart(message, drawn, how)
+    return Chart(service_message(days), drawn, how, days)
+
+
+def service_message(days: pd.DataFrame) -> str:
+    """Return the sentence over the service's days: the last one, and the errors of all."""
+    last = days.loc[days["day"].idxmax()]
+    requests = int(last["requests"])
+    message = f"On {last['day']:%-d %B %Y}, the last day, {requests:,} prediction{'s' if requests != 1 else ''}"
+    message += f", 95% of them within {number(last['p95_ms'])} ms" if pd.notna(last["p95_ms"]) else ""
+    return f"{message}; {errors_of(days)}"
 
 
 def errors_of(days: pd.DataFrame) -> str:
     """Return in words how many requests were refused and failed in all days."""
     refused, failed = int(days["refused"].sum()), int(days["failed"].sum())
+    span = f"{len(days)} day{'s' if len(days) != 1 else ''}"
     if not refused + failed:
-        return f"no request was refused or failed in {len(days)} days"
-    return f"{refused:,} requests were refused and {failed:,} failed in {len(days)} days"
+        return f"no request was refused or failed in {span}"
+    return f"{refused:,} request{'s were' if refused != 1 else ' was'} refused and {failed:,} failed in {span}"
 
 
 def alerts_table(seen: Seen) -> Table:
@@ -69,4 +75,4 @@ def alerts_table(seen: Seen) -> Table:
     shown = found.assign(at=[f"{at:%Y-%m-%d %H:%M}" for at in found["at"]])
     shown["acknowledged_by"] = shown["acknowledged_by"].astype("object").where(shown["acknowledged_by"].notna(), "open")
     names = {"acknowledged_by": "acknowledged by"}
-    return table(shown, "Alerts before this run", names=names, note="`quire alerts ack ID` closes one.", limit=10)
+    return table(shown, "Alerts before this run", names=names, keys=("id",), note="`quire alerts ack ID` closes one.", limit=10)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from quire.report.labels import label_text
 from quire.report.numbers import number
 from quire.report.theme import figure
 
@@ -49,26 +50,23 @@ def tints(colour: str) -> Any:
 
 def short(name: Any) -> str:
     """Return a category as a label that fits below a small chart."""
-    text = str(name)
-    return text if len(text) <= LABEL else text[: LABEL - 1] + "…"
+    return label_text(name, LABEL)
 
 
 def value(found: Any) -> str:
     """Return a value of a column as text: one that is whole has no decimals."""
-    whole = isinstance(found, float) and found.is_integer()
-    return number(int(found) if whole else found)
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with as many digits as it needs."""
-    return f"{share:.0%}" if share >= 0.1 or not share else f"{share:.1%}" if share >= 0.001 else f"{share:.2%}"
+    return label_text(number(found))
 
 
 def wrapped(text: str) -> str:
     """Return an axis label on two lines where it is long."""
-    return text if len(text) <= 24 else text.replace(" of ", "\nof ", 1)
+    cut = label_text(text, 60)
+    return cut if len(cut) <= 24 else cut.replace(" of ", "\nof ", 1)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return ``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Return ``a, b and c``; beyond ``most`` names they are counted."""
+    texts = [label_text(name) for name in names]
+    if len(texts) > most:
+        return f"{', '.join(texts[:most])} and {len(texts) - most} more"
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

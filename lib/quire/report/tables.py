@@ -1,9 +1,9 @@
 """Tables that can be read: rounded numbers, status chips, and a sideways scroll where the screen is narrow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quire.page.sheet import report_style
 from quire.report.numbers import number
@@ -41,6 +41,7 @@ def table(
     names: Mapping[str, str] | None = None,
     formats: Mapping[str, str] | None = None,
     status: str = "status",
+    keys: Collection[str] = (),
     limit: int = 50,
     note: str = "",
 ) -> Table:
@@ -49,11 +50,12 @@ def table(
     names: headings of columns where the column's name does not say enough.
     formats: format specifications by column, such as ``".1%"``; other numbers get three significant digits.
     status: the column whose words (good, warn, fail, ...) become coloured chips, if there is one.
+    keys: columns that identify: their numbers are names, without thousands apart.
     limit: rows shown; what is left out is said below.
     """
     shown = frame.head(limit)
     headings = {column: (names or {}).get(column, str(column).replace("_", " ")) for column in shown.columns}
-    cells = {column: _texts(shown[column], (formats or {}).get(column, "")) for column in shown.columns}
+    cells = {column: _texts(shown[column], (formats or {}).get(column, ""), column in keys) for column in shown.columns}
     left_out = f"{len(frame) - limit:,} more rows are not shown. " if len(frame) > limit else ""
     remarks = f"<p>{escape(left_out + note)}</p>" if left_out or note else ""
     title = f'<p class="quire-caption">{escape(caption)}</p>' if caption else ""
@@ -94,12 +96,18 @@ def _is_number(column: "pd.Series") -> bool:
     return column.dtype.kind in "iuf" or str(column.dtype) in ("Int64", "Float64")
 
 
-def _texts(column: "pd.Series", form: str) -> list[str]:
+def _texts(column: "pd.Series", form: str, is_key: bool) -> list[str]:
     missing = column.isna()
     return [
-        format(value, form) if form and not gone else number(None if gone else value)
-        for value, gone in zip(column, missing, strict=True)
+        number(None) if gone else _text(value, form, is_key) for value, gone in zip(column, missing, strict=True)
     ]
+
+
+def _text(value: Any, form: str, is_key: bool) -> str:
+    if form:
+        return format(value, form).replace("-", "−")
+    text = number(value)
+    return text if not is_key or isinstance(value, str) else text.replace(",", "").replace("−", "-")
 
 
 def _cell(text: str, side: str, is_status: bool) -> str:

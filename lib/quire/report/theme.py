@@ -57,6 +57,11 @@ RC = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
+    # Names of columns and categories are data: a dollar sign in one of them is no formula.
+    "text.parse_math": False,
+    # A tick says its whole value, not what is to be added to another number at the end of the axis.
+    "axes.formatter.useoffset": False,
+    "axes.formatter.limits": (-9, 9),
     "svg.fonttype": "none",
     "svg.hashsalt": "quire",
     "figure.dpi": 100,
@@ -68,6 +73,9 @@ def style() -> None:
     """Give every chart that is drawn from now on the house style."""
     import seaborn as sns
 
+    from quire.report.labels import ignore_missing_glyphs
+
+    ignore_missing_glyphs()
     sns.set_theme(style="whitegrid", palette=list(PALETTE), rc=RC)
 
 
