@@ -14,6 +14,7 @@ from quire.data.rules import Rule
 from quire.errors import ValidationFailed
 from quire.io.artifacts import Run
 from quire.io.frames import Stored
+from quire.page.numbers import percent
 
 Status = Literal["pass", "warn", "fail"]
 WORDS = {
@@ -70,7 +71,7 @@ class Check:
         if not self.passed and self.observed is not None:
             found = f"; found {self.observed}"
         elif not self.passed and self.share is not None:
-            found = f"; {self.rows:,} rows ({self.share:.2%}) break it"
+            found = f"; {self.rows:,} rows ({percent(self.share)}) break it"
         return f"{self.column or 'table'}: {self.rule} ({self.part}){found}"
 
     @property
@@ -332,11 +333,16 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
+def _plain(value: Any) -> str:
+    """Return a value as a person wrote it: 25.01, not the nearest number that a computer holds."""
+    return f"{value:.10g}" if isinstance(value, float) else repr(value)
+
+
 def _examples_text(check: Check) -> str:
     if not check.examples:
         return ""
     texts = []
     for example in check.examples[:3]:
         key = ", ".join(f"{name} {value}" for name, value in example.items() if name != "value")
-        texts.append(f"{example['value']!r}" + (f" at {key}" if key else ""))
+        texts.append(_plain(example["value"]) + (f" at {key}" if key else ""))
     return "For example: " + "; ".join(texts) + "."

@@ -217,7 +217,9 @@ def _edge_texts(edges: Sequence[float] | np.ndarray) -> list[str]:
         texts = [f"{value:.{digits}g}" for value in values]
         if len(set(texts)) == apart:
             break
-    return [text if "e" not in text else number(value, digits=digits) for text, value in zip(texts, values, strict=True)]
+    return [
+        text if "e" not in text else number(value, digits=digits) for text, value in zip(texts, values, strict=True)
+    ]
 
 
 def _is_shut(edge: float) -> bool:

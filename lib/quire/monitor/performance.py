@@ -201,6 +201,8 @@ def _segments(rows: pd.DataFrame, column: str, least: int) -> Iterable[tuple[str
     known = labelled(rows)
     if column not in known:
         return
-    for value, part in known.groupby(known[column].astype(object).map(label, na_action="ignore").astype("str"), observed=True):
+    for value, part in known.groupby(
+        known[column].astype(object).map(label, na_action="ignore").astype("str"), observed=True
+    ):
         if len(part) >= least:
             yield str(value), part

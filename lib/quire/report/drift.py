@@ -1,4 +1,4 @@
-"""Charts of drift: which columns differ, since when, and how. Each has a frame, a picture and a sentence of the frame."""
+"""Charts of drift: which columns differ, since when, and how; each sentence is made of the frame that is drawn."""
 
 from typing import Any
 
@@ -90,7 +90,9 @@ def overview_message(frame: pd.DataFrame) -> str:
         nearest = frame.iloc[0]
         return f"{compared}: none is at its alert level; {name_of(nearest)} is nearest, at {percent(nearest['share'])}"
     parts = [f"{listed(alert)} {'are' if len(alert) > 1 else 'is'} beyond the alert level"] if alert else []
-    parts += [f"{listed(warn)} {'are' if len(warn) > 1 else 'is'} above the usual level for two periods"] if warn else []
+    parts += (
+        [f"{listed(warn)} {'are' if len(warn) > 1 else 'is'} above the usual level for two periods"] if warn else []
+    )
     return f"{compared}: {'; '.join(parts)}"
 
 
@@ -190,7 +192,7 @@ def dates(axes: Any) -> None:
 
 
 def history_message(frame: pd.DataFrame) -> str:
-    """Return the sentence over the history: what alerted of what is shown, in how many periods, and whether it still does."""
+    """Return the sentence over the history: what alerted, in how many periods, and whether it still does."""
     bad = frame[frame["status"] == "alert"]
     periods, last = frame["end"].nunique(), frame["end"].max()
     several = frame[["column", "part"]].drop_duplicates().shape[0] > 1
@@ -200,7 +202,13 @@ def history_message(frame: pd.DataFrame) -> str:
         return f"{subject} {verb} in {_periods(periods)} up to {last:%-d %B %Y}"
     names, now = (list(dict.fromkeys(map(name_of, rows.itertuples()))) for rows in (bad, bad[bad["end"] == last]))
     first = f"first in the period from {bad['start'].min():%-d %B %Y}"
-    still = "none in the last one" if not now else "still in the last one" if now == names else f"{listed(now)} in the last one"
+    still = (
+        "none in the last one"
+        if not now
+        else "still in the last one"
+        if now == names
+        else f"{listed(now)} in the last one"
+    )
     return f"{listed(names)} alerted in {bad['end'].nunique()} of {_periods(periods)}, {first}, {still}"
 
 
@@ -251,7 +259,9 @@ def details_message(frame: pd.DataFrame, *, chosen: bool = False) -> str:
     name = label_text(first["column"].iloc[0])
     change = (first["now"] - first["reference"]).abs().round(9)
     most = first.loc[change[::-1].idxmax()]
-    change_text = f"{label_text(most['label'])} is {percent(most['now'])} of the rows, before {percent(most['reference'])}"
+    change_text = (
+        f"{label_text(most['label'])} is {percent(most['now'])} of the rows, before {percent(most['reference'])}"
+    )
     nearest = "" if chosen or frame["column"].nunique() == 1 else " is nearest to its alert level"
     if first["share"].iloc[0] > 1 and nearest:
         nearest = " is furthest beyond its alert level"
@@ -262,7 +272,11 @@ def _details_how(frame: pd.DataFrame) -> str:
     kinds = dict.fromkeys(frame["compared_with"])
     grey = listed([REFERENCES.get(kind, "the whole training data") for kind in kinds])
     how = f"Grey is what the column is compared with ({grey}); blue is the period."
-    return how + (" The intervals of numbers hold about equal shares of the whole training data." if frame["intervals"].any() else "")
+    return how + (
+        " The intervals of numbers hold about equal shares of the whole training data."
+        if frame["intervals"].any()
+        else ""
+    )
 
 
 def span_text(row: Any) -> str:

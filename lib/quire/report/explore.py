@@ -11,11 +11,13 @@ import pandas as pd
 from quire.report.answers import Answer
 from quire.report.answers import answer as make_answer
 from quire.report.charts import Chart
-from quire.report.findings import Findings, measure
+from quire.report.findings import Findings, measure, strongest_of
+from quire.report.labels import label_text, name_columns, name_rows, percent_axis
+from quire.report.numbers import number, percent
 from quire.report.over_time import change as change
 from quire.report.over_time import coverage, periods, times
 from quire.report.over_time import rhythm as rhythm
-from quire.report.panels import SHOWN, few_ticks, listed, panels, percent, short, tilt, tints, value
+from quire.report.panels import SHOWN, few_ticks, listed, panels, short, tilt, tints, value
 from quire.report.relations import correlations as correlations
 from quire.report.relations import leakage as leakage
 from quire.report.relations import relations as relations
@@ -27,20 +29,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STRONG_SKEW = 2.0
+NEARLY_ALL = 0.95
+"""Share of the commonest value, an empty one included, from which on a feature is nearly constant."""
+
 MOST_GAPS = 25
 
 
 def answer(found: Findings) -> Answer:
-    """Return what to take away: what the target follows, how complete the data is, and whether a column is suspect."""
+    """Return what to take away: what predicts the target, how complete the data is, and whether a column is suspect."""
     suspects = [one for one in found.suspects if one.used]
-    strongest = next(iter(found.strength), None)
-    follows = (
-        f"{found.schema.target} follows {strongest} most" if strongest else f"{found.schema.target} follows nothing"
+    strongest = strongest_of(found)
+    depends = (
+        f"{found.schema.target} depends most on {strongest}"
+        if strongest
+        else f"No feature alone predicts {found.schema.target}"
     )
     if suspects:
         headline = f"{suspects[0].why[0].upper()}{suspects[0].why[1:]}: check that it is known before the fact."
     else:
-        headline = f"{follows}, and no column that the model is given looks like a leak."
+        headline = f"{depends}, and no column that the model is given looks like a leak."
     worst = max(found.missing, key=lambda name: found.missing[name])
     share = float(np.mean(list(found.missing.values())))
     facts = [
@@ -48,7 +55,7 @@ def answer(found: Findings) -> Answer:
         ("Features", found.X.shape[1], f"{len(found.numeric)} numeric"),
         (
             "Strongest alone",
-            strongest or "–",
+            strongest or "none",
             f"{measure(found.schema)}: {found.strength[strongest]:.2f}" if strongest else "",
         ),
         (
@@ -75,42 +82,63 @@ def target(found: Findings) -> Chart:
     if found.schema.task == "regression":
         return _numeric_target(found)
     shares = pd.Series(found.y).value_counts(normalize=True)
-    fig, ax = figure(height=1.2 + 0.42 * len(shares))
-    colours = [ACCENT if name == found.focus else NEUTRAL for name in shares.index]
-    ax.barh([str(name) for name in shares.index], shares, color=colours, height=0.6)
-    ax.bar_label(ax.containers[0], labels=[percent(share) for share in shares], padding=4, fontsize=9)
+    frame = pd.DataFrame({"class": [str(name) for name in shares.index], "share": shares.to_numpy()})
+    fig, ax = figure(height=1.2 + 0.42 * len(frame))
+    colours = [ACCENT if name == found.focus else NEUTRAL for name in frame["class"]]
+    bars = ax.barh(range(len(frame)), frame["share"], color=colours, height=0.6)
+    ax.bar_label(bars, labels=[percent(share) for share in frame["share"]], padding=4, fontsize=9)
+    name_rows(ax, frame["class"])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set_xlim(0, 1)
+    ax.set_xlim(0, 1.1)
+    ax.set_xticks(np.linspace(0, 1, 6))
+    percent_axis(ax.xaxis)
     ax.set_xlabel("share of rows")
+    how = "A model that always says the most frequent class is right in the share of the longest bar."
+    return Chart(classes_message(frame, found), fig, how, frame)
+
+
+def classes_message(frame: pd.DataFrame, found: Findings) -> str:
+    """Return the sentence over the classes: the positive one's share, or the most frequent and the rarest."""
+    shares = frame.set_index("class")["share"]
     share = percent(float(shares.get(found.focus, 0.0)))
     if found.schema.task == "binary":
-        text = f"{share} of rows are {found.schema.target} = {found.focus}"
-    else:
-        text = f"{found.focus} is the most frequent of {len(shares)} classes with {share} of rows"
-        text += f", {shares.index[-1]} the rarest with {percent(shares.iloc[-1])}"
-    how = "A model that always says the most frequent class is right in the share of the longest bar."
-    return Chart(text, fig, how)
+        return f"{share} of rows are {found.schema.target} = {found.focus}"
+    if shares.nunique() == 1:
+        return f"Each of {len(shares)} classes has {share} of rows"
+    text = f"{label_text(found.focus)} is the most frequent of {len(shares)} classes with {share} of rows"
+    return f"{text}, {label_text(shares.index[-1])} the rarest with {percent(shares.iloc[-1])}"
 
 
 def _numeric_target(found: Findings) -> Chart:
-    values, schema = pd.Series(found.y), found.schema
-    low, middle, high = (float(one) for one in values.quantile([0.25, 0.5, 0.75]))
+    schema = found.schema
+    frame = pd.DataFrame({"value": found.y.astype(float)})
+    middle = float(frame["value"].median())
     unit = schema.columns[schema.target].unit
     fig, ax = figure(height=3)
-    ax.hist(values, bins=60, color=ACCENT, alpha=0.85)
+    ax.hist(frame["value"], bins=60, color=ACCENT, alpha=0.85)
     ax.axvline(middle, color=MUTED, linewidth=1.2)
     ax.annotate(f" median {value(middle)}", (middle, 0.98), xycoords=("data", "axes fraction"), va="top", fontsize=9)
     ax.grid(axis="x", visible=False)
-    ax.set_xlabel(f"{schema.target}{f' ({unit})' if unit else ''}")
+    ax.set_xlabel(label_text(f"{schema.target}{f' ({unit})' if unit else ''}", 60))
     ax.set_ylabel("rows")
-    text = f"Half of all {schema.target} lie between {value(low)} and {value(high)}"
-    if values.skew() > 1:
-        text += f", with a long tail up to {value(float(values.max()))}"
-    else:
-        text += f"; they reach from {value(float(values.min()))} to {value(float(values.max()))}"
     how = "Height: rows in each of 60 equal steps. A long tail makes squared errors depend on few rows."
-    return Chart(text, fig, how)
+    return Chart(target_message(frame, schema.target), fig, how, frame)
+
+
+def target_message(frame: pd.DataFrame, name: str) -> str:
+    """Return the sentence over a numeric target: its middle half, and how far it reaches."""
+    values = frame["value"]
+    low, high = (float(one) for one in values.quantile([0.25, 0.75]))
+    least, most = value(float(values.min())), value(float(values.max()))
+    if least == most:
+        return f"The {name} is {least} in every row"
+    text = f"Half of the rows have a {name} of {value(low)} to {value(high)}"
+    if low == high:
+        text = f"At least half of the rows have a {name} of {value(low)}"
+    if values.skew() > 1:
+        return f"{text}, with a long tail up to {most}"
+    return f"{text}; it reaches from {least} to {most}"
 
 
 def missingness(found: Findings) -> Chart | Table:
@@ -122,24 +150,30 @@ def missingness(found: Findings) -> Chart | Table:
         return _missing_over_time(found, gaps, message) if gaps else coverage(found, message)
     if not gaps:
         return note(f"{message}.")
+    frame = pd.DataFrame({"column": list(gaps), "share": list(gaps.values())})
     fig, ax = figure(height=0.9 + 0.3 * len(gaps))
-    ax.barh(list(gaps), list(gaps.values()), color=WARN, height=0.6)
-    ax.bar_label(ax.containers[0], labels=[percent(share) for share in gaps.values()], padding=4, fontsize=9)
+    bars = ax.barh(range(len(frame)), frame["share"], color=WARN, height=0.6)
+    ax.bar_label(bars, labels=[percent(share) for share in frame["share"]], padding=4, fontsize=9)
+    name_rows(ax, frame["column"])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set_xlim(0, max(gaps.values()) * 1.12)
-    ax.xaxis.set_major_formatter(lambda share, _: percent(share))
+    ax.set_xlim(0, frame["share"].max() * 1.12)
+    percent_axis(ax.xaxis)
     ax.set_xlabel("share of rows that are empty")
-    return Chart(message, fig, "The longer the bar, the more rows lack the column's value.")
+    return Chart(message, fig, "The longer the bar, the more rows lack the column's value.", frame)
 
 
 def _missing_message(found: Findings, gaps: dict[str, float]) -> str:
+    columns = f"{len(found.missing)} column{'s' if len(found.missing) != 1 else ''}"
     if not gaps:
-        return f"No value is missing in any of the {len(found.missing)} columns"
+        return f"No value is missing in any of the {columns}"
     worst, share = next(iter(gaps.items()))
     complete = sum(not one for one in found.missing.values())
-    tail = f"; {complete} of {len(found.missing)} columns are complete" if complete else ""
-    return f"{worst} lacks the most values, in {percent(share)} of rows{tail}"
+    tail = f"; {complete} of {columns} {'are' if complete != 1 else 'is'} complete" if complete else ""
+    ties = sum(one == share for one in gaps.values())
+    if ties > 1:
+        return f"{ties} columns lack the most values, each in {percent(share)} of rows{tail}"
+    return f"{label_text(worst)} lacks the most values, in {percent(share)} of rows{tail}"
 
 
 def _missing_over_time(found: Findings, gaps: dict[str, float], message: str) -> Chart:
@@ -149,27 +183,56 @@ def _missing_over_time(found: Findings, gaps: dict[str, float], message: str) ->
     fig, ax = figure(height=1.1 + 0.32 * len(gaps))
     edges = [start.start_time for start in table.columns] + [table.columns[-1].end_time]
     mesh = ax.pcolormesh(edges, np.arange(len(gaps) + 1), table, cmap=tints(WARN), vmin=0, vmax=1)
-    ax.set_yticks(np.arange(len(gaps)) + 0.5, [f"{name}  {percent(share)}" for name, share in gaps.items()])
+    names = [f"{label_text(name, 30)}  {percent(share)}" for name, share in gaps.items()]
+    ax.set_yticks(np.arange(len(gaps)) + 0.5, names)
     ax.invert_yaxis()
     ax.grid(visible=False)
-    fig.colorbar(mesh, ax=ax, format=lambda share, _: f"{share:.0%}", label="missing", pad=0.01)
+    bar = fig.colorbar(mesh, ax=ax, label="missing", pad=0.01)
+    percent_axis(bar.ax.yaxis)
     how = "A dark block is a stretch of time in which the column was not delivered."
-    return Chart(message, fig, how)
+    frame = pd.DataFrame({"column": list(gaps), "share": list(gaps.values())})
+    return Chart(message, fig, how, frame)
 
 
-def distributions(found: Findings) -> Chart:
+def distributions(found: Findings) -> Chart | Table:
     """Return small multiples of the features that matter most."""
     names = list(found.strength)[:SHOWN]
+    if not names:
+        return note("There is no feature to show.")
     fig, axes = panels(len(names), height=1.75)
     for name, ax in zip(names, axes, strict=True):
         _distribution(found.X[name], ax)
-        ax.set_title(name, fontsize=9.5)
-    skewed = [name for name in found.numeric if abs(found.X[name].skew()) > STRONG_SKEW]
-    flat = [name for name in found.X if found.X[name].value_counts(normalize=True).iloc[:1].sum() > 0.95]
-    parts = [f"{listed(skewed)} {_is(skewed)} strongly skewed"] if skewed else ["No numeric feature is strongly skewed"]
-    parts += [f"{listed(flat)} {_is(flat)} nearly constant"] if flat else []
+        ax.set_title(label_text(name, 26), fontsize=9.5)
+    frame = pd.DataFrame([_shape(name, found) for name in names])
     shown = f" The {SHOWN} that matter most to {found.schema.target} are shown." if found.X.shape[1] > SHOWN else ""
-    return Chart("; ".join(parts), fig, f"Height: rows. Categories are ordered by how often they occur.{shown}")
+    how = f"Height: rows. Categories are ordered by how often they occur.{shown}"
+    return Chart(shapes_message(frame), fig, how, frame)
+
+
+def _shape(name: str, found: Findings) -> dict[str, Any]:
+    values, numeric = found.X[name], name in found.numeric
+    commonest = values.value_counts(normalize=True, dropna=False)
+    return {
+        "feature": name,
+        "numeric": numeric,
+        "skew": float(values.skew()) if numeric else np.nan,
+        "commonest": float(commonest.iloc[0]) if len(commonest) else np.nan,
+    }
+
+
+def shapes_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over the distributions that are shown: which are skewed, and which nearly constant."""
+    flat = frame.loc[frame["commonest"] > NEARLY_ALL, "feature"].tolist()
+    skewed = frame.loc[(frame["skew"].abs() > STRONG_SKEW) & ~frame["feature"].isin(flat), "feature"].tolist()
+    parts = [f"{listed(skewed)} {_is(skewed)} strongly skewed"] if skewed else []
+    parts += [f"{listed(flat)} {_is(flat)} nearly constant"] if flat else []
+    if not parts:
+        return (
+            "No feature is strongly skewed or nearly constant"
+            if frame["numeric"].any()
+            else "No feature is nearly constant"
+        )
+    return "; ".join(parts)
 
 
 def _distribution(values: pd.Series, ax: "Axes") -> None:
@@ -180,12 +243,12 @@ def _distribution(values: pd.Series, ax: "Axes") -> None:
         counts = values.fillna("missing").value_counts().iloc[:8]
         labels = [short(name) for name in counts.index]
         ax.bar(range(len(counts)), counts, color=ACCENT, alpha=0.85, width=0.7)
-        ax.set_xticks(range(len(counts)), labels)
+        name_columns(ax, labels)
         tilt(ax, labels)
     ax.grid(axis="x", visible=False)
     ax.tick_params(labelsize=8)
     ax.yaxis.set_major_locator(few_ticks())
-    ax.yaxis.set_major_formatter(lambda rows, _: f"{rows / 1000:g}k" if rows >= 1000 else f"{rows:g}")
+    ax.yaxis.set_major_formatter(lambda rows, _: number(float(rows)))
 
 
 def _edges(values: pd.Series) -> Any:
@@ -201,32 +264,42 @@ def outliers(found: Findings) -> Chart | Table:
     """Return where the far-out values of the numeric features lie."""
     if not found.numeric:
         return note("There is no numeric feature, so there are no outliers to show.")
-    far = {name: share for name, share in found.outliers.items() if share > 0}
     names = list(found.outliers)[:SHOWN]
+    frame = pd.DataFrame({"feature": list(found.outliers), "share": list(found.outliers.values())})
     fig, ax = figure(height=1 + 0.36 * len(names))
     for row, name in enumerate(names):
         _spread(found.X[name].dropna(), row, ax)
-    ax.set_yticks(range(len(names)), names)
+    name_rows(ax, names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     ax.axvspan(-3.5, 3.5, color=NEUTRAL, alpha=0.1, linewidth=0)
     ax.set_xlabel("interquartile ranges from the median")
-    if far:
-        name, share = next(iter(far.items()))
-        text = f"{len(far)} of {len(found.numeric)} numeric features hold{'s' if len(far) == 1 else ''} far-out values"
-        text += f", {name} the most (in {percent(share)} of rows)"
-    else:
-        text = f"None of the {len(found.numeric)} numeric features holds a far-out value"
     how = (
         "Bar: the middle half; line: the 1st to the 99th percentile; dots: beyond it. "
         "Far out: three interquartile ranges outside the middle half, about where the grey field ends."
     )
-    return Chart(text, fig, how)
+    how += f" The {len(names)} with the most are shown." if len(names) < len(frame) else ""
+    return Chart(outliers_message(frame), fig, how, frame)
+
+
+def outliers_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over the outliers: how many features hold any, and which the most."""
+    far = frame[frame["share"] > 0]
+    features = f"{len(frame)} numeric feature{'s' if len(frame) != 1 else ''}"
+    if far.empty:
+        return f"None of the {features} holds a far-out value"
+    most = far.loc[far["share"].idxmax()]
+    verb = "holds" if len(far) == 1 else "hold"
+    most_text = f"{label_text(most['feature'])} the most (in {percent(most['share'])} of rows)"
+    return f"{len(far)} of {features} {verb} far-out values, {most_text}"
 
 
 def _spread(values: pd.Series, row: int, ax: "Axes") -> None:
     low, middle, high = values.quantile([0.25, 0.5, 0.75])
-    scale = (high - low) or values.std() or 1.0
+    if values.empty:
+        return
+    spread = values.std()
+    scale = (high - low) or (spread if spread == spread else 0.0) or 1.0
     scaled = (values - middle) / scale
     first, last = scaled.quantile([0.01, 0.99])
     beyond = scaled[(scaled < first) | (scaled > last)]

@@ -1,4 +1,4 @@
-"""Filters of the live page: the same charts for one column, period or segment; each menu stands above what follows it."""
+"""Filters of the live page: charts of one column, period or segment, each below the menus that it follows."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,9 @@ def live_filters(seen: Seen) -> "Widget":
     segment.observe(draw_segments, names="value")
     draw_drift()
     draw_segments()
-    remark = widgets.HTML(_html(note("The menus change the charts below them; the rest of the page is of the latest period.")))
+    remark = widgets.HTML(
+        _html(note("The menus change the charts below them; the rest of the page is of the latest period."))
+    )
     wrap = widgets.Layout(flex_flow="row wrap")
     return widgets.VBox([remark, widgets.HBox([column, period], layout=wrap), of_drift, segment, of_segments])
 

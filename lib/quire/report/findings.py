@@ -138,6 +138,12 @@ def examine(frame: pd.DataFrame, schema: Schema, *, most_rows: int = MOST_ROWS, 
     )
 
 
+def strongest_of(found: Findings) -> str:
+    """Return the feature that alone predicts the target best; empty where none predicts it at all."""
+    name = next(iter(found.strength), "")
+    return name if name and found.strength[name] > 0 else ""
+
+
 def measure(schema: Schema) -> str:
     """Return what `predictive_strength` measures for the task, in words."""
     return "share of variance explained" if schema.task == "regression" else "Gini coefficient, 2·AUC − 1"

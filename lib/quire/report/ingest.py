@@ -11,7 +11,8 @@ from quire.data.snapshot import Ingested
 from quire.data.window import PARTS
 from quire.report.answers import Answer, answer
 from quire.report.charts import Chart
-from quire.report.numbers import number
+from quire.report.labels import label_text, name_rows, percent_axis
+from quire.report.numbers import number, percent
 from quire.report.tables import Table, note, table
 from quire.report.theme import ACCENT, INK, MUTED, NEUTRAL, PALETTE, figure
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"train": NEUTRAL, "test": ACCENT, "current": PALETTE[1]}
 MOST_BARS = 160
+MOST_COLUMNS = 30
 
 
 def ingest_answer(ingested: Ingested) -> Answer:
@@ -67,13 +69,14 @@ def rows_over_time(ingested: Ingested, schema: Schema) -> Chart:
         "Each bar is a period. A model learns from train, is judged on test, and predicts current; the windows "
         "follow each other in time, so nothing of the future is learnt from. The first bar can be lower: it is cut."
     )
-    return Chart(_rows_message(times, schema, ingested), drawn, how)
+    frame = gaps_frame(ingested, schema)
+    return Chart(rows_message(frame, schema), drawn, how, frame)
 
 
 def missing_values(ingested: Ingested) -> Chart | Table:
     """Return the share of missing values by column, in the source and in the snapshot."""
-    frame = pd.DataFrame(ingested.manifest["missing"])
-    lacking = frame[(frame["before"] > 0) | (frame["after"] > 0)].sort_values("before").tail(30)
+    frame = missing_frame(ingested)
+    lacking = frame[(frame["before"] > 0) | (frame["after"] > 0)].tail(MOST_COLUMNS).reset_index(drop=True)
     if lacking.empty:
         return note(f"No value is missing in any of the {len(frame)} columns, in the source as in the snapshot.")
     drawn, axes = figure(height=1.2 + 0.3 * len(lacking))
@@ -81,18 +84,44 @@ def missing_values(ingested: Ingested) -> Chart | Table:
     axes.hlines(places, lacking["before"], lacking["after"], color=NEUTRAL, linewidth=1.5)
     axes.scatter(lacking["before"], places, color=MUTED, s=45, label="in the source", zorder=3)
     axes.scatter(lacking["after"], places, color=ACCENT, s=45, label="in the snapshot", zorder=3)
-    axes.set_yticks(places, lacking["column"])
+    name_rows(axes, lacking["column"])
     axes.set(xlabel="share of rows without a value", xlim=(-0.02 * lacking[["before", "after"]].max().max(), None))
-    axes.xaxis.set_major_formatter(
-        lambda value, _: f"{value:.2%}" if lacking["before"].max() < 0.05 else f"{value:.0%}"
-    )
+    percent_axis(axes.xaxis)
     axes.set_ylim(-0.7, len(lacking) - 0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.35 / max(1.2, 0.3 * len(lacking))), ncols=2)
-    worst = lacking.iloc[-1]
-    most = f"{worst['column']} ({worst['before']:.2%} in the source)"
-    message = f"{len(lacking)} of {len(frame)} columns miss values, most {most}"
     how = "Grey is the source, blue the snapshot after the answers that schema.yaml gives (fill, drop, set missing)."
-    return Chart(message, drawn, how)
+    return Chart(missing_message(frame), drawn, how, frame)
+
+
+def missing_frame(ingested: Ingested) -> pd.DataFrame:
+    """Return the share of missing values of each column, the column that lacks most last.
+
+    Columns: ``column``, ``before`` (in the source), ``after`` (in the snapshot), ``rows_before``, ``rows_after``.
+    """
+    frame = pd.DataFrame(ingested.manifest["missing"])
+    rows = {"before": ingested.manifest["read"]["all"], "after": ingested.manifest["rows"]}
+    counts = {f"rows_{name}": (frame[name] * of).round().astype(int) for name, of in rows.items()}
+    most = frame[["before", "after"]].max(axis=1)
+    return frame.assign(**counts).iloc[most.argsort(kind="stable")].reset_index(drop=True)
+
+
+def missing_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over the missing values: the column that lacks most, in the source and in the snapshot."""
+    lacking, worst = int(((frame["before"] > 0) | (frame["after"] > 0)).sum()), frame.iloc[-1]
+    name = label_text(worst["column"])
+    before, after = (f"{worst[f'rows_{one}']:,} values ({percent(worst[one])})" for one in ("before", "after"))
+    if not worst["before"]:
+        what = f"{name}: {after} were set missing"
+    elif worst["rows_before"] == worst["rows_after"]:
+        what = f"{name} lacks {after}"
+    elif not worst["after"]:
+        what = f"{name} lacks {before} in the source, none in the snapshot"
+    else:
+        what = f"{name} lacks {before} in the source, {after} in the snapshot"
+    columns = f"{len(frame)} column{'s' if len(frame) != 1 else ''}"
+    return (
+        f"{lacking} of {columns} miss{'' if lacking != 1 else 'es'} values, most of all {what}" if lacking > 1 else what
+    )
 
 
 def changes_table(ingested: Ingested) -> Table:
@@ -113,7 +142,7 @@ def changes_table(ingested: Ingested) -> Table:
         for change in changes
     ]
     frame = pd.DataFrame(rows).sort_values("rows", ascending=False, kind="stable")
-    return table(frame, formats={"share": ".2%"})
+    return table(frame.assign(share=frame["share"].map(percent)))
 
 
 def columns_table(ingested: Ingested, schema: Schema) -> Table:
@@ -142,9 +171,10 @@ def columns_table(ingested: Ingested, schema: Schema) -> Table:
 def _headline(ingested: Ingested, dropped: int, changed: int) -> str:
     manifest = ingested.manifest
     when = f" as of {number(pd.Timestamp(manifest['as_of']).to_pydatetime())}" if manifest["as_of"] else ""
-    done = [f"{dropped:,} rows were dropped"] if dropped else []
-    done += [f"{changed:,} values were changed"] if changed else []
-    return f"{manifest['rows']:,} rows are in the snapshot{when}; {' and '.join(done) or 'nothing had to be changed'}."
+    done = [f"{dropped:,} row{'s were' if dropped > 1 else ' was'} dropped"] if dropped else []
+    done += [f"{changed:,} value{'s were' if changed > 1 else ' was'} changed"] if changed else []
+    rows = f"{manifest['rows']:,} row{'s are' if manifest['rows'] != 1 else ' is'}"
+    return f"{rows} in the snapshot{when}; {' and '.join(done) or 'nothing had to be changed'}."
 
 
 def _span(window: dict[str, Any]) -> str:
@@ -154,18 +184,52 @@ def _span(window: dict[str, Any]) -> str:
     return f"rows, {number(start.to_pydatetime())} until {number(end.to_pydatetime())}"
 
 
-def _rows_message(times: pd.Series, schema: Schema, ingested: Ingested) -> str:
-    """Return the sentence over the chart of rows: the span, and what is missing in it."""
-    many = sum(ingested.manifest["windows"][name]["rows"] for name in PARTS)
-    span = f"{many:,} rows from {times.min():%-d %B %Y} to {times.max():%-d %B %Y}"
-    if not schema.frequency:
-        return span
+def gaps_frame(ingested: Ingested, schema: Schema) -> pd.DataFrame:
+    """Return for each window how many steps of the schema's frequency it has, and how many of them have a row.
+
+    Columns: ``window``, ``rows``, ``first``, ``last`` (times of its rows), ``steps``, ``present`` (NaN without a
+    frequency, and where the frame is a sample of the window). Rows whose label is not known yet are in no window.
+    """
+    return pd.DataFrame([_window_gaps(name, ingested, schema) for name in PARTS])
+
+
+def _window_gaps(name: str, ingested: Ingested, schema: Schema) -> dict[str, Any]:
     from quire.config import duration
 
+    window, times = ingested.manifest["windows"][name], ingested.frames[name][str(schema.timestamp)]
+    about = {"window": name, "rows": window["rows"], "first": times.min(), "last": times.max()}
+    if not schema.frequency or len(times) < window["rows"]:
+        return about | {"steps": np.nan, "present": np.nan}
     step = pd.Timedelta(duration(schema.frequency))
-    periods = round((pd.Timestamp(ingested.manifest["as_of"]) - times.min()) / step)
-    lacking = periods - times.dt.floor(step).nunique()
-    return f"{span}, none missing" if lacking <= 0 else f"{span}; {lacking:,} of {periods:,} periods have none"
+    steps = int(-(-(pd.Timestamp(window["end"]) - pd.Timestamp(window["start"]).floor(step)) // step))
+    present = int(times.dt.floor(step).nunique())
+    return about | {"steps": max(steps, present), "present": present}
+
+
+def rows_message(frame: pd.DataFrame, schema: Schema) -> str:
+    """Return the sentence over the chart of rows: the span, and how many steps of its frequency have no row."""
+    span = f"{frame['rows'].sum():,} rows from {frame['first'].min():%-d %B %Y} to {frame['last'].max():%-d %B %Y}"
+    if frame["steps"].isna().any():
+        return span
+    steps = int(frame["steps"].sum())
+    return f"{span}; {absent_steps(steps - int(frame['present'].sum()), steps, str(schema.frequency))}"
+
+
+def absent_steps(absent: int, steps: int, frequency: str) -> str:
+    """Return in words how many of the steps of ``frequency`` (as in ``1h``) have no row."""
+    name = spelled(frequency)
+    if not absent:
+        return f"every {name} has a row" if not name[0].isdigit() else f"every step of {name} has a row"
+    verb = "have" if absent > 1 else "has"
+    named = f"{steps:,} {name}{'s' if steps != 1 else ''}" if not name[0].isdigit() else f"{steps:,} steps of {name}"
+    return f"{absent:,} of {named} {verb} no row"
+
+
+def spelled(frequency: str) -> str:
+    """Return ``1h`` as ``hour``, ``7d`` as ``7 days``."""
+    count = int(frequency[:-1])
+    unit = {"w": "week", "d": "day", "h": "hour", "m": "minute", "s": "second"}[frequency[-1]]
+    return unit if count == 1 else f"{count} {unit}s"
 
 
 def _period(length: pd.Timedelta) -> str:
@@ -211,12 +275,14 @@ def _parts_chart(ingested: Ingested) -> Chart:
         left += rows
     axes.set(yticks=[], xlabel="rows", xlim=(0, total), ylim=(-0.4, 0.75))
     axes.grid(visible=False)
-    message = f"{total:,} rows, split at random: {windows['test']['rows'] / total:.0%} to judge the model"
+    frame = pd.DataFrame({"window": PARTS, "rows": [windows[name]["rows"] for name in PARTS]})
+    share = percent(windows["test"]["rows"] / total)
+    message = f"{total:,} rows, split at random: {share} to judge the model"
     how = (
         "The data has no timestamp, so the parts are drawn at random with a fixed seed, with the same share of each "
         "class where the target is one. A random split cannot show how a model ages."
     )
-    return Chart(message, drawn, how)
+    return Chart(message, drawn, how, frame)
 
 
 def _values(column: pd.Series) -> str:
@@ -225,7 +291,7 @@ def _values(column: pd.Series) -> str:
     if present.empty:
         return "none"
     if pd.api.types.is_bool_dtype(column.dtype):
-        return f"true in {present.mean():.1%}"
+        return f"true in {percent(float(present.mean()))}"
     if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
         low, high = present.min(), present.max()
         return f"{_text(low)} to {_text(high)}"

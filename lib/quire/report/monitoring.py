@@ -85,7 +85,9 @@ def _remarks(figures: Figures) -> list[tuple[str, str]]:
     if len(worse):
         names = [f"{segment_name(row)} by {percent(row['change'])}" for _, row in worse.iterrows()]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        text = f"The error of {len(worse)} of {len(figures.segments)} segments is clearly larger than on the test window"
+        text = (
+            f"The error of {len(worse)} of {len(figures.segments)} segments is clearly larger than on the test window"
+        )
         remarks.append((f"{text}: {', '.join(names[:3])}{more}.", "of the current rows; see Weakest segments"))
     others = figures.judged[(figures.judged["metric"] != figures.metric)]
     others = others[others["status"].isin(["warn", "alert"])]
@@ -128,7 +130,10 @@ def predicted_and_actual(seen: Seen, schema: Schema) -> Chart | Table:
     axes.legend(loc="lower right", ncols=2)
     dates(axes)
     return Chart(
-        actual_message(frame, schema), drawn, "Each point is the mean of one period. The gap is the signed error.", frame
+        actual_message(frame, schema),
+        drawn,
+        "Each point is the mean of one period. The gap is the signed error.",
+        frame,
     )
 
 
@@ -181,7 +186,9 @@ def spread_message(frame: pd.DataFrame, what: str) -> str:
         now, test = percent(most["now"]), percent(most["test"])
         return f"{label_text(most['label'])} is predicted for {now} of the rows, on the test window for {test}"
     middle = (frame["low"] + frame["high"]) / 2
-    means = [float(np.average(middle, weights=frame[name])) if frame[name].sum() else np.nan for name in ("now", "test")]
+    means = [
+        float(np.average(middle, weights=frame[name])) if frame[name].sum() else np.nan for name in ("now", "test")
+    ]
     return f"The mean {what} is about {number(means[0])}, on the test window about {number(means[1])}"
 
 
@@ -237,7 +244,9 @@ def performance_message(figures: Figures) -> str:
     last, metric = figures.latest, figures.metric
     expected = f"on the test window it was {number(figures.expected[metric].value)}"
     if last is not None and not is_missing(last["value"]):
-        when = "" if figures.is_current else f" in the period to {last['end']:%-d %B %Y}, the last whose outcomes are due"
+        when = (
+            "" if figures.is_current else f" in the period to {last['end']:%-d %B %Y}, the last whose outcomes are due"
+        )
         return f"{metric} is {number(float(last['value']))}{when}, {_beside_usual(last, metric)}; {expected}"
     if not len(figures.estimated):
         return f"No outcome is known yet; {metric}: {expected}"
@@ -293,7 +302,10 @@ def signed_errors(seen: Seen, schema: Schema) -> Chart | Table:
     axes.set(ylabel="actual minus predicted")
     axes.margins(x=0.05, y=0.2)
     dates(axes)
-    how = "As a share of the predictions; above zero the actual value was higher. The band is what is usual by the test window."
+    how = (
+        "As a share of the predictions; above zero the actual value was higher. The band is what is usual, by the "
+        "periods of the test window."
+    )
     return Chart(signed_message(frame, schema), drawn, how, frame)
 
 
@@ -355,10 +367,13 @@ def segments_message(frame: pd.DataFrame) -> str:
         size = percent(most["change"])
         return f"{segment_name(most)} is clearly worse: its error is {size} larger than on the test window"
     if len(known) == 1:
-        side = "as large as" if worst["change"] == 0 else f"{change} {'larger' if worst['change'] > 0 else 'smaller'} than"
+        side = (
+            "as large as" if worst["change"] == 0 else f"{change} {'larger' if worst['change'] > 0 else 'smaller'} than"
+        )
         return f"The error of {name} is {side} on the test window{', within chance' if worst['change'] > 0 else ''}"
     if worst["change"] < 0:
-        return f"The error is smaller than on the test window in all {len(known)} segments, least so where {name} (by {change})"
+        text = f"The error is smaller than on the test window in all {len(known)} segments"
+        return f"{text}, least so where {name} (by {change})"
     if worst["change"] == 0:
         return f"The error has grown in none of {len(known)} segments since the test window"
     return f"No segment is clearly worse than on the test window; {name} comes closest, with an error {change} larger"

@@ -75,4 +75,6 @@ def alerts_table(seen: Seen) -> Table:
     shown = found.assign(at=[f"{at:%Y-%m-%d %H:%M}" for at in found["at"]])
     shown["acknowledged_by"] = shown["acknowledged_by"].astype("object").where(shown["acknowledged_by"].notna(), "open")
     names = {"acknowledged_by": "acknowledged by"}
-    return table(shown, "Alerts before this run", names=names, keys=("id",), note="`quire alerts ack ID` closes one.", limit=10)
+    return table(
+        shown, "Alerts before this run", names=names, keys=("id",), note="`quire alerts ack ID` closes one.", limit=10
+    )

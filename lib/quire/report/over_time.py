@@ -6,10 +6,17 @@ import pandas as pd
 from quire.config import duration
 from quire.report.charts import Chart
 from quire.report.findings import Findings
-from quire.report.numbers import number
-from quire.report.panels import percent, tints, wrapped
+from quire.report.ingest import absent_steps
+from quire.report.numbers import number, percent
+from quire.report.panels import tints, wrapped
 from quire.report.tables import Table, note
-from quire.report.theme import ACCENT, figure
+from quire.report.theme import ACCENT, NEUTRAL, figure
+
+YEAR = {"M": 12, "W": 52}
+"""Periods of a year: what is compared with each other has the same season, and weeks the same weekdays."""
+
+LEAST_PAIRS = {"month": 2, "week": 4, "day": 2, "hour": 2}
+"""Periods with a counterpart a year before from which on they are compared."""
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 WORDS = {"M": "month", "W": "week", "D": "day", "h": "hour"}
@@ -37,38 +44,63 @@ def change(found: Findings) -> Chart | Table:
     at = times(found)
     if at is None:
         return note("The data has no timestamp, so change over time cannot be shown.")
-    grouped = pd.Series(found.goal, index=at.index).groupby(periods(at))
-    table = pd.DataFrame(
-        {"mean": grouped.mean(), "low": grouped.quantile(0.1), "high": grouped.quantile(0.9), "rows": grouped.size()}
-    )
-    # A period that the window cuts short would look like a jump.
-    table = table[table["rows"] >= table["rows"].median() * 0.5]
+    frame = change_frame(found.goal, at)
     fig, ax = figure(height=3.2)
-    x = table.index.to_timestamp()
     if found.schema.task == "regression":
-        ax.fill_between(x, table["low"], table["high"], color=ACCENT, alpha=0.16, linewidth=0)
-    ax.plot(x, table["mean"], color=ACCENT)
+        ax.fill_between(frame["at"], frame["low"], frame["high"], color=ACCENT, alpha=0.16, linewidth=0)
+    ax.plot(frame["at"], frame["mean"], color=ACCENT, marker="o" if len(frame) < 3 else None)
+    if frame["year_before"].notna().any():
+        ax.plot(frame["at"], frame["year_before"], color=NEUTRAL, linewidth=1, label="a year before")
+        ax.legend(loc="upper left")
     ax.set_ylabel(wrapped(found.goal_name))
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
     word = WORDS[period_of(at)]
     band = " Band: where the middle 80% of its rows lie." if found.schema.task == "regression" else ""
-    how = (
-        f"Line: the mean of each {word}.{band} Part of a change may be the season, where the window is not whole years."
+    how = f"Line: the mean of each {word}.{band}"
+    if frame["year_before"].isna().all():
+        how += " Less than a year and some weeks: season and trend cannot be told apart."
+    return Chart(change_message(frame, found, word), fig, how, frame)
+
+
+def change_frame(goal: np.ndarray, at: pd.Series) -> pd.DataFrame:
+    """Return the mean of each period of the window, beside that of the same period a year before.
+
+    Columns: ``at`` (start), ``mean``, ``low`` and ``high`` (10% and 90%), ``rows``, ``year_before`` (NaN where the
+    window does not hold it). Periods that the window cuts short are left out: they would look like a jump.
+    """
+    kind = period_of(at)
+    grouped = pd.Series(goal, index=at.index).groupby(periods(at))
+    frame = pd.DataFrame(
+        {"mean": grouped.mean(), "low": grouped.quantile(0.1), "high": grouped.quantile(0.9), "rows": grouped.size()}
     )
-    return Chart(f"The mean of {found.goal_name} {_moved(table['mean'])}", fig, how)
+    frame = frame[frame["rows"] >= frame["rows"].median() * 0.5]
+    year = YEAR.get(kind)
+    before = frame["mean"].reindex(frame.index - year).to_numpy() if year else np.nan
+    frame = frame.assign(year_before=before).rename_axis("at").reset_index()
+    return frame.assign(at=frame["at"].dt.to_timestamp())
 
 
-def _moved(means: pd.Series) -> str:
-    """Return how the means moved from the first to the last quarter of the window, in words."""
-    part = max(1, len(means) // 4)
-    first, last = means.iloc[:part].mean(), means.iloc[-part:].mean()
-    window = "from the first to the last quarter of the window"
-    if not first:
-        return f"went from {number(first)} to {number(last)} {window}"
-    by = last / first - 1
-    if abs(by) < 0.02:
-        return f"stayed at about {number(last)} {window}"
-    return f"{'rose' if by > 0 else 'fell'} by {percent(abs(by))}, to {number(last)}, {window}"
+def change_message(frame: pd.DataFrame, found: Findings, word: str) -> str:
+    """Return how the target moved: like for like a year later, or between which levels where there is no year."""
+    form = number if found.schema.task == "regression" else percent
+    name = f"{'mean ' if found.schema.task == 'regression' else ''}{found.goal_name}"
+    pairs = frame[frame["year_before"].notna()]
+    if len(pairs) < LEAST_PAIRS[word]:
+        low, high = form(float(frame["mean"].min())), form(float(frame["mean"].max()))
+        return (
+            f"The {name} of a {word} lies between {low} and {high}"
+            if low != high
+            else f"The {name} is {low} throughout"
+        )
+    before, now = float(pairs["year_before"].mean()), float(pairs["mean"].mean())
+    same = f"in the same {len(pairs)} {word}s a year before"
+    if before > 0 and found.schema.task == "regression":
+        by = now / before - 1
+        if abs(by) < 0.005:
+            return f"The {name} is as it was {same} ({form(now)} after {form(before)})"
+        side = "higher" if by > 0 else "lower"
+        return f"The {name} is {percent(abs(by))} {side} than {same} ({form(now)} after {form(before)})"
+    return f"The {name} is {form(now)}, after {form(before)} {same}"
 
 
 def rhythm(found: Findings) -> Chart | Table:
@@ -87,46 +119,40 @@ def rhythm(found: Findings) -> Chart | Table:
     ax.invert_yaxis()
     ax.grid(visible=False)
     fig.colorbar(mesh, ax=ax, label=wrapped(found.goal_name), pad=0.01)
-    means = table.stack()
+    how = f"Colour: the mean of each hour of the week, in the time zone {found.schema.timezone}."
+    return Chart(rhythm_message(table, found), fig, how, table)
+
+
+def rhythm_message(table: pd.DataFrame, found: Findings) -> str:
+    """Return when in the week the mean is highest and lowest; ``table``: weekdays in rows, hours in columns."""
+    means = table.stack().dropna()
+    form = number if found.schema.task == "regression" else percent
+    name = f"{'mean ' if found.schema.task == 'regression' else ''}{found.goal_name}"
+    if means.max() == means.min():
+        return f"The {name} is {form(float(means.max()))} in every hour of the week"
     (day, hour), (low_day, low_hour) = means.idxmax(), means.idxmin()
-    text = (
-        f"The mean of {found.goal_name} peaks on {DAYS[day]} at {hour}h ({number(means.max())}) "
-        f"and is lowest on {DAYS[low_day]} at {low_hour}h ({number(means.min())})"
+    return (
+        f"The {name} peaks on {DAYS[day]} at {hour}h ({form(float(means.max()))}) "
+        f"and is lowest on {DAYS[low_day]} at {low_hour}h ({form(float(means.min()))})"
     )
-    return Chart(text, fig, f"Colour: the mean of each hour of the week, in the time zone {found.schema.timezone}.")
 
 
 def coverage(found: Findings, message: str) -> Chart:
-    """Return the rows of each period under ``message``, which gains what share of the expected rows is there."""
-    at = times(found)
-    assert at is not None
+    """Return the rows of each period under ``message``, which gains how many steps of the frequency have no row."""
     every = found.every
     rows = every.groupby(periods(every)).size()
+    frame = pd.DataFrame({"at": rows.index.to_timestamp(), "rows": rows.to_numpy()})
     fig, ax = figure(height=2.2)
-    ax.fill_between(rows.index.to_timestamp(), rows.to_numpy(), color=ACCENT, alpha=0.25, linewidth=0, step="mid")
-    ax.step(rows.index.to_timestamp(), rows.to_numpy(), color=ACCENT, where="mid")
+    ax.fill_between(frame["at"], frame["rows"], color=ACCENT, alpha=0.25, linewidth=0, step="mid")
+    ax.step(frame["at"], frame["rows"], color=ACCENT, where="mid", marker="o" if len(frame) < 3 else None)
     ax.set_ylim(0)
     word = WORDS[period_of(every)]
     ax.set_ylabel(f"rows per {word}")
     frequency = found.schema.frequency
     if frequency:
-        expected = (every.max() - every.min()) / duration(frequency) + 1
-        absent = max(0, round(expected) - every.nunique())
-        message += f"; {_absent(absent, frequency)}"
-    return Chart(
-        message, fig, f"Height: rows in each {word}; a dip is a stretch that was not delivered, or a window's edge."
-    )
-
-
-def _absent(count: int, frequency: str) -> str:
-    every = _spelled(frequency)
-    if not count:
-        return f"every row is there, one per {every}"
-    return f"{count:,} row{'s' if count > 1 else ''} of one per {every} {'are' if count > 1 else 'is'} absent"
-
-
-def _spelled(frequency: str) -> str:
-    """Return ``1h`` as ``hour``, ``7d`` as ``7 days``."""
-    count = int(frequency[:-1])
-    unit = {"w": "week", "d": "day", "h": "hour", "m": "minute", "s": "second"}[frequency[-1]]
-    return unit if count == 1 else f"{count} {unit}s"
+        steps = round((every.max() - every.min()) / duration(frequency)) + 1
+        present = every.dt.floor(duration(frequency)).nunique()
+        message += f"; {absent_steps(max(0, steps - present), max(steps, present), frequency)}"
+        frame.attrs |= {"steps": steps, "present": present}
+    how = f"Height: rows in each {word}; a dip is a stretch that was not delivered, or a window's edge."
+    return Chart(message, fig, how, frame)

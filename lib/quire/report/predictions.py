@@ -8,7 +8,8 @@ import pandas as pd
 from quire.config import Schema, label
 from quire.report.answers import Answer, answer
 from quire.report.charts import Chart
-from quire.report.numbers import number
+from quire.report.labels import label_text, name_rows, percent_axis
+from quire.report.numbers import number, percent
 from quire.report.tables import Table, note, table
 from quire.report.theme import ACCENT, NEUTRAL, PALETTE, figure
 
@@ -23,6 +24,14 @@ USUAL = (0.005, 0.995)
 MOST_UNUSUAL = 0.05
 """Share of predictions outside them from which on the answer warns; of training rows it is 1%."""
 
+SEASON_DAYS = 42
+"""How far from the predicted days, in the year, training rows may lie to be of the same season."""
+
+LEAST_ROWS = 4
+"""Training values of an hour of the week, or a weekday, that must be known before it is said what is usual."""
+
+YEAR = pd.Timedelta(days=365.2425)
+
 
 def predictions_answer(
     predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema, champion: "Champion", saved: int | None
@@ -31,117 +40,194 @@ def predictions_answer(
 
     history: the target of the training rows. saved: new rows in the database, None where none is kept.
     """
-    usual, today, what = _levels(predictions, history, schema)
-    unusual = _unusual_share(predictions, history, schema)
+    today, unusual = level_of(predictions, history, schema), _unusual_share(predictions, history, schema)
     kept = "not kept in the database" if saved is None else f"{saved:,} new in the database"
     facts = [
         ("predictions", len(predictions), kept),
         ("model version", champion.version.version, f"champion since {number(champion.version.created_at)}"),
-        (what, today, f"{number(usual)} in training"),
+        *_level_facts(today, schema),
     ]
-    metrics = {"predictions": len(predictions), "level": today}
+    metrics = {"predictions": len(predictions), "level": today["level"]}
     if unusual is not None:
-        facts.append(("unusual", f"{unusual:.1%}", "outside 99% of the training values; about 1% is normal"))
+        facts.append(("unusual", percent(unusual), "outside 99% of the training values; about 1% is normal"))
         metrics["unusual_share"] = unusual
     many = unusual is not None and unusual > MOST_UNUSUAL
-    headline = (
-        f"{len(predictions):,} rows are predicted by version {champion.version.version}: {what} is {number(today)}, "
-        f"against {number(usual)} in training."
-    )
-    if many:
-        headline += f" {unusual:.1%} of them lie outside the range that 99% of the training values have."
+    level = level_message(today, schema)
+    headline = f"{len(predictions):,} rows are predicted by version {champion.version.version}: {level}."
+    if many and unusual is not None:
+        headline += f" {percent(unusual)} of them lie outside the range that 99% of the training values have."
     return answer("warn" if many else "good", headline, facts=facts, metrics=metrics)
 
 
-def predictions_distribution(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> Chart:
+def level_of(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> dict[str, Any]:
+    """Return the level of the predictions beside that of the training target.
+
+    ``level`` and ``training``: means; of classes the mean probability of the positive one (of several the share of the
+    rows predicted as the most frequent one), and its share in training. ``predicted``: the share predicted as it.
+    """
+    wanted = _wanted(history, schema)
+    level = {
+        "class": wanted,
+        "level": float(_predicted_number(predictions, schema, wanted).mean()),
+        "training": float(_number_of(history[schema.target], schema, wanted).mean()),
+    }
+    if schema.task != "regression":
+        level["predicted"] = float((predictions["prediction"].astype(str) == wanted).mean())
+    return level
+
+
+def level_message(level: dict[str, Any], schema: Schema) -> str:
+    """Return in words what `level_of` returns."""
+    if schema.task == "regression":
+        return f"the mean {schema.target} is {number(level['level'])}, against {number(level['training'])} in training"
+    said = f"{percent(level['predicted'])} of them as {schema.target} = {level['class']}"
+    if schema.task == "binary":
+        said += f"; the mean probability is {percent(level['level'])}"
+    return f"{said}, against {percent(level['training'])} of the rows in training"
+
+
+def _level_facts(level: dict[str, Any], schema: Schema) -> list[tuple[Any, ...]]:
+    if schema.task == "regression":
+        return [(f"mean {schema.target}", level["level"], f"{number(level['training'])} in training")]
+    facts: list[tuple[Any, ...]] = [(f"predicted {level['class']}", percent(level["predicted"]), "of the rows")]
+    if schema.task == "binary":
+        facts.append(("mean probability", percent(level["level"]), f"{percent(level['training'])} in training"))
+    return facts
+
+
+def predictions_distribution(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> Chart | Table:
     """Return the distribution of the predictions beside that of the training target."""
+    if predictions.empty:
+        return note("There are no rows to predict.")
     if schema.task == "binary":
         return _probabilities(predictions, history, schema)
     if schema.task == "multiclass":
         return _classes(predictions, history, schema)
-    actual = history[schema.target].astype("float64").dropna()
-    predicted = predictions["prediction"]
-    low, high = min(actual.min(), predicted.min()), max(actual.max(), predicted.max())
+    frame = pd.concat(
+        [
+            pd.DataFrame({"of": "training target", "value": history[schema.target].astype("float64")}),
+            pd.DataFrame({"of": "predictions", "value": predictions["prediction"].astype("float64")}),
+        ],
+        ignore_index=True,
+    ).dropna()
+    low, high = frame["value"].min(), frame["value"].max()
     edges = np.linspace(low, high, 41) if high > low else np.array([low - 0.5, low + 0.5])
     drawn, axes = figure()
-    for values, colour, name in ((actual, NEUTRAL, "training target"), (predicted, ACCENT, "predictions")):
+    for name, colour in (("training target", NEUTRAL), ("predictions", ACCENT)):
+        values = frame.loc[frame["of"] == name, "value"]
         weights = np.full(len(values), 1 / max(len(values), 1))
         axes.hist(values, bins=edges, weights=weights, color=colour, alpha=0.65, label=name)
     axes.set(xlabel=_axis(schema), ylabel="share of rows")
+    percent_axis(axes.yaxis)
     axes.legend()
-    middle, before = float(predicted.median()), float(actual.median())
-    message = (
-        f"Half of the predictions are above {number(middle)}; of the training values, half are above {number(before)}"
-    )
-    how = "Both areas add up to 1. Predictions spread less than values, because chance is not predicted."
-    return Chart(message, drawn, how)
+    how = "Both areas add up to 100%. Predictions spread less than values, because chance is not predicted."
+    return Chart(distribution_message(frame), drawn, how, frame)
+
+
+def distribution_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over both distributions: their medians."""
+    middle = frame.groupby("of")["value"].median()
+    if "training target" not in middle:
+        return f"The median of the predictions is {number(float(middle['predictions']))}"
+    now, before = (number(float(middle[name])) for name in ("predictions", "training target"))
+    return f"The median of the predictions is {now}; that of the training values is {before}"
 
 
 def predictions_over_time(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> Chart | Table:
     """Return the predictions over time before what is usual at such times; a remark without timestamps.
 
-    Usual is the middle 80% of the training values of the same hour of the week (of the same weekday for longer
-    windows), from the last 12 weeks of training.
+    Usual is the middle 80% of the training values of the same season and hour of the week (of the same weekday for
+    longer windows); where training has no rows of the season, nothing is said of it.
     """
-    if not schema.timestamp or predictions.empty:
+    if not schema.timestamp or predictions.empty or not predictions[schema.timestamp].notna().any():
         return note("There is no course over time to show: the rows have no timestamp, or there are none.")
-    times = predictions[schema.timestamp]
-    hourly = times.max() - times.min() <= pd.Timedelta("10D")
-    step = "1h" if hourly else "1D"
-    wanted = _wanted(history, schema)
-    now = _mean_by(times, _predicted_number(predictions, schema, wanted), step)
-    recent = history[history[schema.timestamp] >= history[schema.timestamp].max() - pd.Timedelta("84D")]
-    past = _mean_by(recent[schema.timestamp], _number_of(recent[schema.target], schema, wanted), step)
-    quantiles = past.groupby(_phase(past.index, hourly)).quantile([0.1, 0.9]).unstack()
-    band = quantiles.reindex(_phase(now.index, hourly)).set_axis(now.index)
+    frame = course_frame(predictions, history, schema)
+    hourly = frame.attrs["step"] == "1h"
     drawn, axes = figure()
-    axes.fill_between(band.index, band[0.1], band[0.9], color=NEUTRAL, alpha=0.35, label="usual in training", lw=0)
-    axes.plot(now.index, now, color=ACCENT, label="predictions")
+    if frame["low"].notna().any():
+        axes.fill_between(
+            frame["at"], frame["low"], frame["high"], color=NEUTRAL, alpha=0.35, label="same season in training", lw=0
+        )
+    axes.plot(frame["at"], frame["value"], color=ACCENT, label="predictions", marker="o" if len(frame) < 3 else None)
     axes.set(xlabel="time (UTC)", ylabel=_axis(schema))
     axes.legend(loc="upper left", ncols=2)
     axes.margins(x=0.01, y=0.15)
     _date_ticks(axes)
-    above, below = float((now > band[0.9]).mean()), float((now < band[0.1]).mean())
-    name = "hour" if hourly else "day"
-    message = (
-        f"Predictions are above what was usual in training in {above:.0%} of the {name}s, and below it in {below:.0%}"
-    )
     of_week = "hour of the week" if hourly else "weekday"
-    how = (
-        f"Means per {name}. The band holds 80% of the training values of the same {of_week}, last 12 weeks of training."
+    how = f"Means per {'hour' if hourly else 'day'}."
+    if frame["low"].notna().any():
+        how += f" The band holds 80% of the training values of the same season and {of_week}."
+    return Chart(course_message(frame), drawn, how, frame)
+
+
+def course_frame(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the mean prediction of each hour or day, and where 80% of the training values of its kind lie.
+
+    Columns: ``at``, ``value``, ``low``, ``high`` (NaN where training has too few rows of the season). ``attrs`` has the
+    ``step``: 1h, or 1D where the rows span more than ten days.
+    """
+    timestamp, wanted = str(schema.timestamp), _wanted(history, schema)
+    times = predictions[timestamp]
+    hourly = times.max() - times.min() <= pd.Timedelta("10D")
+    step = "1h" if hourly else "1D"
+    now = _mean_by(times, _predicted_number(predictions, schema, wanted), step)
+    season = history[same_season(history[timestamp], times)]
+    past = _mean_by(season[timestamp], _number_of(season[schema.target], schema, wanted), step)
+    frame = pd.DataFrame({"at": now.index, "value": now.to_numpy(), "low": np.nan, "high": np.nan})
+    if len(past):
+        grouped = past.groupby(_phase(past.index, hourly))
+        enough = grouped.count() >= LEAST_ROWS
+        for name, share in (("low", 0.1), ("high", 0.9)):
+            frame[name] = grouped.quantile(share)[enough].reindex(_phase(now.index, hourly)).to_numpy()
+    frame.attrs["step"] = step
+    return frame
+
+
+def same_season(past: pd.Series, times: pd.Series) -> pd.Series:
+    """Return which of ``past`` lie within `SEASON_DAYS` of the middle of ``times``, whatever the year."""
+    apart = (past - (times.min() + (times.max() - times.min()) / 2)) / YEAR
+    return (apart - apart.round()).abs() <= pd.Timedelta(days=SEASON_DAYS) / YEAR
+
+
+def course_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over the course: how often it leaves the band, or where it lies when there is none."""
+    name = "hour" if frame.attrs["step"] == "1h" else "day"
+    known = frame[frame["low"].notna() & frame["value"].notna()]
+    if len(known) < len(frame) / 2:
+        low, high = number(float(frame["value"].min())), number(float(frame["value"].max()))
+        return f"The mean prediction of {'an hour' if name == 'hour' else 'a day'} lies between {low} and {high}"
+    above, below = (known["value"] > known["high"]).mean(), (known["value"] < known["low"]).mean()
+    return (
+        f"Predictions are above what the same season in training had in {percent(above)} of the {name}s, and below it "
+        f"in {percent(below)}"
     )
-    return Chart(message, drawn, how)
 
 
 def predictions_table(predictions: pd.DataFrame, schema: Schema, *, rows: int = 10) -> Table:
     """Return the rows with the highest predictions, or with the highest probability."""
     by = "probability" if "probability" in predictions else "prediction"
-    shown = predictions.sort_values(by, ascending=False, kind="stable") if schema.task != "multiclass" else predictions
-    return table(
-        shown.head(rows), f"The {min(rows, len(shown))} highest" if schema.task != "multiclass" else "First rows"
-    )
-
-
-def _levels(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> tuple[float, float, str]:
-    """Return the level of the training target, that of the predictions, and what they are called."""
-    wanted = _wanted(history, schema)
-    before = float(_number_of(history[schema.target], schema, wanted).mean())
-    now = float(_predicted_number(predictions, schema, wanted).mean())
-    return before, now, f"share of {schema.target} = {wanted}" if wanted else f"mean {schema.target}"
+    ranked = schema.task != "multiclass"
+    shown = predictions.sort_values(by, ascending=False, kind="stable") if ranked else predictions
+    title = f"The {min(rows, len(shown))} highest" if ranked else "First rows"
+    return table(shown.head(rows), title, keys=(*schema.key, "model_version"))
 
 
 def _unusual_share(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> float | None:
     if schema.task != "regression":
         return None
     low, high = history[schema.target].astype("float64").quantile(list(USUAL))
-    return float(((predictions["prediction"] < low) | (predictions["prediction"] > high)).mean())
+    values = predictions["prediction"].astype("float64")
+    return float(((values < low) | (values > high)).mean()) if len(values) else None
 
 
 def _wanted(history: pd.DataFrame, schema: Schema) -> str:
     """Return the class that is counted: the positive one, or the most frequent of several; empty for a regression."""
     if schema.task == "regression":
         return ""
-    return label(schema.positive) if schema.positive is not None else str(_texts(history[schema.target]).mode().iloc[0])
+    if schema.positive is not None:
+        return label(schema.positive)
+    known = _texts(history[schema.target]).mode()
+    return str(known.iloc[0]) if len(known) else ""
 
 
 def _number_of(target: pd.Series, schema: Schema, wanted: str = "") -> pd.Series:
@@ -180,43 +266,67 @@ def _date_ticks(axes: "Axes") -> None:
 
 def _axis(schema: Schema) -> str:
     if schema.task == "binary":
-        return f"probability of {schema.target} = {label(schema.positive)}"  # type: ignore[arg-type]
+        return label_text(f"probability of {schema.target} = {label(schema.positive)}", 60)  # type: ignore[arg-type]
     unit = schema.columns[schema.target].unit
-    return f"{schema.target} ({unit})" if unit else schema.target
+    return label_text(f"{schema.target} ({unit})" if unit else schema.target, 60)
 
 
 def _probabilities(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> Chart:
     drawn, axes = figure()
     edges = np.linspace(0, 1, 21)
-    positive = label(schema.positive)  # type: ignore[arg-type]
-    for name, colour in ((positive, ACCENT), (None, NEUTRAL)):
-        is_positive = predictions["prediction"] == positive
-        values = predictions.loc[is_positive if name else ~is_positive, "probability"]
-        axes.hist(values, bins=edges, color=colour, label=f"predicted {positive}" if name else "predicted otherwise")
-    rate = float(_number_of(history[schema.target], schema).mean())
+    level = level_of(predictions, history, schema)
+    positive, rate = level["class"], level["training"]
+    frame = pd.DataFrame(
+        {"probability": predictions["probability"], "positive": predictions["prediction"].astype(str) == positive}
+    )
+    for is_positive, colour in ((True, ACCENT), (False, NEUTRAL)):
+        name = f"predicted {label_text(positive, 24)}" if is_positive else "predicted otherwise"
+        axes.hist(frame.loc[frame["positive"] == is_positive, "probability"], bins=edges, color=colour, label=name)
     axes.axvline(rate, color=PALETTE[1], linestyle="--")
-    axes.annotate(f" {rate:.0%} of training rows", (rate, axes.get_ylim()[1]), va="top", fontsize=9, color=PALETTE[1])
+    axes.annotate(
+        f" {percent(rate)} of training rows", (rate, axes.get_ylim()[1]), va="top", fontsize=9, color=PALETTE[1]
+    )
     axes.set(xlabel=_axis(schema), ylabel="rows", xlim=(0, 1))
     axes.legend(loc="upper right")
-    said, mean = float(is_positive.mean()), float(predictions["probability"].mean())
-    message = (
-        f"{said:.0%} of the rows are predicted {positive}; the mean probability is {mean:.0%}, training had {rate:.0%}"
-    )
     how = "Where the mean probability leaves the share seen in training, the rows differ from those learned from."
-    return Chart(message, drawn, how)
+    return Chart(probability_message(frame, positive, rate), drawn, how, frame)
+
+
+def probability_message(frame: pd.DataFrame, positive: str, rate: float) -> str:
+    """Return the sentence over the probabilities: how many rows are predicted positive, and the mean."""
+    said, mean = percent(float(frame["positive"].mean())), percent(float(frame["probability"].mean()))
+    return f"{said} of the rows are predicted {positive}; the mean probability is {mean}, training had {percent(rate)}"
 
 
 def _classes(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> Chart:
     before = _texts(history[schema.target]).value_counts(normalize=True)
-    now = predictions["prediction"].value_counts(normalize=True)
+    now = _texts(predictions["prediction"]).value_counts(normalize=True)
     names = list(before.index.union(now.index, sort=True))
-    places: Any = np.arange(len(names))
-    drawn, axes = figure(height=1.2 + 0.45 * len(names))
-    axes.barh(places + 0.2, before.reindex(names, fill_value=0), 0.38, color=NEUTRAL, label="training target")
-    axes.barh(places - 0.2, now.reindex(names, fill_value=0), 0.38, color=ACCENT, label="predictions")
-    axes.set_yticks(places, names)
+    frame = pd.DataFrame({"training": before.reindex(names), "now": now.reindex(names)}).fillna(0.0)
+    frame = frame.rename_axis("class").reset_index()
+    places: Any = np.arange(len(frame))
+    drawn, axes = figure(height=1.4 + 0.45 * len(names))
+    axes.barh(places + 0.2, frame["training"], 0.38, color=NEUTRAL, label="training target")
+    axes.barh(places - 0.2, frame["now"], 0.38, color=ACCENT, label="predictions")
+    name_rows(axes, frame["class"])
     axes.set(xlabel="share of rows")
-    axes.legend()
-    change = (now.reindex(names, fill_value=0) - before.reindex(names, fill_value=0)).abs()
-    message = f"{change.idxmax()} differs most from training: {now.get(change.idxmax(), 0):.0%} of the predictions"
-    return Chart(message, drawn, "Each class's share of the predictions beside its share of the training rows.")
+    percent_axis(axes.xaxis)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return Chart(
+        classes_message(frame),
+        drawn,
+        "Each class's share of the predictions beside its share of the training rows.",
+        frame,
+    )
+
+
+def classes_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over the classes: the one whose share differs most from training."""
+    most = frame.loc[(frame["now"] - frame["training"]).abs().idxmax()]
+    name = label_text(most["class"])
+    if most["now"] == most["training"]:
+        return f"Each of the {len(frame)} classes is predicted as often as it was in training"
+    return (
+        f"{name} differs most from training: {percent(most['now'])} of the predictions, "
+        f"{percent(most['training'])} of the training rows"
+    )

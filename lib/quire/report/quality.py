@@ -10,7 +10,9 @@ from quire.config import Schema
 from quire.data.quality import Check, QualityReport
 from quire.report.answers import Answer, Status, answer
 from quire.report.charts import Chart
-from quire.report.numbers import number
+from quire.report.labels import name_columns, name_rows
+from quire.report.numbers import number, percent
+from quire.report.panels import listed
 from quire.report.tables import Table, note, table
 from quire.report.theme import BAD, GOOD, GRID, INK, WARN, figure
 
@@ -52,7 +54,8 @@ def quality_table(quality: QualityReport) -> Table:
     rows = [_row(check) for check in quality.checks if not check.passed]
     if not rows:
         return note(f"All {len(quality.checks)} checks hold in every part of the data.")
-    return table(pd.DataFrame(rows), formats={"share": ".2%"}, limit=100)
+    frame = pd.DataFrame(rows)
+    return table(frame.assign(share=frame["share"].map(percent)), limit=100)
 
 
 def quality_grid(quality: QualityReport, schema: Schema) -> Chart:
@@ -84,9 +87,9 @@ def quality_grid(quality: QualityReport, schema: Schema) -> Chart:
             fontsize=8,
             color=INK,
         )
-    axes.set_xticks(range(len(kinds)), kinds)
+    name_columns(axes, kinds)
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(names)), names)
+    name_rows(axes, names)
     axes.set(xlim=(-0.5, len(kinds) - 0.5), ylim=(len(names) - 0.4, -0.6))
     axes.grid(visible=False)
     how = (
@@ -94,7 +97,8 @@ def quality_grid(quality: QualityReport, schema: Schema) -> Chart:
         "stops. A dash: nothing to check. The number is how many checks there are, over all parts of the data; own are "
         "those written in schema.yaml."
     )
-    return Chart(_grid_message(quality, len(names)), drawn, how)
+    frame = pd.DataFrame(worst, index=names, columns=kinds)
+    return Chart(grid_message(frame), drawn, how, frame)
 
 
 def _headline(quality: QualityReport) -> str:
@@ -102,7 +106,8 @@ def _headline(quality: QualityReport) -> str:
     if failed:
         return f"The data failed {_checks(failed)}, so the run stops here: {failed[0].sentence}."
     if warned:
-        return f"The data can be used; {_checks(warned)} warn: {warned[0].sentence}."
+        verb = "warns" if len(warned) == 1 else "warn"
+        return f"The data can be used; {_checks(warned)} {verb}: {warned[0].sentence}."
     return f"The data is as the schema says: all {len(quality.checks)} checks hold."
 
 
@@ -135,7 +140,12 @@ def _example(check: Check) -> str:
         return ""
     value, *key = check.examples[0].values()
     told = "nothing" if value is None else number(value)
-    return f"{told} at {', '.join(number(_time(part)) for part in key)}" if key else told
+    # A key is a name, also where it is a number: no thousands apart.
+    return (
+        f"{told} at {', '.join(str(part) if isinstance(part, int) else number(_time(part)) for part in key)}"
+        if key
+        else told
+    )
 
 
 def _time(value: Any) -> Any:
@@ -152,8 +162,16 @@ def _kind(check: Check) -> str:
     return next((kind for kind, parts in KINDS.items() if any(part in check.expectation for part in parts)), "own")
 
 
-def _grid_message(quality: QualityReport, columns: int) -> str:
-    bad = {check.column or "table" for check in quality.checks if not check.passed}
-    if not bad:
-        return f"Every check holds in all {columns} columns"
-    return f"{len(bad)} of {columns} columns break a rule: {', '.join(sorted(bad)[:4])}{' ...' if len(bad) > 4 else ''}"
+def grid_message(frame: pd.DataFrame) -> str:
+    """Return the sentence over the grid of checks: which columns fail, and which only warn.
+
+    frame: the worst status by column (rows) and kind of check, −1 for none, then the places of `STATUSES`.
+    """
+    worst = frame.max(axis=1)
+    failed, warned = (list(frame.index[worst == place]) for place in (2, 1))
+    columns = f"{len(frame)} column{'s' if len(frame) != 1 else ''}"
+    if not failed and not warned:
+        return f"Every check holds in all {columns}"
+    parts = [f"{listed(failed)} {'fail' if len(failed) > 1 else 'fails'}"] if failed else []
+    parts += [f"{listed(warned)} {'warn' if len(warned) > 1 else 'warns'}"] if warned else []
+    return f"{len(failed) + len(warned)} of {columns} break a rule: {'; '.join(parts)}"

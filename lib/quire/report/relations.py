@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from quire.config import Schema
 from quire.report.charts import Chart
 from quire.report.findings import LEAK, SAME, Findings, measure
-from quire.report.numbers import number
-from quire.report.panels import PANELS, few_ticks, panels, percent, short, tilt, value, wrapped
+from quire.report.labels import label_text, name_columns, name_rows, percent_axis
+from quire.report.numbers import number, percent
+from quire.report.panels import PANELS, few_ticks, panels, short, tilt, value, wrapped
 from quire.report.tables import Table, note, table
 from quire.report.theme import ACCENT, BAD, NEUTRAL, figure
 
@@ -21,13 +23,17 @@ FEW_ROWS = 30
 """A bin or category with fewer rows than this is drawn, but is not named as the lowest or the highest."""
 
 
-def strength(found: Findings) -> Chart:
+def strength(found: Findings) -> Chart | Table:
     """Return how well each feature alone predicts the target, and where it would be suspect."""
-    shown = dict(list(found.strength.items())[:MOST_BARS])
-    colours = [BAD if share >= LEAK else ACCENT if share >= 0.05 else NEUTRAL for share in shown.values()]
+    frame = pd.DataFrame({"feature": list(found.strength), "strength": list(found.strength.values())})
+    if frame.empty:
+        return note("There is no feature to measure.")
+    shown = frame.head(MOST_BARS)
+    colours = [BAD if one >= LEAK else ACCENT if one >= 0.05 else NEUTRAL for one in shown["strength"]]
     fig, ax = figure(height=1 + 0.3 * len(shown))
-    ax.barh(list(shown), list(shown.values()), color=colours, height=0.6)
-    ax.bar_label(ax.containers[0], labels=[f"{share:.2f}" for share in shown.values()], padding=4, fontsize=9)
+    bars = ax.barh(range(len(shown)), shown["strength"], color=colours, height=0.6)
+    ax.bar_label(bars, labels=[f"{one:.2f}" for one in shown["strength"]], padding=4, fontsize=9)
+    name_rows(ax, shown["feature"])
     ax.axvline(LEAK, color=BAD, linewidth=1.2)
     ax.annotate("suspect", (LEAK, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", color=BAD)
     ax.invert_yaxis()
@@ -35,41 +41,81 @@ def strength(found: Findings) -> Chart:
     ax.set_xlim(0, 1.08)
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.set_xlabel(f"{measure(found.schema)}, one feature alone")
-    (name, share), *rest = shown.items()
-    weak = sum(one < 0.01 for one in found.strength.values())
-    text = f"{name} alone says most about {found.schema.target} ({share:.2f})"
-    text += f", before {rest[0][0]} ({rest[0][1]:.2f})" if rest else ""
-    text += f"; {weak} of {len(found.strength)} features alone say nothing" if weak else ""
     how = (
         "Measured on rows that were not used to fit, so 0 is what chance gives and 1 is perfect. "
         "A feature that says nothing alone may still matter together with others."
     )
-    return Chart(text, fig, how)
+    how += f" The {MOST_BARS} strongest are shown." if len(frame) > MOST_BARS else ""
+    return Chart(strength_message(frame, found.schema), fig, how, frame)
 
 
-def relations(found: Findings) -> Chart:
+def strength_message(frame: pd.DataFrame, schema: Schema) -> str:
+    """Return the sentence over the strengths, the strongest first: the best two, and how many say nothing."""
+    best = frame.iloc[0]
+    name = label_text(best["feature"])
+    if best["strength"] <= 0:
+        return f"None of {len(frame)} features alone predicts {schema.target}"
+    if schema.task == "regression":
+        text = f"{name} alone explains {percent(best['strength'])} of the variance of {schema.target}"
+    else:
+        text = f"{name} alone predicts {schema.target} best ({best['strength']:.2f})"
+    if len(frame) > 1:
+        second = frame.iloc[1]
+        size = percent(second["strength"]) if schema.task == "regression" else f"{second['strength']:.2f}"
+        text += f", {label_text(second['feature'])} {size}"
+    weak = int((frame["strength"] < 0.01).sum())
+    return f"{text}; {weak} of {len(frame)} features alone say nothing" if weak else text
+
+
+def relations(found: Findings) -> Chart | Table:
     """Return the target against each of the six strongest features."""
     names = list(found.strength)[: 2 * PANELS]
+    if not names:
+        return note("There is no feature to show.")
     fig, axes = panels(len(names), height=2.2, sharey=True)
-    goal, swings = found.goal, {}
+    frames = []
     for name, ax in zip(names, axes, strict=True):
-        swings[name] = _relation(found.X[name], goal, ax)
-        ax.set_title(name, fontsize=9.5)
+        frames.append(_relation(found.X[name], found.goal, ax).assign(feature=name))
+        ax.set_title(label_text(name, 26), fontsize=9.5)
     for ax in axes[::PANELS]:
         ax.set_ylabel(wrapped(found.goal_name), fontsize=9)
-    name = max(swings, key=lambda one: swings[one].max() - swings[one].min())
-    means, regression = swings[name], found.schema.task == "regression"
-    form = number if regression else percent
-    text = (
-        f"The {'mean ' if regression else ''}{found.goal_name} goes from {form(means.min())} at {name} = "
-        f"{value(means.idxmin())} to {form(means.max())} at {name} = {value(means.idxmax())}"
+        if found.schema.task != "regression":
+            percent_axis(ax.yaxis)
+    frame = pd.concat(frames, ignore_index=True)
+    band = (
+        "where the middle 80% of the rows lie" if found.schema.task == "regression" else "the 95% interval of the share"
     )
-    band = "where the middle 80% of the rows lie" if regression else "the 95% interval of the share"
-    return Chart(text, fig, f"Line or dot: the mean in each bin or category; band or bar: {band}.")
+    how = f"Line or dot: the mean in each bin or category; band or bar: {band}."
+    return Chart(relations_message(frame, found), fig, how, frame)
 
 
-def _relation(values: pd.Series, goal: np.ndarray, ax: "Axes") -> pd.Series:
-    """Draw the mean goal over a feature; return the means by bin or category, those of few rows left out."""
+def relations_message(frame: pd.DataFrame, found: Findings) -> str:
+    """Return the sentence over the relations: over which feature the mean goal changes most, from where to where.
+
+    frame: ``feature``, ``value`` (a bin's median, or a category), ``mean``, ``rows``. Where bins of enough rows exist,
+    those of few rows do not count.
+    """
+    regression = found.schema.task == "regression"
+    form, name = number if regression else percent, f"{'mean ' if regression else ''}{found.goal_name}"
+    frame = frame[frame["mean"].notna()]
+    sure = frame["rows"] >= FEW_ROWS
+    sure |= ~sure.groupby(frame["feature"]).transform("any")
+    grouped = frame[sure].groupby("feature", sort=False)["mean"]
+    swings = grouped.max() - grouped.min()
+    if swings.empty or not swings.max() > 0:
+        return f"The {name} does not change with any of the features shown"
+    chosen = swings.idxmax()
+    means = frame[sure & (frame["feature"] == chosen)]
+    low, high = means.loc[means["mean"].idxmin()], means.loc[means["mean"].idxmax()]
+    feature = label_text(chosen)
+    return (
+        f"The {name} goes from {form(float(low['mean']))} at {feature} = {value(low['value'])} "
+        f"to {form(float(high['mean']))} at {feature} = {value(high['value'])}"
+    )
+
+
+def _relation(values: pd.Series, goal: np.ndarray, ax: "Axes") -> pd.DataFrame:
+    """Draw the mean goal over a feature; return ``value``, ``mean``, ``low``, ``high``, ``rows`` of each bin."""
     numeric = values.dtype.kind == "f"
     grouped = pd.Series(goal, index=values.index).groupby(_steps(values), observed=True)
     frame = pd.DataFrame({"mean": grouped.mean(), "rows": grouped.size()})
@@ -88,13 +134,12 @@ def _relation(values: pd.Series, goal: np.ndarray, ax: "Axes") -> pd.Series:
         labels, at = [short(name) for name in frame.index], range(len(frame))
         ax.vlines(at, frame["low"], frame["high"], color=NEUTRAL, linewidth=2)
         ax.plot(at, frame["mean"], "o", color=ACCENT, markersize=5)
-        ax.set_xticks(at, labels)
+        name_columns(ax, labels)
         ax.margins(x=0.15)
         ax.grid(axis="x", visible=False)
         tilt(ax, labels)
     ax.tick_params(labelsize=8)
-    sure = frame["rows"] >= FEW_ROWS
-    return frame.loc[sure if sure.any() else slice(None), "mean"]
+    return frame.rename_axis("value").reset_index().astype({"value": object})
 
 
 def _steps(values: pd.Series) -> pd.Series:
@@ -113,28 +158,34 @@ def correlations(found: Findings) -> Chart | Table:
     size = len(frame)
     fig, ax = figure(height=min(9.0, 1.4 + 0.36 * size))
     mesh = ax.pcolormesh(frame.to_numpy(), cmap=_diverging(), vmin=-1, vmax=1)
-    ax.set_xticks(np.arange(size) + 0.5, frame.columns, rotation=35, ha="right")
-    ax.set_yticks(np.arange(size) + 0.5, frame.columns)
+    names = [label_text(name, 24) for name in frame.columns]
+    ax.set_xticks(np.arange(size) + 0.5, names, rotation=35, ha="right")
+    ax.set_yticks(np.arange(size) + 0.5, names)
     ax.invert_yaxis()
     ax.grid(visible=False)
     if size <= 14:
         for row, column in np.ndindex(size, size):
             one = round(frame.iat[row, column], 1) + 0.0
             shade = "white" if abs(one) > 0.6 else "#22303c"
-            text = f"{one:.1f}".replace("-", "−")
+            text = f"{one:.1f}".replace("-", "−")  # as the colour, which is not finer either
             ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=shade)
     fig.colorbar(mesh, ax=ax, label="rank correlation", pad=0.01)
-    a, b, highest = found.pairs[0]
-    text = f"{a} and {b} correlate most ({highest:.2f}".replace("-", "−") + ")"
-    twins = sum(abs(one) >= SAME for _, _, one in found.pairs)
-    if not twins:
-        text += ", and no two features say the same"
-    else:
-        text += f"; {twins} pair{'s say' if twins > 1 else ' says'} nearly the same"
     how = "Spearman's rank correlation: 1 rise together, −1 one falls as the other rises, 0 unrelated."
     if size < len(found.correlation):
         how += f" The {size} features that correlate most with another are shown."
-    return Chart(text, fig, how)
+    pairs = pd.DataFrame(found.pairs, columns=["a", "b", "correlation"])
+    return Chart(correlations_message(pairs), fig, how, pairs)
+
+
+def correlations_message(pairs: pd.DataFrame) -> str:
+    """Return the sentence over the correlations: the strongest pair, and how many pairs are redundant."""
+    most = pairs.loc[pairs["correlation"].abs().idxmax()]
+    size = f"{most['correlation']:.2f}".replace("-", "−")
+    text = f"{label_text(most['a'])} and {label_text(most['b'])} correlate most ({size})"
+    twins = int((pairs["correlation"].abs() >= SAME).sum())
+    if not twins:
+        return f"{text}, and no two features are redundant"
+    return f"{text}; {twins} pair{'s' if twins > 1 else ''} of features {'are' if twins > 1 else 'is'} redundant"
 
 
 def _clustered(frame: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +207,7 @@ def _diverging() -> Any:
 
 def leakage(found: Findings) -> Table:
     """Return what was looked for that could give the answer away, and what was found."""
-    name, most = next(iter(found.strength.items()))
+    name, most = next(iter(found.strength.items()), ("no feature", 0.0))
     rows = [
         {"status": "bad" if one.used else "good", "column": " + ".join(one.columns), "found": one.why}
         | {"the model": "is given it" if one.used else "is not given it"}

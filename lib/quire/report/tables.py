@@ -98,9 +98,7 @@ def _is_number(column: "pd.Series") -> bool:
 
 def _texts(column: "pd.Series", form: str, is_key: bool) -> list[str]:
     missing = column.isna()
-    return [
-        number(None) if gone else _text(value, form, is_key) for value, gone in zip(column, missing, strict=True)
-    ]
+    return [number(None) if gone else _text(value, form, is_key) for value, gone in zip(column, missing, strict=True)]
 
 
 def _text(value: Any, form: str, is_key: bool) -> str:

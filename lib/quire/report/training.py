@@ -1,6 +1,7 @@
 """The training report: what was tried, what was chosen, on what features, and how it does on rows it did not see."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,8 @@ from quire.model.train import Candidate
 from quire.report.answers import Answer, Status
 from quire.report.answers import answer as make_answer
 from quire.report.charts import Chart
-from quire.report.numbers import number
+from quire.report.labels import label_text, name_rows, percent_axis
+from quire.report.numbers import is_missing, number, percent, signed
 from quire.report.tables import Table, note, table
 from quire.report.theme import ACCENT, MUTED, NEUTRAL, PALETTE, figure
 
@@ -97,7 +99,7 @@ def trials(candidate: Candidate) -> Chart:
     axes.hlines(places, shown[metric] - shown[f"{metric}_std"], shown[metric] + shown[f"{metric}_std"], color=NEUTRAL)
     colours = [ACCENT if chosen else MUTED for chosen in shown["chosen"]]
     axes.scatter(shown[metric], places, color=colours, s=45, zorder=3)
-    axes.set_yticks(places, [_trial_name(row) for row in shown.itertuples()])
+    name_rows(axes, [_trial_name(row) for row in shown.itertuples()])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     better = "higher" if HIGHER_IS_BETTER[metric] else "lower"
@@ -107,7 +109,8 @@ def trials(candidate: Candidate) -> Chart:
         "on the same folds, so a small difference can be real even where lines overlap. Blue was "
         "chosen: an estimator's first trial, its default, unless another beats it by more than a standard error."
     )
-    return Chart(_trials_message(candidate), drawn, how)
+    how += f" The {len(shown)} best are shown." if len(shown) < len(candidate.trials) else ""
+    return Chart(trials_message(candidate.trials, metric), drawn, how, candidate.trials)
 
 
 def trials_table(candidate: Candidate) -> Table:
@@ -143,28 +146,34 @@ def out_of_fold(candidate: Candidate, schema: Schema) -> Chart:
 
 def _numbers_chart(found: Outcomes, schema: Schema) -> Chart:
     unit = schema.columns[schema.target].unit
-    suffix = f" ({unit})" if unit else ""
-    low, high = np.quantile(np.r_[found.truth, found.prediction], [0, 0.999])
+    name = label_text(f"{schema.target}{f' ({unit})' if unit else ''}", 48)
+    frame = pd.DataFrame({"predicted": found.prediction, "actual": found.truth}).astype("float64")
+    low, high = np.quantile(frame.to_numpy(), [0, 0.999])
+    high = high if high > low else low + 1.0
     drawn, axes = figure(width=6.2, height=5)
     cells, x_edges, y_edges = np.histogram2d(
-        found.prediction, found.truth, bins=GRID_CELLS, range=[[low, high], [low, high]]
+        frame["predicted"], frame["actual"], bins=GRID_CELLS, range=[[low, high], [low, high]]
     )
     shown = np.ma.masked_equal(cells.T, 0)
     mesh = axes.pcolormesh(x_edges, y_edges, shown, cmap="Blues", norm="log", rasterized=True)
-    drawn.colorbar(mesh, ax=axes, label="rows", shrink=0.8)
+    # The usual formatter of a logarithmic axis writes its powers in the language of mathematics.
+    drawn.colorbar(mesh, ax=axes, label="rows", shrink=0.8, format=lambda rows, _: number(float(rows)))
     axes.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle="--")
     axes.annotate("as predicted", (high, high), color=MUTED, ha="right", va="bottom", fontsize=9)
-    axes.set(xlabel=f"predicted {schema.target}{suffix}", ylabel=f"{schema.target} that happened{suffix}")
-    values = measure(found)
-    error = found.prediction - found.truth
-    half = np.quantile(np.abs(error), 0.5)
-    message = f"Half of the out-of-fold predictions are within {number(float(half))} of what happened"
-    message += f" (r2 {values['r2']:.3f}, mae {number(values['mae'])})"
+    axes.set(xlabel=f"predicted {name}", ylabel=f"actual {name}")
     how = (
         "Each cell counts rows of the training window, predicted by a model that did not learn from them. Above the "
-        "line more happened than was predicted."
+        "line the actual value was higher than predicted."
     )
-    return Chart(message, drawn, how)
+    return Chart(fit_message(frame, measure(found)), drawn, how, frame)
+
+
+def fit_message(frame: pd.DataFrame, values: Mapping[str, float]) -> str:
+    """Return the sentence over predicted and actual: how far off half of the predictions are at most."""
+    half = float((frame["predicted"] - frame["actual"]).abs().median())
+    message = f"Half of the out-of-fold predictions are within {number(half)} of the actual value"
+    told = [f"{name} {number(values[name])}" for name in ("r2", "mae") if not is_missing(values.get(name))]
+    return f"{message} ({', '.join(told)})" if told else message
 
 
 def _classes_chart(found: Outcomes) -> Chart:
@@ -173,19 +182,25 @@ def _classes_chart(found: Outcomes) -> Chart:
     said = found.score if binary else found.probability[np.arange(len(found.truth)), found.truth]
     drawn, axes = figure(height=3.2)
     for at, name in enumerate(found.classes[: len(PALETTE)]):
-        _density(axes, said[found.truth == at], PALETTE[at], name)
-    axes.legend(title="what happened")
-    positive = found.classes[1] if binary else "the class that happened"
+        _density(axes, said[found.truth == at], PALETTE[at], label_text(name, 24))
+    axes.legend(title="actual")
+    positive = label_text(found.classes[1]) if binary else "the actual class"
     axes.set(xlabel=f"out-of-fold probability of {positive}", ylabel="share of the class's rows", xlim=(0, 1))
+    percent_axis(axes.yaxis)
     axes.grid(axis="x", visible=False)
-    values = measure(found)
-    message = (
-        f"A row of {positive} is ranked above one of {found.classes[0]} in {values['roc_auc']:.0%} of cases"
-        if binary
-        else f"The most probable class is the right one in {values['accuracy']:.0%} of the rows"
-    )
+    frame = pd.DataFrame({"actual": found.truth, "predicted": found.prediction, "probability": said})
     how = "Each line is one class. The less the lines overlap, the better the model tells the classes apart."
-    return Chart(message, drawn, how)
+    return Chart(classes_message(frame, found.classes, measure(found)), drawn, how, frame)
+
+
+def classes_message(frame: pd.DataFrame, classes: Sequence[str], values: Mapping[str, float]) -> str:
+    """Return the sentence over the probabilities: how often a pair is ranked right, or a row classed right."""
+    auc = values.get("roc_auc")
+    if len(classes) == 2 and not is_missing(auc):
+        assert auc is not None
+        return f"A row of {classes[1]} is ranked above one of {classes[0]} in {percent(auc)} of cases"
+    right = float((frame["actual"] == frame["predicted"]).mean())
+    return f"The predicted class is the right one in {percent(right)} of the rows"
 
 
 def _density(axes: "Axes", values: np.ndarray, colour: str, name: str) -> None:
@@ -193,18 +208,20 @@ def _density(axes: "Axes", values: np.ndarray, colour: str, name: str) -> None:
     axes.stairs(counts / max(1, len(values)), edges, color=colour, label=f"{name} ({len(values):,})", linewidth=1.8)
 
 
-def _trials_message(candidate: Candidate) -> str:
-    metric, frame = candidate.scoring, candidate.trials
+def trials_message(frame: pd.DataFrame, metric: str) -> str:
+    """Return the sentence over the trials: what was chosen, and how much it gains over its estimator's default."""
     chosen = frame[frame["chosen"]].iloc[0]
     same = frame[frame["estimator"] == chosen["estimator"]]
     first = same.loc[same["trial"].idxmin()]
     if len(frame) == 1:
         return f"One setting was tried, the default: {metric} {chosen[metric]:.3f}"
+    others = len(same) - 1
     if chosen["trial"] == first["trial"]:
-        text = f"None of {len(same) - 1} other settings beats the default beyond chance"
+        few = "The other setting does not beat" if others == 1 else f"None of {others} other settings beats"
+        text = f"{few} the default beyond chance" if others else f"{chosen['estimator']} was tried with its default"
     else:
-        gain = abs(chosen[metric] - first[metric])
-        text = f"The best of {len(same)} settings improves {metric} by {gain:.3f} over the default"
+        gain = signed(float(chosen[metric] - first[metric]))
+        text = f"The chosen one of {len(same)} settings changes {metric} by {gain} from the default"
     several = f", and {chosen['estimator']} is the best of {frame['estimator'].nunique()} estimators"
     return f"{text}{several if len(same) < len(frame) else ''}: {metric} {chosen[metric]:.3f}"
 
