@@ -47,7 +47,7 @@ def test_seasons_do_not_alert_and_a_bias_within_them_does(reference):
     assert set(status(reference, frame(6, first=70))["status"]) == {"ok"}
     found = status(reference, frame(2, first=70, bias=3.0))
     assert found.loc["warm", "status"].tolist() == ["alert", "alert"]
-    assert "above what felt and the others lead one to expect" in found.loc[("warm", 0), "change"]
+    assert "above what felt and the other columns predict" in found.loc[("warm", 0), "change"]
 
 
 def test_a_period_without_values_is_unknown(reference):

@@ -67,7 +67,7 @@ def test_nothing_found_is_said_in_words(quiet):
 
 def test_a_title_says_which_column_alerts_and_which_did_before(broken):
     assert "n1" in report.drift_overview(broken).message
-    assert "n1, y alerted in 1 of 9 periods" in report.drift_history(broken).message
+    assert "n1 and y alerted in 1 of 9 periods" in report.drift_history(broken).message
 
 
 def test_the_history_shows_and_names_the_part_of_a_column_that_alerted(quiet):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from quire.page.sheet import report_style
 from quire.page.svg import themed
-from quire.report.labels import ignore_missing_glyphs, plain_text
+from quire.report.labels import ignore_missing_glyphs, label_text, plain_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,8 @@ class Chart:
         """Return heading, picture and reading help as HTML with its style."""
         help_text = f"<figcaption>{escape(self.how_to_read)}</figcaption>" if self.how_to_read else ""
         return (
-            f'{report_style()}<div class="quire quire-chart"><h3 id="{self.anchor}">{escape(self.message)}</h3>'
+            f'{report_style()}<div class="quire quire-chart"><h3 id="{self.anchor}">'
+            f"{escape(label_text(self.message, len(self.message)))}</h3>"
             f'<figure><div class="quire-plot">{self.picture()}</div>{help_text}</figure></div>'
         )
 
@@ -68,7 +69,7 @@ class Chart:
         if points(self.figure) > MOST_POINTS:
             data = base64.b64encode(self._saved("png", facecolor="white")).decode()
             return f'<img alt="{escape(self.message)}" src="data:image/png;base64,{data}">'
-        return themed(self._saved("svg").decode("utf-8"), title=self.message)
+        return themed(self._saved("svg").decode("utf-8"), title=label_text(self.message, len(self.message)))
 
     def _saved(self, kind: str, **options: Any) -> bytes:
         import matplotlib

@@ -13,6 +13,7 @@ from quire.report.answers import Answer, answer
 from quire.report.charts import Chart
 from quire.report.labels import label_text, name_rows, percent_axis
 from quire.report.numbers import number, percent
+from quire.report.panels import absent_steps
 from quire.report.tables import Table, note, table
 from quire.report.theme import ACCENT, INK, MUTED, NEUTRAL, PALETTE, figure
 
@@ -213,23 +214,6 @@ def rows_message(frame: pd.DataFrame, schema: Schema) -> str:
         return span
     steps = int(frame["steps"].sum())
     return f"{span}; {absent_steps(steps - int(frame['present'].sum()), steps, str(schema.frequency))}"
-
-
-def absent_steps(absent: int, steps: int, frequency: str) -> str:
-    """Return in words how many of the steps of ``frequency`` (as in ``1h``) have no row."""
-    name = spelled(frequency)
-    if not absent:
-        return f"every {name} has a row" if not name[0].isdigit() else f"every step of {name} has a row"
-    verb = "have" if absent > 1 else "has"
-    named = f"{steps:,} {name}{'s' if steps != 1 else ''}" if not name[0].isdigit() else f"{steps:,} steps of {name}"
-    return f"{absent:,} of {named} {verb} no row"
-
-
-def spelled(frequency: str) -> str:
-    """Return ``1h`` as ``hour``, ``7d`` as ``7 days``."""
-    count = int(frequency[:-1])
-    unit = {"w": "week", "d": "day", "h": "hour", "m": "minute", "s": "second"}[frequency[-1]]
-    return unit if count == 1 else f"{count} {unit}s"
 
 
 def _period(length: pd.Timedelta) -> str:

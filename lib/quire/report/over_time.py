@@ -6,9 +6,8 @@ import pandas as pd
 from quire.config import duration
 from quire.report.charts import Chart
 from quire.report.findings import Findings
-from quire.report.ingest import absent_steps
 from quire.report.numbers import number, percent
-from quire.report.panels import tints, wrapped
+from quire.report.panels import absent_steps, tints, wrapped
 from quire.report.tables import Table, note
 from quire.report.theme import ACCENT, NEUTRAL, figure
 

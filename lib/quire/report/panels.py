@@ -70,3 +70,20 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     if len(texts) > most:
         return f"{', '.join(texts[:most])} and {len(texts) - most} more"
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def absent_steps(absent: int, steps: int, frequency: str) -> str:
+    """Return in words how many of the steps of ``frequency`` (as in ``1h``) have no row."""
+    name = spelled(frequency)
+    if not absent:
+        return f"every {name} has a row" if not name[0].isdigit() else f"every step of {name} has a row"
+    verb = "have" if absent > 1 else "has"
+    named = f"{steps:,} {name}{'s' if steps != 1 else ''}" if not name[0].isdigit() else f"{steps:,} steps of {name}"
+    return f"{absent:,} of {named} {verb} no row"
+
+
+def spelled(frequency: str) -> str:
+    """Return ``1h`` as ``hour``, ``7d`` as ``7 days``."""
+    count = int(frequency[:-1])
+    unit = {"w": "week", "d": "day", "h": "hour", "m": "minute", "s": "second"}[frequency[-1]]
+    return unit if count == 1 else f"{count} {unit}s"
