@@ -204,10 +204,13 @@ class UseCases:
         if name not in self.made:
             case = make_use_case(self.folder / name, name, self.data, self.store)
             first, second, third = case.dates
-            self.made[name] = case, [
-                case.run("train", "20260105T000000-aaaa", as_of=first),
-                case.run("score", "20260112T000000-bbbb", as_of=second, performance={"loss": 0.3}),
-                case.run("score", "20260119T000000-cccc", as_of=third, fails_in="predict"),
-                case.run("score", "20260119T010000-dddd", as_of=third),
-            ]
+            self.made[name] = (
+                case,
+                [
+                    case.run("train", "20260105T000000-aaaa", as_of=first),
+                    case.run("score", "20260112T000000-bbbb", as_of=second, performance={"loss": 0.3}),
+                    case.run("score", "20260119T000000-cccc", as_of=third, fails_in="predict"),
+                    case.run("score", "20260119T010000-dddd", as_of=third),
+                ],
+            )
         return self.made[name]

@@ -7,6 +7,7 @@ import pytest
 from quire import data
 from quire.config import Column, ColumnDrift, Drift, Schema
 from quire.monitor.drift import bin_edges, interval_names, measure_drift, measure_shares, status_of
+from quire.page.numbers import percent
 
 SCHEMA = Schema(
     task="regression",
@@ -171,3 +172,58 @@ def test_p_values_are_corrected_within_the_period(reference):
     table = judged(reference, frame(1, first=WEEKS))
     assert table["p_value"].dropna().between(0, 1).all()
     assert (table["p_value"].dropna() > 0.01).all()
+
+
+def moved(rows, _):
+    return rows["size"] + np.where(np.arange(len(rows)) % 3 == 0, 1.0, 0.2)
+
+
+@pytest.mark.parametrize("mode", ["training", "same_season", "previous"])
+def test_the_bars_are_what_was_compared_and_their_change_is_the_sentence(mode):
+    season = 2 * np.sin(np.arange(110 * ROWS) / ROWS * 2 * np.pi / 52)
+    past = data.profile_periods(frame(110, size=lambda rows, _: rows["size"] + season), SCHEMA)
+    recent = data.profile_periods(frame(3, first=110, size=moved), SCHEMA)
+    rules = Drift(ignore=("year",), columns={"size": ColumnDrift(reference=mode)})
+    table = measure_drift(past, recent, rules).set_index(["column", "part", "period"])
+    shares = measure_shares(past, recent, rules)
+    for period in range(3):
+        mine = shares[(shares["column"] == "size") & (shares["part"] == "values") & (shares["period"] == period)]
+        assert set(mine["compared_with"]) == {mode}
+        most = mine.loc[(mine["now"] - mine["reference"]).abs().idxmax()]
+        told = table.loc[("size", "values", period), "change"]
+        assert told == f"{most['label']} is {percent(most['now'])} of the rows, before {percent(most['reference'])}"
+        ratio = np.log((mine["now"] + 1e-9) / (mine["reference"] + 1e-9))
+        psi = float(((mine["now"] - mine["reference"]) * ratio).sum())
+        assert psi == pytest.approx(table.loc[("size", "values", period), "psi"], rel=0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("known", [0.0, 0.3, 0.57, 6 / 7])
+def test_a_target_that_is_not_known_yet_never_alerts(reference, known):
+    def open_since(rows, _):
+        late = rows["size"] + 5.0  # what is known differs, too: the first days are no sample of the week
+        return late.where(np.arange(len(rows)) % ROWS < known * ROWS)
+
+    recent = data.profile_periods(frame(2, first=WEEKS, size=open_since), SCHEMA)
+    table = measure_drift(reference, recent, RULES, target="size").set_index(["column", "part"])
+    assert set(table.loc[[("size", "values")], "status"]) == {"unknown"}
+    assert ("size", "missing") not in table.index
+    shares = measure_shares(reference, recent, RULES, target="size")
+    assert shares.loc[(shares["column"] == "size") & (shares["part"] == "values"), "now"].isna().all()
+    whole = data.profile_periods(frame(2, first=WEEKS, size=lambda rows, _: rows["size"] + 5.0), SCHEMA)
+    judged_now = measure_drift(reference, whole, RULES, target="size").set_index(["column", "part"])
+    assert set(judged_now.loc[[("size", "values")], "status"]) == {"alert"}
+
+
+@pytest.mark.parametrize(
+    ("edges", "names"),
+    [
+        ([933.0, 1380.0, 16536.0], ("below 933", "933 to 1380", "1380 to 16536", "16536 or more")),
+        ([0.43211, 0.43229], ("below 0.4321", "0.4321 to 0.4323", "0.4323 or more")),
+        ([-2.5, 0.0, 1e-7], None),
+    ],
+)
+def test_names_of_intervals_differ_and_have_no_exponents(edges, names):
+    told = interval_names(np.array(edges))
+    assert names is None or told == names
+    assert len(set(told)) == len(told)
+    assert not any("e+" in name for name in told)

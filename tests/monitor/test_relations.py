@@ -5,7 +5,10 @@ import pytest
 from quire import data
 from quire.config import Column, Drift, Schema
 from quire.data.moments import moments_from, moments_of
-from quire.monitor.relations import fit_relations, measure_relations
+from quire.monitor.drift import measure_drift
+from quire.monitor.figures import Figures
+from quire.monitor.relations import find_cause, fit_relations, measure_relations
+from quire.monitor.verdict import judge, strength, tell_cause
 
 SCHEMA = Schema(
     task="regression",
@@ -75,3 +78,73 @@ def test_moments_leave_out_rows_that_lack_a_value_and_survive_json():
 def test_moments_are_kept_in_the_file_of_profiles(reference, tmp_path):
     again = data.read_profiles(reference.write(tmp_path / "profiles.bin"))
     assert again.moments().scatter == pytest.approx(reference.moments().scatter)
+
+
+FOUR = Schema(
+    task="regression",
+    columns={
+        "at": Column(type="datetime", role="timestamp"),
+        **{name: Column(type="number", unit="share of 41 °C") for name in "abcd"},
+        "y": Column(type="number", role="target"),
+    },
+)
+
+
+def four(weeks, first=0, **biases):
+    """Four sensors of one weather, two of them of a second thing as well; each may read too high or too low."""
+    rng = np.random.default_rng([first, weeks])
+    hours = np.arange(weeks * 168) + first * 168
+    season = np.sin(hours / 8766 * 2 * np.pi) + rng.normal(0, 0.3, len(hours))
+    second = rng.normal(0, 1, len(hours))
+    loads = {"a": (1.0, 0.2), "b": (0.9, -0.3), "c": (-0.8, 0.5), "d": (0.7, 0.9)}
+    times = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(hours, unit="h")
+    columns = {
+        name: one * season + two * second + rng.normal(0, 0.15, len(hours)) + biases.get(name, 0.0)
+        for name, (one, two) in loads.items()
+    }
+    return pd.DataFrame({"at": times, **columns, "y": 0.0})
+
+
+@pytest.fixture(scope="module")
+def sensors():
+    return data.profile_periods(four(60), FOUR)
+
+
+def cause_of(sensors, **biases):
+    return find_cause(sensors, data.profile_periods(four(2, 70, **biases), FOUR), Drift(), list("abcd"))
+
+
+@pytest.mark.parametrize(("column", "bias"), [("a", 0.9), ("b", -0.9), ("c", 1.2), ("d", -1.1)])
+def test_the_one_column_that_moved_is_found_with_its_shift_and_what_follows_from_it(sensors, column, bias):
+    found = cause_of(sensors, **{column: bias})
+    assert found.column == column
+    assert found.shift == pytest.approx(bias, rel=0.15)
+    assert column not in found.follows
+    assert found.follows
+    told = tell_cause(found, FOUR)
+    assert told.startswith(f"{column} reads about ")
+    assert f"{'higher' if bias > 0 else 'lower'} than the other columns predict" in told
+    assert all(name in told for name in found.follows)
+
+
+def test_where_two_columns_moved_or_none_did_no_single_one_is_blamed(sensors):
+    assert cause_of(sensors) is None
+    assert cause_of(sensors, a=0.9, d=-1.1) is None
+
+
+def test_findings_are_in_the_order_of_cause_and_strength(sensors):
+    recent = data.profile_periods(four(2, 70, a=0.9), FOUR)
+    table = measure_drift(sensors, recent, Drift(), target="y")
+    cause = find_cause(sensors, recent, Drift(), list("abcd"))
+    checks = pd.DataFrame(columns=["column", "what", "value", "limit", "status", "detail"])
+    none = pd.DataFrame(columns=["metric", "start", "end", "value", "status"])
+    concept = pd.DataFrame(columns=["end"])
+    segments = pd.DataFrame(columns=["status"])
+    figures = Figures("mae", {}, none, concept, pd.DataFrame(), float("nan"), segments)
+    verdict = judge(table, checks, figures, FOUR, cause=cause)
+    assert verdict.findings[0].what == tell_cause(cause, FOUR)
+    assert verdict.headline.startswith(tell_cause(cause, FOUR))
+    rest = [one for one in verdict.findings[1:] if not one.follows and not one.name.startswith("a")]
+    assert [strength(one) for one in rest] == sorted((strength(one) for one in rest), reverse=True)
+    assert [one.follows for one in verdict.findings[-len(cause.follows) :]] == ["a"] * len(cause.follows)
+    assert "nan" not in "".join(one.what + one.sure for one in verdict.findings)

@@ -40,7 +40,9 @@ def test_each_run_adds_its_period_to_the_history(runs):
 
 def test_the_history_chart_shows_every_period_once_in_order(runs):
     case, (_, _, _, again) = runs
-    chart = next(value for value in again.stages["monitor"].values if isinstance(value, Chart) and "left_out" in value.frame)
+    chart = next(
+        value for value in again.stages["monitor"].values if isinstance(value, Chart) and "left_out" in value.frame
+    )
     ends = chart.frame.groupby(["column", "part"])["end"]
     assert ends.apply(lambda one: one.is_monotonic_increasing and one.is_unique).all()
     assert chart.frame["end"].notna().all()

@@ -139,7 +139,9 @@ def test_rows_that_are_absent_are_counted(hours):
 
 
 def test_twins_are_named(hours):
-    assert drawn("correlations", hours).startswith("temp and twin correlate most (1.00); 1 pair of features is redundant")
+    assert drawn("correlations", hours).startswith(
+        "temp and twin correlate most (1.00); 1 pair of features is redundant"
+    )
 
 
 def test_the_strongest_feature_is_named_first(hours):

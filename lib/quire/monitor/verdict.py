@@ -27,8 +27,7 @@ class Finding:
 
     what: in one sentence. since: the start of the first period of the run of bad ones. size, limit: how bad, and from
     where on it is reported, in the unit of the measure. sure: how sure, in words. cause: what it may come from.
-    follows:
-    the column of another finding that explains this one.
+    follows: the column of another finding that explains this one.
     """
 
     area: str
