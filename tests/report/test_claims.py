@@ -362,7 +362,7 @@ def test_the_level_of_a_binary_task_tells_what_is_predicted_from_what_is_probabl
 
 def test_usual_is_of_the_same_season_and_is_not_told_where_training_has_none():
     at = pd.Series(pd.date_range("2023-01-01", periods=24 * 500, freq="h", tz="UTC"))
-    season = 100 + 80 * np.cos((at.dt.dayofyear - 200) / 365.25 * 2 * np.pi)
+    season = 100 + 80 * np.cos((at.dt.day_of_year - 200) / 365.25 * 2 * np.pi)
     history = pd.DataFrame({"at": at, "y": season})
     now = pd.Series(pd.date_range("2024-07-20", periods=168, freq="h", tz="UTC"))
     rows = pd.DataFrame({"at": now, "prediction": 180.0})

@@ -8,6 +8,7 @@ import pandas as pd
 from quire.config import Schema, label
 from quire.model.bootstrap import Resampling, interval
 from quire.model.metrics import SEGMENT_METRIC, Outcomes, row_errors
+from quire.page.numbers import number
 
 MOST_LEVELS = 12
 
@@ -68,7 +69,7 @@ def _labels(values: pd.Series, kind: str, timezone: str) -> pd.Series:
         weeks = local.dt.to_period("W")
         text = (weeks.dt.start_time if weeks.nunique() <= MOST_LEVELS else local.dt.to_period("M")).astype("str")
     elif kind in ("number", "integer") and values.nunique() > MOST_LEVELS:
-        text = _quarters(values.astype("float64"))
+        text = _quarters(values.astype("float64"), whole=kind == "integer")
     else:
         text = exact_labels(values)
         frequent = text.value_counts().index[:MOST_LEVELS]
@@ -76,14 +77,17 @@ def _labels(values: pd.Series, kind: str, timezone: str) -> pd.Series:
     return text.astype(object).where(~missing, "missing")
 
 
-def _quarters(values: pd.Series) -> pd.Series:
+def _quarters(values: pd.Series, *, whole: bool) -> pd.Series:
     _, edges = pd.qcut(values, 4, retbins=True, duplicates="drop")
-    names = [f"{low:.4g} to {high:.4g}" for low, high in itertools.pairwise(edges)]
+    pairs = list(itertools.pairwise(edges))
+    if whole:  # an interval holds its right edge, and of whole numbers those between
+        pairs = [(np.floor(low) + (place > 0), np.floor(high)) for place, (low, high) in enumerate(pairs)]
+    names = [f"{number(float(low), digits=4)} to {number(float(high), digits=4)}" for low, high in pairs]
     return pd.cut(values, edges, labels=names, include_lowest=True, ordered=False).astype(object)
 
 
 def _rank(text: str) -> tuple[bool, float, str]:
     try:
-        return False, float(text.split(" to ")[0]), text
+        return False, float(text.split(" to ")[0].replace(",", "").replace("−", "-")), text
     except ValueError:
         return True, 0.0, text

@@ -56,8 +56,9 @@ def decimals(shares: Iterable[float]) -> int:
 
 def plain_text(figure: "Figure") -> None:
     """Take every text of the figure literally: ``$`` is no mathematics, and a tab or a line break is a space."""
+    from matplotlib.category import StrCategoryFormatter
     from matplotlib.text import Text
-    from matplotlib.ticker import FixedFormatter
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
@@ -65,8 +66,12 @@ def plain_text(figure: "Figure") -> None:
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             formatter = axis.get_major_formatter()
-            if isinstance(formatter, FixedFormatter):
-                formatter.seq = [_lines(str(name)) for name in formatter.seq]
+            if isinstance(formatter, FixedFormatter | FuncFormatter | StrCategoryFormatter):
+                axis.set_major_formatter(_plain(formatter))
+
+
+def _plain(formatter: Any) -> Any:
+    return lambda value, place: _lines(str(formatter(value, place)))
 
 
 def ignore_missing_glyphs() -> None:

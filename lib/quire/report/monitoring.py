@@ -116,7 +116,7 @@ def checks_table(seen: Seen) -> Table:
 
 
 def predicted_and_actual(seen: Seen, schema: Schema) -> Chart | Table:
-    """Return the mean prediction of each period beside the mean of what happened."""
+    """Return the mean prediction of each period beside the mean of the actual values."""
     frame = _timed(seen.figures.concept)
     if frame.empty:
         return note("There is no course over time: the rows have no timestamp, or no outcome is known yet.")

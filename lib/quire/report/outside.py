@@ -19,7 +19,7 @@ def feedback_table(seen: Seen) -> Table:
         return note(f"No outcome is known yet of the {found['predictions'].sum():,} predictions in the database.")
     names = {"known": "outcome known", "delay_hours": "median delay of feedback, hours", "low": "from", "high": "to"}
     told = "Outcomes come from feedback to the service and from labels that the source delivered later."
-    title = "The predictions of the last 12 weeks, and what happened"
+    title = "The predictions of the last 12 weeks, and the actual values"
     return table(found, title, names=names, formats={"coverage": ".0%"}, note=told)
 
 

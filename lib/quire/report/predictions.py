@@ -44,7 +44,7 @@ def predictions_answer(
     kept = "not kept in the database" if saved is None else f"{saved:,} new in the database"
     facts = [
         ("predictions", len(predictions), kept),
-        ("model version", champion.version.version, f"champion since {number(champion.version.created_at)}"),
+        ("model version", champion.version.version, f"registered {number(champion.version.created_at)}"),
         *_level_facts(today, schema),
     ]
     metrics = {"predictions": len(predictions), "level": today["level"]}

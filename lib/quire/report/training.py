@@ -137,7 +137,7 @@ def features_table(candidate: Candidate, schema: Schema) -> Table:
 
 
 def out_of_fold(candidate: Candidate, schema: Schema) -> Chart:
-    """Return predictions against what happened, each by a model that did not see the row."""
+    """Return predictions against actual values, each by a model that did not see the row."""
     found = candidate.outcomes
     if found.task == "regression":
         return _numbers_chart(found, schema)
