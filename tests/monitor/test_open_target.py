@@ -25,9 +25,8 @@ def seen(request, tmp_path_factory, runs):
 
 def test_nothing_of_the_target_alerts(seen):
     found, schema = seen
-    last = found.drift[
-        (found.drift["column"] == schema.target) & (found.drift["period"] == found.drift["period"].max())
-    ]
+    last = latest(found.drift)
+    last = last[last["column"] == schema.target]
     assert set(last["status"]) <= {"unknown"}
     assert "missing" not in set(last["part"])
     assert [one.what for one in found.verdict.findings if one.area in ("target", "performance", "concept")] == []

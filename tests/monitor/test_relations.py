@@ -111,7 +111,21 @@ def sensors():
 
 
 def cause_of(sensors, **biases):
-    return find_cause(sensors, data.profile_periods(four(2, 70, **biases), FOUR), Drift(), list("abcd"))
+    recent = data.profile_periods(four(2, 70, **biases), FOUR)
+    return find_cause(sensors, recent, measure_drift(sensors, recent, Drift()), list("abcd"))
+
+
+def test_of_two_columns_that_are_nearly_one_the_one_whose_own_values_moved_is_named():
+    def doubled(frame):
+        return frame.assign(b=frame["a"] * 0.9 + np.random.default_rng(1).normal(0, 0.01, len(frame)))
+
+    past = data.profile_periods(doubled(four(60)), FOUR)
+    for name, bias in (("a", 1.0), ("b", -1.0)):
+        moved = doubled(four(2, 70))
+        recent = data.profile_periods(moved.assign(**{name: moved[name] + bias}), FOUR)
+        found = find_cause(past, recent, measure_drift(past, recent, Drift()), list("abcd"))
+        assert found.column == name
+        assert found.shift == pytest.approx(bias, rel=0.15)
 
 
 @pytest.mark.parametrize(("column", "bias"), [("a", 0.9), ("b", -0.9), ("c", 1.2), ("d", -1.1)])
@@ -135,7 +149,7 @@ def test_where_two_columns_moved_or_none_did_no_single_one_is_blamed(sensors):
 def test_findings_are_in_the_order_of_cause_and_strength(sensors):
     recent = data.profile_periods(four(2, 70, a=0.9), FOUR)
     table = measure_drift(sensors, recent, Drift(), target="y")
-    cause = find_cause(sensors, recent, Drift(), list("abcd"))
+    cause = find_cause(sensors, recent, table, list("abcd"))
     checks = pd.DataFrame(columns=["column", "what", "value", "limit", "status", "detail"])
     none = pd.DataFrame(columns=["metric", "start", "end", "value", "status"])
     concept = pd.DataFrame(columns=["end"])

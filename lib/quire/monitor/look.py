@@ -96,7 +96,7 @@ def look(run: Run, *, period: str = "7d", drift: Drift, checks: Checks, performa
     differences = measure_drift(trained, observed.profiles, drift, quiet(history), target=schema.target)
     checked = check_current(observed, schema, checks)
     figures = measure_performance(observed, schema, performance)
-    cause = find_cause(trained, observed.profiles, drift, compared(trained, drift))
+    cause = find_cause(trained, observed.profiles, differences, compared(trained, drift))
     verdict = judge(differences, checked, figures, schema, retrain=performance.retrain, cause=cause)
     return Seen(
         about=_about(run, observed, at),

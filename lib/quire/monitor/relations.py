@@ -22,8 +22,11 @@ EXPLAINED = 0.5
 MOST_ALONE = 2
 """Columns that must alert together before one of them is looked for that explains the others."""
 
-CAUSE, CLEARLY = 0.9, 0.05
-"""Share of what is left that the shift of one column must explain, and by how much more than any other column's."""
+CAUSE, ALIKE = 0.9, 0.05
+"""Share of what is left that the shift of one column must explain; columns that explain as much but this are alike."""
+
+CLEARLY = 1.5
+"""How many times nearer to its alert level the one of several columns must be whose own values decide."""
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,23 @@ class Cause:
     follows: tuple[str, ...]
 
 
-def find_cause(reference: Profiles, recent: Profiles, drift: Drift, columns: list[str]) -> Cause | None:
+def find_cause(reference: Profiles, recent: Profiles, drift: pd.DataFrame, columns: list[str]) -> Cause | None:
     """Return the column whose shift alone explains what is left of the levels in the last period; None if none does.
 
     A shift of one column by ``d`` leaves ``d`` of itself unexplained, and of each column that it helps to explain
-    ``-weight * d``: of two or more columns that alert, the pattern tells which one moved.
+    ``-weight * d``: of two or more columns that alert, the pattern tells which one moved. Where two columns hardly
+    differ, one that reads too high looks like the other that reads too low: then it is the one whose own values are
+    clearly nearer to their alert level. drift: the table of `measure_drift`.
     """
     relations = fit_relations(reference, columns)
-    if len(relations) < MOST_ALONE or not len(recent):
+    last = drift[drift["period"] == drift["period"].max()] if len(drift) else drift
+    levels = last[last["part"] == PART].set_index("column")["status"]
+    alerting = [one.column for one in relations if levels.get(one.column) == "alert"]
+    if len(alerting) < MOST_ALONE:
         return None
     left = np.array([one.left(_means(recent, one))[-1] for one in relations])
     usual_left = np.array([np.sqrt(np.nanmean(one.left(_means(reference, one)) ** 2)) for one in relations])
-    table = measure_relations(reference, recent, drift, columns)
-    last = table[table["period"] == table["period"].max()].set_index("column")["status"]
-    alerting = [one.column for one in relations if last[one.column] == "alert"]
-    if len(alerting) < MOST_ALONE or not np.isfinite(left).all() or not (usual_left > 0).all():
+    if not np.isfinite(left).all() or not (usual_left > 0).all():
         return None
     names = list(dict.fromkeys(name for one in relations for name in (one.column, *one.names)))
     pattern = np.array([[_left_by(one, name) for name in names] for one in relations]) / usual_left[:, None]
@@ -104,10 +109,20 @@ def find_cause(reference: Profiles, recent: Profiles, drift: Drift, columns: lis
     size = np.maximum((pattern**2).sum(axis=0), np.finfo(float).tiny)
     shifts = pattern.T @ seen / size
     explained = 1 - ((seen[:, None] - pattern * shifts) ** 2).sum(axis=0) / (seen**2).sum()
-    best, second = np.argsort(explained)[::-1][:2]
-    if explained[best] < CAUSE or explained[best] - explained[second] < CLEARLY:
+    if explained.max() < CAUSE:
         return None
-    return Cause(names[best], float(shifts[best]), tuple(name for name in alerting if name != names[best]))
+    alike = [names[place] for place in np.flatnonzero(explained > explained.max() - ALIKE)]
+    name = alike[0] if len(alike) == 1 else _farthest(last[last["part"] == "values"], alike)
+    if not name:
+        return None
+    return Cause(name, float(shifts[names.index(name)]), tuple(one for one in alerting if one != name))
+
+
+def _farthest(values: pd.DataFrame, names: list[str]) -> str:
+    """Return which of the columns is clearly nearest to the alert level of its values; empty where none is."""
+    shares = (values["psi"] / values["threshold"]).set_axis(values["column"]).reindex(names).fillna(0.0)
+    first, second = shares.nlargest(2)
+    return str(shares.idxmax()) if first > CLEARLY * second else ""
 
 
 def _left_by(relation: Relation, name: str) -> float:

@@ -112,7 +112,8 @@ def _quiet_columns(drift: pd.DataFrame) -> str:
     columns = now.loc[now["status"] != "unknown", "column"].nunique() if len(now) else 0
     if not columns:
         return "no column could be compared"
-    return f"{columns} column{'s differ' if columns > 1 else ' differs'} from what they are compared with by no more than is usual"
+    verb = "columns differ from their references" if columns > 1 else "column differs from its reference"
+    return f"{columns} {verb} by no more than is usual"
 
 
 def _quiet_error(figures: Figures) -> str:
