@@ -1,7 +1,10 @@
 """A target that is not known yet is not judged and never alerts; the page says which period is judged instead."""
 
+import shutil
+
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from quire import config, monitor, report
 from quire.report.drift import latest
@@ -10,13 +13,16 @@ RULES = {"drift": config.Drift(), "checks": config.Checks(), "performance": conf
 
 
 @pytest.fixture(scope="module", params=["0d", "3d", "21d"])
-def seen(request, tmp_path_factory, runs):
+def seen(request, tmp_path_factory, tracking_store, runs):
     """What monitoring finds where labels come so late; without a delay, the labels of the last week are not there."""
     root = runs.make_project(tmp_path_factory.mktemp("open"))
     path = root / "params" / "demo" / "schema.yaml"
     path.write_text(f"label_delay: {request.param}\n{path.read_text('utf-8')}", "utf-8")
     settings = config.load("demo", root=root, environment={})
-    run = runs.make_run(settings, "20260101T000000-aaaa", runs.weeks_later("2023-05-08", 59))
+    settings.outputs.mkdir()
+    shutil.copy(tracking_store, settings.outputs / "mlflow.db")
+    at = runs.weeks_later("2023-05-08", 59)
+    run = runs.make_run(settings, "20260101T000000-aaaa", at, estimator=LinearRegression())
     if request.param == "0d":
         labels = pd.read_parquet(run.path("labels"))
         labels[labels["timestamp"] < run.as_of - pd.Timedelta("7D")].to_parquet(run.path("labels"), index=False)

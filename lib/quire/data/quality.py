@@ -333,7 +333,7 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _plain(value: Any) -> str:
+def _value_text(value: Any) -> str:
     """Return a value as a person wrote it: 25.01, not the nearest number that a computer holds."""
     return f"{value:.10g}" if isinstance(value, float) else repr(value)
 
@@ -344,5 +344,5 @@ def _examples_text(check: Check) -> str:
     texts = []
     for example in check.examples[:3]:
         key = ", ".join(f"{name} {value}" for name, value in example.items() if name != "value")
-        texts.append(_plain(example["value"]) + (f" at {key}" if key else ""))
+        texts.append(_value_text(example["value"]) + (f" at {key}" if key else ""))
     return "For example: " + "; ".join(texts) + "."

@@ -78,7 +78,7 @@ class Chart:
         # Ids of clip paths are hashed with a salt: one salt for all would let charts on one page take each other's.
         salt = hashlib.sha256(self.message.encode()).hexdigest()
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        style = {"svg.hashsalt": salt, "svg.fonttype": "none", "text.parse_math": False}
+        style: Any = {"svg.hashsalt": salt, "svg.fonttype": "none", "text.parse_math": False}
         with matplotlib.rc_context(style), warnings.catch_warnings():
             ignore_missing_glyphs()
             buffer = io.BytesIO()
