@@ -217,7 +217,7 @@ def test_a_target_that_is_not_known_yet_never_alerts(reference, known):
 @pytest.mark.parametrize(
     ("edges", "names"),
     [
-        ([933.0, 1380.0, 16536.0], ("below 933", "933 to 1380", "1380 to 16536", "16536 or more")),
+        ([933.0, 1380.0, 16536.0], ("below 933", "933 to 1,380", "1,380 to 16,536", "16,536 or more")),
         ([0.43211, 0.43229], ("below 0.4321", "0.4321 to 0.4323", "0.4323 or more")),
         ([-2.5, 0.0, 1e-7], None),
     ],

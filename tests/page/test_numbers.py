@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quire.page.numbers import length, number
+from quire.page.numbers import length, number, percent, signed
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,10 @@ from quire.page.numbers import length, number
         (date(2026, 1, 2), "2026-01-02"),
         (pd.Timestamp("2026-01-02 03:00", tz="UTC"), "2026-01-02 03:00"),
         ("Yes", "Yes"),
+        ("nan", "nan"),
+        (4.0, "4"),
+        (1378.0, "1,378"),
+        (-12, "−12"),
     ],
 )
 def test_a_value_is_rounded_to_what_a_person_reads(value, text):
@@ -45,3 +49,28 @@ def test_what_is_missing_is_a_dash(value):
 )
 def test_a_length_is_told_in_its_own_unit(seconds, text):
     assert length(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0%"),
+        (1, "100%"),
+        (0.000001, "<0.01%"),
+        (0.0013, "0.13%"),
+        (0.025, "2.5%"),
+        (0.26, "26%"),
+        (0.9999, "99.99%"),
+        (0.999999, "99.99%"),
+        (-0.04, "−4.0%"),
+        (12.5, "1,250%"),
+        (float("nan"), "–"),
+    ],
+)
+def test_a_share_is_never_rounded_to_none_or_all(share, text):
+    assert percent(share) == text
+
+
+def test_a_sign_is_shown_where_it_is_asked_for():
+    assert [percent(share, signed=True) for share in (0.1, -0.1, 0.0)] == ["+10%", "−10%", "0%"]
+    assert [signed(value) for value in (0.5, -0.5, 0.0)] == ["+0.500", "−0.500", "0"]

@@ -246,7 +246,7 @@ def test_missing_values(count):
 def test_values_that_ingest_set_missing_are_told_as_such_and_never_as_none():
     rows = [{"column": "hum", "before": 0.0, "after": 22 / 17_000}, {"column": "temp", "before": 0.0, "after": 0.0}]
     frame = ingest.missing_frame(SimpleNamespace(manifest={"missing": rows, "read": {"all": 17_000}, "rows": 17_000}))
-    assert ingest.missing_message(frame) == "hum: 22 values (0.1%) were set missing"
+    assert ingest.missing_message(frame) == "hum: 22 values (0.13%) were set missing"
 
 
 @pytest.mark.parametrize("absent", [0, 1, 163])

@@ -22,7 +22,7 @@ EXPLAINED = 0.5
 MOST_ALONE = 2
 """Columns that must alert together before one of them is looked for that explains the others."""
 
-CAUSE, ALIKE = 0.9, 0.05
+CAUSE, ALIKE = 0.99, 0.02
 """Share of what is left that the shift of one column must explain; columns that explain as much but this are alike."""
 
 CLEARLY = 1.5

@@ -101,8 +101,9 @@ def headline(findings: list[Finding], drift: pd.DataFrame, figures: Figures) -> 
     if not findings:
         return f"Nothing unusual: {_quiet_columns(drift)}, and {_quiet_error(figures)}."
     alerts = [one for one in findings if one.severity == "alert"]
-    shown = [one for one in alerts or findings if not one.follows][:2] or (alerts or findings)[:2]
-    more = len(alerts or findings) - len(shown)
+    causes = [one for one in alerts or findings if not one.follows]  # what follows is part of a cause's sentence
+    shown = causes[:2]
+    more = len(causes) - len(shown)
     rest = f" And {more} more {'alert' if alerts else 'warning'}{'s' if more > 1 else ''}." if more else ""
     return " ".join(one.what for one in shown) + rest
 
@@ -148,9 +149,11 @@ def _with_cause(findings: list[Finding], cause: Cause | None, schema: Schema) ->
     ]
     known = next((one for one in marked if one.name == name), None)
     model = known or next(one for one in marked if one.name in followers)
-    told = replace(model, area=area_of(cause.column, schema), name=name, what=tell_cause(cause, schema), follows="")
+    told = replace(
+        model, area=area_of(cause.column, schema), name=name, what=tell_cause(cause, schema), follows="", cause=""
+    )
     if known is None:
-        told = replace(told, size=None, limit=None, cause="")
+        told = replace(told, size=None, limit=None)
     return [told, *(one for one in marked if one is not known)]
 
 

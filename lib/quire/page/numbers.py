@@ -56,7 +56,7 @@ def _percentage(size: float) -> str:
     if size in (0.0, 1.0):
         return f"{size:.0%}"
     if size < 0.1:
-        return f"{size:.1%}" if size >= 0.001 else f"{size:.2%}"
+        return f"{size:.1%}" if size >= 0.01 else f"{size:.2%}"
     if 0.995 <= size < 1.005:
         text = f"{size:.2%}"
         return text if text != "100.00%" else "99.99%" if size < 1 else "100%"

@@ -323,5 +323,7 @@ def drift_table(seen: Seen) -> Table:
         "by itself can be usual for the column. KS, Wasserstein distance and p are for information: with many rows "
         "every difference is significant."
     )
-    now = now.assign(reference=[REFERENCES.get(one, one) for one in now["reference"]], share=now["share"].map(percent))
+    now = now.assign(
+        reference=[REFERENCES.get(one, one) for one in now["reference"]], share=now["share"].map(_share_text)
+    )
     return table(now[[*kept, "windows", "n", "reference"]], "Drift of the latest period", names=names, note=told)

@@ -69,7 +69,7 @@ def findings_table(seen: Seen) -> Table:
 
     What the page shows as notable without being a finding (a segment, another metric) is told too.
     """
-    found = [
+    found: list[tuple[str, str, str]] = [
         (one.severity, one.what, " · ".join(part for part in (_since(one), one.sure, _cause(one)) if part))
         for one in seen.verdict.findings
     ]
