@@ -134,7 +134,8 @@ def _order(finding: Finding, cause: Cause | None) -> int:
     """Return 0 for the finding on the column that explains others, 2 for those that it explains, 1 for the rest."""
     if finding.follows:
         return 2
-    return 0 if cause is not None and finding.name.startswith(cause.column) else 1
+    mine = cause is not None and f"{finding.name} ".startswith(f"{cause.column} ")
+    return 0 if mine else 1
 
 
 def _with_cause(findings: list[Finding], cause: Cause | None, schema: Schema) -> list[Finding]:
