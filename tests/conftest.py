@@ -243,11 +243,3 @@ def screenshots(tmp_path):
     folder = Path(os.environ.get("QUIRE_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@pytest.fixture(scope="session")
-def use_cases(tmp_path_factory, tracking_store):
-    """The shipped use cases, cut small, each trained and scored again later: see tests/use_cases.py."""
-    from tests.use_cases import UseCases
-
-    return UseCases(tmp_path_factory.mktemp("use_cases"), tracking_store)
