@@ -94,7 +94,13 @@ def check(message, frame):
     columns = set(map(str, frame.columns))
     claim = next((claim for wanted, claim in BY_COLUMNS if wanted <= columns), "none")
     if claim == "none":
-        claim = rhythm if "week" in message else grid if "check" in message or "rule" in message else confusion
+        claim = (
+            rhythm
+            if "peaks on" in message or "of the week" in message
+            else grid
+            if "check" in message or "rule" in message
+            else confusion
+        )
     if claim is None:
         claim = threshold if message.startswith("From") else probability
     claim(message, frame)
