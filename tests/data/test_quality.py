@@ -166,7 +166,7 @@ def test_the_failure_names_what_failed_with_examples(check):
         quality.raise_if_failed()
     text = str(caught.value)
     assert "price: at least 0 and at most 1000 (current); 168 rows (100%) break it" in text
-    assert "2000.0 at order A2232" in text
+    assert "2000 at order A2232" in text
     assert "severity: warn" in text
 
 

@@ -80,7 +80,7 @@ def test_the_course_over_time_is_set_against_the_same_hours_of_training(history)
     made = pd.DataFrame({"at": history["at"].tail(168) + pd.Timedelta("7D"), "prediction": as_usual + 500})
     chart = shown.predictions_over_time(made, history, make_schema("regression"))
     assert chart.message.startswith("Predictions are above what the same season in training had in 100% of the hours")
-    long = pd.DataFrame({"at": pd.date_range("2025-04-01", periods=720, freq="h", tz="UTC"), "prediction": -1.0})
+    long = pd.DataFrame({"at": pd.date_range("2025-03-20", periods=480, freq="h", tz="UTC"), "prediction": -1.0})
     chart = shown.predictions_over_time(long, history, make_schema("regression"))
     assert chart.message.endswith("0% of the days, and below it in 100%")
 
