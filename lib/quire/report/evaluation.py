@@ -1,6 +1,6 @@
 """The evaluation report: candidate, champion and baseline side by side, and what the gate made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
