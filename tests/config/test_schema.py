@@ -26,7 +26,7 @@ def schema(task="regression", columns=None, **settings):
         ({"type": "text", "format": "%Y"}, "are for type 'datetime'"),
         ({"type": "number", "on_missing": "fill"}, "go together"),
         ({"type": "number", "fill": 1}, "go together"),
-        ({"type": "text", "key": True}, "is for the timestamp"),
+        ({"type": "text", "role": "ignore", "key": True}, "is for a feature or the timestamp"),
         ({"type": "number", "role": "festure"}, "Input should be"),
     ],
 )

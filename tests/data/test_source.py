@@ -93,7 +93,7 @@ def test_a_file_that_is_not_as_the_schema_says_is_told(source, tmp_path, text, m
 
 def test_text_in_another_encoding_is_told_and_can_be_read(source, tmp_path):
     ROWS.assign(region=["Zürich", "Genève"]).to_csv(tmp_path / "shop.csv", index=False, encoding="latin-1")
-    with pytest.raises(DataError, match=r"is not utf-8 text.*Set source\.encoding, such as latin-1"):
+    with pytest.raises(DataError, match=r"is not utf-8 text.*Set source\.encoding, such as cp1252"):
         read(source("{kind: csv, path: shop.csv}"))
     frame = read(source("{kind: csv, path: shop.csv, encoding: latin-1}"))
     assert frame["region"].tolist() == ["Zürich", "Genève"]

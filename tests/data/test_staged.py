@@ -40,7 +40,7 @@ def text_rows():
 def folder(tmp_path, monkeypatch):
     """Three CSV files with decimal commas and line breaks within quotes, one of them compressed."""
     monkeypatch.setattr(frames.Stored.chunks, "__kwdefaults__", {"rows": 300})
-    monkeypatch.setattr("quire.data.source.CHUNK_ROWS", 300)
+    monkeypatch.setattr("quire.data.delimited.CHUNK_ROWS", 300)
     monkeypatch.setattr(large, "BUNDLE_ROWS", 500)
     folder = tmp_path / "rows"
     folder.mkdir()

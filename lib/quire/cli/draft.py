@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from quire.data.guess import Draft, Guess
+from quire.data.draft import Draft, Guess
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./()-]*( [A-Za-z0-9_./()-]+)*")
 _WORDS = {"true", "false", "null"}
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What YAML takes for the end of a line, or does not take at all."""
 
 CONFIG = """\
 # Where the data is, and where results go. ${{NAME}} and ${{NAME:-default}} are taken from the environment:
@@ -37,7 +37,9 @@ SCHEMA = """\
 #   role: feature (the default), target, key, timestamp, ignore (with why)
 #   on_unparsable: missing | drop | fail      on_missing: keep | fill (with fill: VALUE) | drop
 #   on_out_of_range: keep | clip | missing | drop      on_unknown: keep | missing | drop
-#   nullable: true allows missing values; severity: warn lets a broken rule of the column pass with a warning.
+#   nullable: true allows missing values; missing: values that stand for none; key: true, part of a row's key as well
+#   thousands, affixes: what is taken off numbers such as "$1,200": {{"$": 1, k: 1000}} says what each multiplies with
+#   severity: warn marks a rule that was guessed: it never stops a run. Take it away where the rule is yours.
 task: {task}
 {extra}
 columns:
@@ -79,7 +81,9 @@ def schema_text(draft: Draft, rows: int) -> str:
     if draft.frequency:
         extra.append(f"frequency: {draft.frequency}  # one row each; gaps are reported")
     if draft.column("key") or draft.column("timestamp"):
-        extra.append("on_duplicate: last  # of rows with the same key: last, first, keep, fail")
+        extra.append(
+            f"on_duplicate: {draft.on_duplicate or 'last'}  # of rows with the same key: last, first, keep, fail"
+        )
     lines = [_column_line(guess) for guess in draft.columns]
     return SCHEMA.format(
         rows=rows, task=draft.task, extra="\n".join([*extra, ""]) if extra else "", columns="\n".join(lines)
@@ -91,38 +95,30 @@ def params_text(draft: Draft) -> str:
     if draft.column("timestamp") is None:
         ingest = "ingest:\n  test_share: 0.2  # of the rows, to judge models on\n  current_share: 0.1  # to predict"
     else:
-        current, test = window_lengths(draft.span)
         ingest = (
-            f"ingest:\n  current: {current}  # the last window, whose rows are predicted\n"
-            f"  test: {test}  # the window before it, to judge models on"
+            f"ingest:\n  current: {draft.current}  # the last window, whose rows are predicted\n"
+            f"  test: {draft.test}  # the window before it, to judge models on"
         )
     return PARAMS.format(ingest=ingest)
 
 
-def window_lengths(span: pd.Timedelta | None) -> tuple[str, str]:
-    """Return lengths for current and test: a week and eight, or a twentieth and a fifth of a shorter span."""
-    if span is None or span >= pd.Timedelta(days=280):
-        return "7d", "56d"
-    return _length(span / 20), _length(span / 5)
-
-
-def _length(length: pd.Timedelta) -> str:
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if length.total_seconds() >= seconds:
-            return f"{int(length.total_seconds() // seconds)}{unit}"
-    return f"{max(1, int(length.total_seconds()))}s"
-
-
 def _column_line(guess: Guess) -> str:
     settings = ", ".join(f"{key}: {flow(value)}" for key, value in guess.settings.items())
-    remarks = f"  # {'; '.join(guess.remarks)}" if guess.remarks else ""
-    return f"  {scalar(guess.name)}: {{{settings}}}{remarks}".replace("\n", " ")
+    remarks = f"  # {_on_one_line('; '.join(guess.remarks))}" if guess.remarks else ""
+    return f"  {scalar(guess.name)}: {{{settings}}}{remarks}"
+
+
+def _on_one_line(text: str) -> str:
+    """Return the text as a comment can hold it: what ends a line, or YAML does not print, is a space."""
+    return _UNPRINTABLE.sub(" ", text.replace("\t", " "))
 
 
 def flow(value: Any) -> str:
     """Return a value inside braces or brackets."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(scalar, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{scalar(str(name))}: {scalar(item)}' for name, item in value.items())}}}"
     return scalar(value)
 
 
@@ -139,4 +135,5 @@ def scalar(value: Any) -> str:
         return json.dumps(value)
     if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    quoted = json.dumps(value, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)

@@ -1,16 +1,22 @@
 """``quire init``: a params folder for data of one's own, with a schema inferred from it."""
 
-import csv
 import os
 import re
 import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from quire.config.yaml import escape
+
 if TYPE_CHECKING:
-    from quire.data.guess import Draft
+    from quire.cli.decisions import Drafted
 
 DEMO = {"kind": "demo", "hours": 17_520, "seed": 0}
 
@@ -31,18 +37,20 @@ DEMO = {"kind": "demo", "hours": 17_520, "seed": 0}
 def init(name: str, origin: str, query: str, target: str | None, timestamp: str | None, task: str | None) -> None:
     """Make params/NAME: config.yaml, schema.yaml (guessed from the data) and params.yaml, for you to edit.
 
-    Without --from the source is the simulator, to be replaced by your own.
+    The draft is checked against the rows before the folder appears. Without --from the source is the simulator, to be
+    replaced by your own.
     """
     from quire import config
+    from quire.cli.decisions import show
 
     root = config.find_root()
     folder = root / "params" / name
     _check_name(name, folder)
-    settings = source_settings(origin, query, root, name)
-    draft, rows, where = infer(settings, root, origin, target=target, timestamp=timestamp, task=task)
-    write(folder, name, settings, draft, rows)
-    config.load(name, root=root, environment={**os.environ, **_secrets(settings, origin)})
-    _tell(folder, root, draft, rows, where, settings)
+    with _ends_in_good_order():
+        settings = source_settings(origin, query, root, name)
+        drafted = infer(settings, root, name, origin, target=target, timestamp=timestamp, task=task)
+        write(folder, drafted.texts)
+    show(drafted, folder, root, _secrets(settings, ""))
 
 
 def source_settings(origin: str, query: str, root: Path, name: str) -> dict[str, Any]:
@@ -52,70 +60,111 @@ def source_settings(origin: str, query: str, root: Path, name: str) -> dict[str,
     if not origin:
         return dict(DEMO)
     scheme = origin.partition("://")[0].lower() if "://" in origin else ""
-    form = "parquet" if re.search(r"\.(parquet|pq)$", origin.split("?")[0]) else "csv"
     reference = f"${{{_variable(name)}}}"
     if scheme in ("http", "https"):
         is_secret = "@" in origin or "?" in origin
-        return {"kind": "http", "url": reference if is_secret else origin, "format": form}
+        return {"kind": "http", "url": reference if is_secret else origin, **_http_format(origin)}
     if scheme == "s3":
         endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        return {"kind": "s3", "url": origin, "format": form, **({"endpoint_url": endpoint} if endpoint else {})}
+        place = {"kind": "s3", "url": origin, **({"endpoint_url": endpoint} if endpoint else {})}
+        return {**place, **_s3_format(place)}
     if scheme:
         if not query:
             raise ConfigError("A database needs --query: a SELECT statement, or the name of a table.")
         statement = query if re.search(r"\s", query.strip()) else f"SELECT * FROM {query.strip()}"
         return {"kind": "sql", "url": reference if "@" in origin else origin, "query": statement}
-    return _file_settings(origin, root)
+    return _file_settings(origin, query, root)
 
 
 def infer(
     settings: dict[str, Any],
     root: Path,
+    name: str,
     origin: str,
     *,
     target: str | None,
     timestamp: str | None,
     task: str | None,
-) -> "tuple[Draft, int, str]":
-    """Return the schema as guessed from the source, its number of rows, and where it is in words."""
-    from pydantic import TypeAdapter
+) -> "Drafted":
+    """Return the files as guessed from the source's rows, and checked against them by what a run checks.
 
-    from quire.config import Config
+    Raises DataError where the rows give nothing to learn, ConfigError for options that do not fit.
+    """
+    from quire.cli import draft as texts
+    from quire.cli.decisions import Drafted
+    from quire.config import Config, parse
     from quire.config.yaml import expand
     from quire.data.guess import guess_schema
     from quire.data.source import read_place
+    from quire.data.trial import try_draft
+    from quire.data.wrangle import without_blank_rows
+    from quire.errors import DataError
+
+    environment = {**os.environ, **_secrets(settings, origin)}
+    values = expand(settings, environment, where="--from")
+    raw = read_place(Config.of({"source": values}), root, None)
+    frame, _ = without_blank_rows(raw.frame)
+    if frame.empty:
+        raise DataError(f"{raw.where} has no rows: there is nothing to guess a schema from.")
+    has_header = values.get("header", True)
+    target = _column("--target", target, frame, raw.where, has_header=has_header)
+    timestamp = _column("--timestamp", timestamp, frame, raw.where, has_header=has_header)
+    draft = guess_schema(frame, target=target, timestamp=timestamp, task=task, decimal=raw.decimal)
+    files = {
+        "config": texts.config_text(name, settings),
+        "schema": texts.schema_text(draft, len(frame)),
+        "params": texts.params_text(draft),
+    }
+    warnings = try_draft(raw, parse(name, root, files, environment))
+    return Drafted(draft, files, len(frame), raw.where, warnings)
+
+
+def _column(option: str, name: str | None, frame: Any, where: str, *, has_header: bool) -> str | None:
+    """Return the column that a person means: by its name, or without a line of names by its first value."""
     from quire.errors import DataError, near
 
-    values = expand(settings, {**os.environ, **_secrets(settings, origin)}, where="--from")
-    raw = read_place(TypeAdapter(Config).validate_python({"source": values}), root, None)
-    columns = [str(column) for column in raw.frame.columns]
-    if raw.frame.empty:
-        raise DataError(f"{raw.where} has no rows: there is nothing to guess a schema from.")
-    for option, column in (("--target", target), ("--timestamp", timestamp)):
-        if column is not None and column not in columns:
-            raise DataError(
-                f"{option} {column!r} is no column of {raw.where}; it has: {', '.join(columns)}.{near(column, columns)}"
-            )
-    draft = guess_schema(raw.frame, target=target, timestamp=timestamp, task=task, decimal=raw.decimal)
-    return draft, len(raw.frame), raw.where
+    columns = [str(column) for column in frame.columns]
+    if name is None or name in columns:
+        return name
+    stripped = [column for column in columns if column.strip() == name.strip()]
+    if not has_header:
+        stripped += [column for column in columns if str(frame[column].iloc[0]).strip() == name.strip()]
+    if stripped:
+        return stripped[0]
+    listed = ", ".join(column if len(column) <= 40 else f"{column[:39]}…" for column in columns[:40])
+    more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""
+    hint = "" if has_header else " The file has no line of names; its columns are called by their number."
+    raise DataError(f"{option} {name!r} is no column of {where}; it has: {listed}{more}.{near(name, columns)}{hint}")
 
 
-def write(folder: Path, name: str, settings: dict[str, Any], draft: "Draft", rows: int) -> None:
-    """Write the three files; the folder appears whole or not at all."""
-    from quire.cli import draft as texts
-
+def write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write the files; the folder appears whole or not at all."""
     beside = folder.parent / f".{folder.name}.{os.getpid()}.partial"
     beside.mkdir(parents=True)
     try:
-        for file, text in (
-            ("config.yaml", texts.config_text(name, settings)),
-            ("schema.yaml", texts.schema_text(draft, rows)),
-            ("params.yaml", texts.params_text(draft)),
-        ):
-            (beside / file).write_text(text, encoding="utf-8")
+        for file, text in texts.items():
+            (beside / f"{file}.yaml").write_text(text, encoding="utf-8")
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _ends_in_good_order() -> Iterator[None]:
+    """Turn SIGTERM into an exception within the block, so that what it began is cleared away."""
+    from quire.errors import Interrupted
+
+    def end(number: int, frame: object) -> None:
+        raise Interrupted("quire init was ended; nothing was written.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_name(name: str, folder: Path) -> None:
@@ -127,56 +176,113 @@ def _check_name(name: str, folder: Path) -> None:
         raise ConfigError(f"{folder} is there already, and nothing is overwritten. Choose another name, or remove it.")
 
 
-def _file_settings(origin: str, root: Path) -> dict[str, Any]:
-    """Return settings for files: kind by suffix, separator and encoding by their first lines."""
-    from quire.config import CsvSource, ParquetSource
+def _file_settings(origin: str, query: str, root: Path) -> dict[str, Any]:
+    """Return settings for files: what they are, and how they are laid out, by their content."""
+    from quire.data import formats
+
+    absolute = Path(os.path.abspath(Path(origin).expanduser()))
+    first = _first_file(absolute)
+    shown = _shown_path(absolute, root)
+    kind = formats.detect(first)
+    if kind == "sqlite":
+        return {"kind": "sql", "url": f"sqlite:///{shown}", "query": _statement(first, query)}
+    return {"kind": kind, "path": shown, **(_layout(first) if kind == "csv" else {})}
+
+
+def _first_file(path: Path) -> Path:
+    """Return the file, or the first of a folder or a glob: of the kind that most of its files are named like."""
+    from quire.config import CsvSource, JsonSource, ParquetSource
+    from quire.errors import DataError
     from quire.io.fingerprint import source_files
 
-    path = Path(origin).expanduser()
-    absolute = Path(os.path.abspath(path))
-    is_parquet = path.suffix in (".parquet", ".pq") or (absolute.is_dir() and any(absolute.rglob("*.parquet")))
-    shown = _shown_path(absolute, root)
-    if is_parquet:
-        source_files(ParquetSource(kind="parquet", path=str(absolute)), root)
-        return {"kind": "parquet", "path": shown}
-    first = source_files(CsvSource(kind="csv", path=str(absolute)), root)[0]
-    return {"kind": "csv", "path": shown, **_dialect(first)}
+    if path.is_file():
+        return path
+    files: list[Path] = []
+    for place in (
+        ParquetSource(kind="parquet", path=str(path)),
+        CsvSource(kind="csv", path=str(path)),
+        JsonSource(kind="json", path=str(path)),
+    ):
+        try:
+            listed = source_files(place, Path("/"))
+        except DataError:
+            if place.kind == "json" and not files:
+                raise
+            continue
+        files = listed if len(listed) > len(files) else files
+    return files[0]
+
+
+def _statement(database: Path, query: str) -> str:
+    """Return the SELECT statement for a SQLite file: of its only table where none is named."""
+    from quire.errors import ConfigError
+    from quire.io.query import tables
+
+    if not query:
+        names = tables(f"sqlite:///{database}")
+        if len(names) != 1:
+            raise ConfigError(
+                f"{database} is a SQLite database with {len(names)} tables; name one by --query: {', '.join(names)}."
+            )
+        query = '"' + names[0].replace('"', '""').replace(":", "\\:") + '"'
+    return query if re.match(r"(?i)\s*(select|with)\s", query) else f"SELECT * FROM {query.strip()}"
+
+
+def _layout(path: Path) -> dict[str, Any]:
+    """Return how a text file holds its table, where that is not the usual way."""
+    from quire.data.delimited import detect_layout
+
+    return detect_layout(path).model_dump(exclude_defaults=True)
+
+
+def _http_format(url: str) -> dict[str, Any]:
+    from quire.io import download
+
+    with download.fetched(url) as path:
+        return _remote_format(path, download.shown(url))
+
+
+def _s3_format(place: dict[str, Any]) -> dict[str, Any]:
+    """Return format and layout of the first object."""
+    from quire.config import S3Source
+    from quire.errors import DataError
+    from quire.io import objects
+
+    for form in ("parquet", "csv", "json"):
+        source = S3Source.of({**place, "format": form})
+        try:
+            first = objects.listed(source)[0]
+        except DataError:
+            if form == "json":
+                raise
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            path = objects.fetch(source, first, Path(folder))
+            return _remote_format(path, f"s3://{first.path}")
+    raise AssertionError("the last format raises")
+
+
+def _remote_format(path: Path, where: str) -> dict[str, Any]:
+    from quire.data import formats
+    from quire.errors import DataError
+
+    try:
+        kind = formats.detect(path)
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), where)) from None
+    if kind == "sqlite":
+        raise DataError(f"{where} is a SQLite database: download it, and give the file.")
+    return {"format": kind, **(_layout(path) if kind == "csv" else {})}
 
 
 def _shown_path(path: Path, root: Path) -> str:
     """Return the path as config.yaml holds it: below the project, below QUIRE_DATA, or absolute."""
     if path.is_relative_to(root):
-        return str(path.relative_to(root))
+        return escape(str(path.relative_to(root)))
     data = os.environ.get("QUIRE_DATA")
     if data and path.is_relative_to(Path(data).resolve()):
-        return "${QUIRE_DATA:-data}/" + str(path.relative_to(Path(data).resolve()))
-    return str(path)
-
-
-def _dialect(path: Path) -> dict[str, Any]:
-    """Return separator, decimal mark and encoding of a CSV file where they are not the usual ones."""
-    import gzip
-
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rb") as file:
-        sample = file.read(200_000)
-    try:
-        text, encoding = sample[: sample.rfind(b"\n") + 1 or None].decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        text, encoding = sample.decode("latin-1"), "latin-1"
-    lines = text.splitlines()
-    try:
-        separator = csv.Sniffer().sniff("\n".join(lines[:50]), delimiters=",;\t|").delimiter
-    except csv.Error:
-        separator = ","
-    found: dict[str, Any] = {} if separator == "," else {"separator": separator}
-    fields = [field.strip() for line in lines[1:500] for field in line.split(separator)]
-    commas, points = (
-        sum(bool(re.fullmatch(form, field)) for field in fields) for form in (r"-?\d+,\d+", r"-?\d+\.\d+")
-    )
-    if separator != "," and commas > points:
-        found["decimal"] = ","
-    return found if encoding == "utf-8" else {**found, "encoding": encoding}
+        return "${QUIRE_DATA:-data}/" + escape(str(path.relative_to(Path(data).resolve())))
+    return escape(str(path))
 
 
 def _variable(name: str) -> str:
@@ -187,22 +293,3 @@ def _secrets(settings: dict[str, Any], origin: str) -> dict[str, str]:
     """Return the variable that holds the URL, where config.yaml refers to one."""
     match = re.fullmatch(r"\$\{(\w+)\}", str(settings.get("url", "")))
     return {match[1]: origin} if match else {}
-
-
-def _tell(folder: Path, root: Path, draft: "Draft", rows: int, where: str, settings: dict[str, Any]) -> None:
-    """Say what was guessed, what to confirm and what to do next."""
-    shown = os.path.relpath(folder, Path.cwd())
-    click.echo(f"{shown}/ holds config.yaml, schema.yaml and params.yaml, from {rows:,} rows of {where}.")
-    click.echo(f"Please confirm in {shown}/schema.yaml:")
-    click.echo(
-        f"  task       {draft.task}" + (f", positive is {draft.positive!r}" if draft.positive is not None else "")
-    )
-    for role in ("target", "timestamp", "key"):
-        click.echo(f"  {role:10} {draft.column(role) or 'none'}")
-    for guess in draft.columns:
-        told = guess.settings.get("why") if guess.settings.get("role") == "ignore" else None
-        for remark in [f"not used: {told}"] * bool(told) + [text for text in guess.remarks if "LEAK" in text]:
-            click.echo(f"  {guess.name}: {remark}")
-    for variable in _secrets(settings, ""):
-        click.echo(f"The address can hold a secret: export {variable}=... before each run.")
-    click.echo(f"Then: quire run params/{folder.name}")

@@ -15,9 +15,11 @@ from .places import Alerts as Alerts
 from .places import Archive as Archive
 from .places import Config as Config
 from .places import CsvSource as CsvSource
+from .places import Delimited as Delimited
 from .places import DemoSource as DemoSource
 from .places import Fault as Fault
 from .places import HttpSource as HttpSource
+from .places import JsonSource as JsonSource
 from .places import ParquetSource as ParquetSource
 from .places import S3Source as S3Source
 from .places import Serve as Serve
@@ -35,6 +37,7 @@ from .settings import folder_problem as folder_problem
 from .settings import line_of_params as line_of_params
 from .settings import load as load
 from .settings import outputs_folder as outputs_folder
+from .settings import parse as parse
 from .settings import use_cases as use_cases
 from .units import duration as duration
 from .units import moment as moment

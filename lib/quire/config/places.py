@@ -29,14 +29,33 @@ class DemoSource(Entity):
     faults: tuple[Fault, ...] = ()
 
 
-class CsvSource(Entity):
-    """CSV: a file, a folder or a glob."""
+class Delimited(Entity):
+    r"""How the lines of a text file hold a table.
+
+    separator: between the fields of a line; ``\\s+`` stands for any number of spaces and tabs. skip_rows: lines above
+    the one with the columns' names. header: whether there is such a line; without, the columns are called column_1,
+    column_2 and so on.
+    """
+
+    separator: str = Field(default=",", min_length=1)
+    decimal: Literal[".", ","] = "."
+    encoding: str = "utf-8"
+    skip_rows: int = Field(default=0, ge=0)
+    header: bool = True
+
+
+class CsvSource(Delimited):
+    """CSV: a file, a folder or a glob; also compressed (gzip, bzip2, xz, zip)."""
 
     kind: Literal["csv"]
     path: str
-    separator: str = ","
-    decimal: str = "."
-    encoding: str = "utf-8"
+
+
+class JsonSource(Entity):
+    """JSON: a file, a folder or a glob; a list of objects, an object of columns, or an object per line."""
+
+    kind: Literal["json"]
+    path: str
 
 
 class ParquetSource(Entity):
@@ -54,28 +73,27 @@ class SqlSource(Entity):
     query: str
 
 
-class HttpSource(Entity):
+class HttpSource(Delimited):
     """A file behind http or https."""
 
     kind: Literal["http"]
     url: SecretStr
-    format: Literal["csv", "parquet"] = "csv"
-    separator: str = ","
+    format: Literal["csv", "parquet", "json"] = "csv"
     sha256: str | None = None
 
 
-class S3Source(Entity):
+class S3Source(Delimited):
     """An object, or all objects below a prefix, of an S3 bucket."""
 
     kind: Literal["s3"]
     url: str = Field(pattern=r"^s3://[^/]+/.+")
-    format: Literal["csv", "parquet"] = "parquet"
-    separator: str = ","
+    format: Literal["csv", "parquet", "json"] = "parquet"
     endpoint_url: SecretStr | None = None
 
 
 Source = Annotated[
-    DemoSource | CsvSource | ParquetSource | SqlSource | HttpSource | S3Source, Field(discriminator="kind")
+    DemoSource | CsvSource | ParquetSource | JsonSource | SqlSource | HttpSource | S3Source,
+    Field(discriminator="kind"),
 ]
 
 

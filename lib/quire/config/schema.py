@@ -7,10 +7,22 @@ from pydantic import Field, field_validator, model_validator
 
 from quire.config.expectations import expectation_arguments, expectation_types
 from quire.config.units import Duration
-from quire.config.yaml import Entity
+from quire.config.yaml import Entity, MisplacedError
 from quire.errors import near
 
 Value = str | int | float | bool
+
+TAKEN = {
+    "prediction": "what the model predicts",
+    "probability": "the probability that the model gives the positive class",
+    "actual": "what really happened, as monitoring joins it",
+    "window": "the part of the snapshot a row is in, as monitoring joins it",
+    "model_version": "the version of the model that predicted a row",
+}
+"""Names of columns that Quire puts beside those of the source, and what they hold."""
+
+ELAPSED = ("elapsed_days",)
+"""The calendar parts of a datetime feature that names none."""
 
 
 class Expectation(Entity):
@@ -54,7 +66,13 @@ class Expectation(Entity):
 
 
 class Column(Entity):
-    """One column: its type, its role, what is allowed, and what happens to what is not."""
+    """One column: its type, its role, what is allowed, and what happens to what is not.
+
+    key: the column is part of what identifies a row, beside its role as a feature or as the timestamp. severity: what
+    breaking a rule of the column means; ``warn`` is how `quire init` marks rules that it guessed.
+    missing: values that stand for no value here, beside the usual ones. thousands: the mark between groups of digits.
+    affixes: texts before or after a number and what each multiplies it with, such as ``{"$": 1, k: 1000}``.
+    """
 
     type: Literal["number", "integer", "category", "boolean", "datetime", "text"]
     role: Literal["feature", "target", "key", "timestamp", "ignore"] = "feature"
@@ -68,6 +86,9 @@ class Column(Entity):
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[Value, ...] = ()
+    missing: tuple[Value, ...] = ()
+    thousands: Literal["", ",", ".", " ", "'", "_"] = ""
+    affixes: dict[str, float] = {}
     format: str | None = None
     add_hours: str | None = None
     calendar: tuple[
@@ -91,15 +112,17 @@ class Column(Entity):
             raise ValueError(f"categories are for type 'category' or 'boolean', not {self.type!r}.")
         if self.type == "boolean" and self.categories and len(self.categories) != 2:
             raise ValueError("a boolean column takes two categories: the value for false, then the value for true.")
+        if not numeric and (self.thousands or self.affixes):
+            raise ValueError(f"thousands and affixes are for numbers, not for type {self.type!r}.")
         if self.role == "timestamp" and self.type != "datetime":
             raise ValueError(f"the timestamp must be of type 'datetime', not {self.type!r}.")
         if (self.format or self.add_hours or self.calendar) and self.type != "datetime":
             raise ValueError(f"format, add_hours and calendar are for type 'datetime', not {self.type!r}.")
         if (self.on_missing == "fill") != (self.fill is not None):
             raise ValueError("on_missing: fill and fill: VALUE go together.")
-        if self.key and self.role not in ("timestamp", "key"):
+        if self.key and self.role in ("target", "ignore"):
             raise ValueError(
-                "key: true is for the timestamp of rows such as one per shop and hour; else use role: key."
+                f"key: true is for a feature or the timestamp that is part of a row's key, not for role {self.role!r}."
             )
         return self
 
@@ -164,7 +187,29 @@ class Schema(Entity):
         for name in self.segments:
             if name not in self.columns:
                 raise ValueError(f"segments names {name!r}, which is no column.{near(name, self.columns)}")
+        taken = self.taken_names()
+        for name, column in self.columns.items():
+            if name in taken and (column.role != "ignore" or name in self.segments):
+                raise MisplacedError(
+                    f"Quire gives this name to {taken[name]}, so no column can have it. Read the column under another "
+                    f"name: `source_{name}: {{source: {name}, ...}}`.",
+                    "columns",
+                    name,
+                )
         return self
+
+    def taken_names(self) -> dict[str, str]:
+        """Return the names that Quire gives to columns it makes for this schema, and what each of them holds."""
+        taken = dict(TAKEN)
+        if self.task == "multiclass":
+            taken |= {
+                f"probability_{name}": f"the probability of {name!r}" for name in self.columns[self.target].labels
+            }
+        for name in self.features:
+            column = self.columns[name]
+            if column.type == "datetime":
+                taken |= {f"{name}_{part}": f"the part {part} of {name}" for part in column.calendar or ELAPSED}
+        return taken
 
     def _expectations(self) -> list[tuple[str, Expectation]]:
         named = [("expectations", one) for one in self.expectations]
@@ -189,11 +234,16 @@ class Schema(Entity):
 
     @cached_property
     def key(self) -> tuple[str, ...]:
-        """The columns that identify a row: those of role ``key``, else the timestamp, else none.
+        """The columns that identify a row: those of role ``key`` or with ``key: true``, else the timestamp, else none.
 
-        The timestamp is one of several where it says ``key: true``, as in one row per shop and hour.
+        A feature with ``key: true`` stays a feature. The timestamp is one of several where it says ``key: true``, as in
+        one row per shop and hour.
         """
-        keys = self._named("key")
+        keys = tuple(
+            name
+            for name, column in self.columns.items()
+            if column.role == "key" or (column.key and column.role != "timestamp")
+        )
         if self.timestamp and (not keys or self.columns[self.timestamp].key):
             return (*keys, self.timestamp)
         return keys

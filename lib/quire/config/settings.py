@@ -233,6 +233,21 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
         "params": read_document(folder / "params.yaml"),
         "workflow": read_document(own if own.is_file() else root / "params" / "workflow.yaml"),
     }
+    return _settings(name, root, documents, environment)
+
+
+def parse(name: str, root: Path, texts: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Return the settings that ``texts`` (config, schema, params) would make as params/NAME, which need not be there.
+
+    Raises ConfigError as `load` does.
+    """
+    folder = root / "params" / name
+    documents = {key: Document(folder / f"{key}.yaml", text) for key, text in texts.items()}
+    documents["workflow"] = read_document(root / "params" / "workflow.yaml")
+    return _settings(name, root, documents, environment)
+
+
+def _settings(name: str, root: Path, documents: Mapping[str, Document], environment: Mapping[str, str]) -> Settings:
     entity: Config = documents["config"].read(Config, environment)
     learn_secrets(entity, documents["config"].raw, environment)
     for variable in SECRET_VARIABLES:
@@ -241,9 +256,9 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
         name=name,
         root=root,
         config=entity,
-        schema=documents["schema"].read(Schema, {}),
+        schema=documents["schema"].read(Schema),
         params=_read_params(documents["params"]),
-        workflow=documents["workflow"].read(Workflow, {}),
+        workflow=documents["workflow"].read(Workflow),
         raw={key: document.raw for key, document in documents.items()},
     )
 
@@ -268,7 +283,7 @@ def check_value(name: str, value: Any, *, where: str) -> None:
     entity = ENTITIES.get(name)
     if entity is None:
         return
-    Document(Path(where), json.dumps(value)).read(entity, {})
+    Document(Path(where), json.dumps(value)).read(entity)
 
 
 def line_of_params(settings: Settings, keys: tuple[str, ...]) -> int:
@@ -278,7 +293,7 @@ def line_of_params(settings: Settings, keys: tuple[str, ...]) -> int:
 
 def _read_params(document: Document) -> Params:
     """Return the sections of params.yaml, those values checked whose form is known."""
-    sections: Params = document.read(Params, {})
+    sections: Params = document.read(Params)
     for section, values in sections.items():
         for name, value in values.items():
             entity = ENTITIES.get(name)

@@ -13,7 +13,17 @@ from quire.errors import ConfigError, near
 
 T = TypeVar("T")
 
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+REFERENCE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_ESCAPED = "$${"
+
+
+class MisplacedError(ValueError):
+    """What is wrong with a part of an entity that is only seen when all of it is; ``keys`` lead to the part."""
+
+    def __init__(self, message: str, *keys: str) -> None:
+        """message: what was found and what was expected. keys: from the entity down."""
+        super().__init__(message)
+        self.keys = keys
 
 
 class Entity(BaseModel):
@@ -75,12 +85,13 @@ class Document:
             line, node = found
         return line
 
-    def read(self, kind: type[T] | Any, environment: Mapping[str, str]) -> T:
-        """Return the file as ``kind`` (an entity or any annotated type), with references expanded.
+    def read(self, kind: type[T] | Any, environment: Mapping[str, str] | None = None) -> T:
+        """Return the file as ``kind`` (an entity or any annotated type), with references to ``environment`` expanded.
 
+        Without ``environment`` every text stands for itself, as in schema.yaml, which holds values of the data.
         Raises ConfigError naming file, line, key, what was found and what was expected.
         """
-        value = expand(self.raw, environment, where=str(self.path))
+        value = self.raw if environment is None else expand(self.raw, environment, where=str(self.path))
         try:
             return TypeAdapter(kind).validate_json(json.dumps(value))
         except ValidationError as error:
@@ -95,7 +106,9 @@ class Document:
         return "\n".join(dict.fromkeys(lines))
 
     def _explain(self, kind: Any, item: Any, below: tuple[Any, ...]) -> str:
-        keys = _existing(self.raw, (*below, *item["loc"]))
+        error = item.get("ctx", {}).get("error")
+        at = error.keys if isinstance(error, MisplacedError) else ()
+        keys = _existing(self.raw, (*below, *item["loc"], *at))
         where = f"{self.path}:{self.line(keys)}"
         name = ".".join(str(key) for key in keys) or "the file"
         if item["type"] == "extra_forbidden":
@@ -109,6 +122,8 @@ class Document:
         if item["type"] == "union_tag_invalid":
             tag, options = item["ctx"]["tag"], re.findall(r"'([^']+)'", item["ctx"]["expected_tags"])
             return f"{where}: {name}.kind is {tag!r}; expected one of {', '.join(options)}.{near(tag, options)}"
+        if item["type"] == "value_error" and (at or not keys):
+            return f"{where}: {name + ': ' if at else ''}{str(error).rstrip('.')}."
         found = self._at(keys)  # as written: what a reference stands for can be a secret
         message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         if isinstance(found, str) and REFERENCE.search(found):
@@ -132,7 +147,10 @@ def read_document(path: Path) -> Document:
 
 
 def expand(value: Any, environment: Mapping[str, str], *, where: str) -> Any:
-    """Return ``value`` with ``${NAME}`` and ``${NAME:-default}`` in every text replaced from ``environment``."""
+    """Return ``value`` with ``${NAME}`` and ``${NAME:-default}`` in every text replaced from ``environment``.
+
+    ``$${`` stands for the characters ``${``, as in the name of a file; see `escape`.
+    """
     if isinstance(value, dict):
         return {key: expand(item, environment, where=where) for key, item in value.items()}
     if isinstance(value, list):
@@ -150,7 +168,12 @@ def expand(value: Any, environment: Mapping[str, str], *, where: str) -> Any:
             )
         return found
 
-    return REFERENCE.sub(replace, value)
+    return REFERENCE.sub(replace, value).replace(_ESCAPED, "${")
+
+
+def escape(text: str) -> str:
+    """Return ``text`` so that `expand` gives it back: what looks like a reference is none."""
+    return text.replace("${", _ESCAPED)
 
 
 def _short(value: Any) -> str:

@@ -21,7 +21,7 @@ import pandas as pd
 
 from quire.config import Schema, Settings
 from quire.data import snapshot, window, wrangle
-from quire.data.source import describe
+from quire.data.source import describe, partition
 from quire.data.staged import Staged
 from quire.data.wrangle import Change
 from quire.errors import DataError
@@ -158,7 +158,8 @@ def _look(source: Staged, schema: Schema) -> tuple[str, tuple[str, ...]]:
     """Return the source in words and its columns that are not read; raises DataError where a file lacks columns."""
     unused: tuple[str, ...] = ()
     for path, where in zip(source.files, source.names, strict=True):
-        header = [name for name in Stored(path).columns if not name.startswith("__index_level_")]
+        own = [name for name in Stored(path).columns if not name.startswith("__index_level_")]
+        header = list(dict.fromkeys([*own, *partition(where)]))
         wrangle.check_columns(header, schema, where=where)
         named = {*wrangle.source_columns(schema), *(one.source or name for name, one in schema.columns.items())}
         unused = unused or tuple(name for name in header if name not in named)
@@ -169,9 +170,14 @@ def _look(source: Staged, schema: Schema) -> tuple[str, tuple[str, ...]]:
 def _raw(source: Staged, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Yield the rows of all files in chunks, indexed by their place in the whole source."""
     start = 0
-    for path in source.files:
-        for chunk in Stored(path).chunks(columns):
+    for path, where in zip(source.files, source.names, strict=True):
+        stored = Stored(path)
+        own = [name for name in columns if name in stored.columns]
+        parts = {name: value for name, value in partition(where).items() if name in columns and name not in own}
+        for chunk in stored.chunks(own):
             chunk.index = range(start, start + len(chunk))
+            for name, value in parts.items():
+                chunk[name] = pd.Series(value or None, chunk.index, dtype="str")
             start += len(chunk)
             yield chunk
 

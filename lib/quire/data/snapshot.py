@@ -73,15 +73,30 @@ def ingest(
     one the parts are random shares. Parquet and CSV files with more rows than ``memory_rows`` of config.yaml are taken
     a chunk at a time, see `quire.data.large`. Raises DataError if the source or a window is empty.
     """
-    schema = settings.schema
+    shares = {"test_share": test_share, "current_share": current_share}
+    lengths = {"current": current, "test": test, "train": train}
     with staged.many_rows(settings) as files:
         if files is not None:
             from quire.data import large
 
-            lengths = {"current": current, "test": test, "train": train}
-            shares = {"test_share": test_share, "current_share": current_share}
             return large.ingest(settings, files, as_of, lengths=lengths, shares=shares, seed=seed)
-    raw = read_source(settings, as_of)
+    return ingest_rows(read_source(settings, as_of), settings, as_of, lengths=lengths, shares=shares, seed=seed)
+
+
+def ingest_rows(
+    raw: Raw,
+    settings: Settings,
+    as_of: datetime | None = None,
+    *,
+    lengths: Mapping[str, str],
+    shares: Mapping[str, float],
+    seed: int = 0,
+) -> Ingested:
+    """Return what `ingest` returns, of rows that were read already.
+
+    lengths: current, test and train of the windows. shares: test_share and current_share where there is no timestamp.
+    """
+    schema = settings.schema
     done = wrangle.wrangle(raw.frame, schema, as_of=utc(as_of) if schema.timestamp else None, decimal=raw.decimal)
     if done.frame.empty:
         raise DataError(_nothing_left(raw, done, as_of))
@@ -90,13 +105,13 @@ def ingest(
     if schema.timestamp:
         end = utc(as_of) or window.end_of(frame[schema.timestamp], schema.frequency)
         at: pd.Timestamp | None = end
-        windows = window.place_windows(end, current=current, test=test, train=train, label_delay=schema.label_delay)
+        windows = window.place_windows(end, **lengths, label_delay=schema.label_delay)
         parts = window.split_by_time(frame, schema.timestamp, windows)
         labels = known_labels(frame, schema, end)
         changes += late(frame, schema, windows)
     else:
         at, windows = utc(as_of), {}
-        parts = window.split_at_random(frame, schema, test_share=test_share, current_share=current_share, seed=seed)
+        parts = window.split_at_random(frame, schema, **shares, seed=seed)
         labels = labels_of(parts["current"], schema)
     for name in ("train", "test"):
         parts[name], lost = with_label(parts[name], schema, name)

@@ -1,31 +1,34 @@
 """The source of a use case, read as it is: CSV as text, so that the schema decides on types and nothing is coerced."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pandas as pd
 
 from quire.config import (
     Config,
     CsvSource,
+    Delimited,
     DemoSource,
     HttpSource,
+    JsonSource,
     ParquetSource,
     S3Source,
     Schema,
     Settings,
     SqlSource,
 )
-from quire.data import demo
+from quire.data import delimited, demo, documents
 from quire.data.wrangle import check_columns, source_columns
 from quire.errors import DataError
 from quire.io.fingerprint import source_files
-from quire.io.frames import CHUNK_ROWS
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,11 @@ def read_place(config: Config, root: Path, schema: Schema | None, *, as_of: date
     if isinstance(place, DemoSource):
         return _picked(demo.simulate(place), schema, f"The simulator (seed {place.seed}, {place.hours:,} hours)")
     if isinstance(place, CsvSource):
-        files = source_files(place, root)
-        return _joined(
-            [_read_csv(path, place.separator, schema, encoding=place.encoding, decimal=place.decimal) for path in files]
-        )
+        return _joined([_read_csv(path, place, schema, str(path)) for path in source_files(place, root)])
+    if isinstance(place, JsonSource):
+        return _joined([_read_json(path, schema, str(path)) for path in source_files(place, root)])
     if isinstance(place, ParquetSource):
-        return _joined([_read_parquet(path, schema) for path in source_files(place, root)])
+        return _joined([_read_parquet(path, schema, str(path), partition(path)) for path in source_files(place, root)])
     if isinstance(place, SqlSource):
         return _read_sql(place, schema, as_of or config.as_of, root)
     if isinstance(place, HttpSource):
@@ -72,71 +74,60 @@ def read_place(config: Config, root: Path, schema: Schema | None, *, as_of: date
     return _read_s3(place, schema)
 
 
-def _read_csv(
-    file: Any, separator: str, schema: Schema | None, *, where: str = "", encoding: str = "utf-8", decimal: str = "."
-) -> Raw:
-    where = where or str(file)
-    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "dtype": "str", "keep_default_na": False}
-    # pandas goes by the name of a file, which an open one does not have.
-    options["compression"] = "gzip" if where.endswith(".gz") else "infer"
-    with _as_csv(where, encoding):
-        header = list(pd.read_csv(file, nrows=0, **options).columns)
-        columns = _wanted(header, schema, where)
-        if hasattr(file, "seek"):
-            file.seek(0)
-        frame = pd.read_csv(file, usecols=columns, na_values=[""], **options)
-    return Raw(frame[columns], where, _unused(header, schema), decimal)
+def partition(path: Path | str) -> dict[str, str]:
+    """Return what the names of the folders say of a file's rows, as in ``.../year=2024/month=05/part.parquet``."""
+    folders = str(path).replace("\\", "/").split("/")[:-1]
+    pairs = [folder.partition("=") for folder in folders if re.fullmatch(r"[A-Za-z_]\w*=[^=]+", folder)]
+    missing = "__HIVE_DEFAULT_PARTITION__"
+    return {name: "" if value == missing else unquote(value) for name, _, value in pairs}
 
 
-def csv_chunks(
-    file: Path, separator: str, schema: Schema, *, where: str, encoding: str = "utf-8"
-) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a CSV file as text, some at a time, with all of its columns; the first may have no rows.
+def _read_csv(file: Any, layout: Delimited, schema: Schema | None, where: str) -> Raw:
+    header = delimited.read_names(file, layout, where=where)
+    frame, _ = delimited.read_delimited(file, layout, _wanted(header, schema, where), where=where)
+    return Raw(frame, where, _unused(header, schema), layout.decimal)
+
+
+def csv_chunks(file: Path, layout: Delimited, schema: Schema, *, where: str) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a CSV file as text, some at a time, with all of its columns; the first has no rows.
 
     Raises DataError as `read_source` does.
     """
-    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "dtype": "str", "keep_default_na": False}
-    with _as_csv(where, encoding):
-        header = pd.read_csv(file, nrows=0, **options)
-        check_columns(list(header.columns), schema, where=where)
-        yield header
-        with pd.read_csv(file, na_values=[""], chunksize=CHUNK_ROWS, **options) as chunks:
-            yield from chunks
+    for number, chunk in enumerate(delimited.chunks(file, layout, where=where)):
+        if number == 0:
+            check_columns(list(chunk.columns), schema, where=where)
+        yield chunk
 
 
-@contextmanager
-def _as_csv(where: str, encoding: str) -> Iterator[None]:
-    """Say in the block's errors what is wrong with the file."""
-    try:
-        yield
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{where} is empty: expected a line with the names of the columns, then rows.") from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"{where} is not the CSV that config.yaml says: {error}. Check source.separator.") from None
-    except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(f"{where} is not {encoding} text: {error}. Set source.encoding, such as latin-1.") from None
+def _read_json(file: Any, schema: Schema | None, where: str) -> Raw:
+    return _picked(documents.read_json(file, where), schema, where)
 
 
-def _read_parquet(file: Any, schema: Schema | None, *, where: str = "") -> Raw:
+def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[str, str] | None = None) -> Raw:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    where = where or str(file)
+    parts = parts or {}
     try:
         with pq.ParquetFile(file) as parquet:
-            header = [name for name in parquet.schema_arrow.names if not name.startswith("__index_level_")]
-            columns = _wanted(header, schema, where)
-            frame = parquet.read(columns=columns).to_pandas(ignore_metadata=True)
+            names = [name for name in parquet.schema_arrow.names if not name.startswith("__index_level_")]
+            named = {name: value for name, value in parts.items() if name not in names}
+            columns = _wanted([*names, *named], schema, where)
+            table = parquet.read(columns=[name for name in columns if name in names])
+            frame = table.to_pandas(ignore_metadata=True, date_as_object=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{where} is not a whole Parquet file: {str(error).splitlines()[0]}") from None
-    return Raw(frame[columns], where, _unused(header, schema))
+    frame = frame.assign(
+        **{name: pd.Series(named[name] or None, frame.index, "str") for name in columns if name in named}
+    )
+    return Raw(frame[columns], where, _unused([*names, *named], schema))
 
 
 def _read_sql(place: SqlSource, schema: Schema | None, as_of: datetime | str | None, root: Path) -> Raw:
     from quire.io import query
 
     with query.opened(place, as_of, root) as result:
-        header = list(result.keys())
+        header = _different(result.keys())
         frame = pd.DataFrame.from_records(result.fetchall(), columns=header)
     where = "The query of config.yaml (source.query)"
     return Raw(frame[_wanted(header, schema, where)], where, _unused(header, schema))
@@ -147,9 +138,7 @@ def _read_http(place: HttpSource, schema: Schema | None) -> Raw:
 
     url = place.url.get_secret_value()
     with download.fetched(url, sha256=place.sha256) as path:
-        if place.format == "csv":
-            return _read_csv(path, place.separator, schema, where=download.shown(url))
-        return _read_parquet(path, schema, where=download.shown(url))
+        return _read_format(path, place, schema, download.shown(url))
 
 
 def _read_s3(place: S3Source, schema: Schema | None) -> Raw:
@@ -158,12 +147,26 @@ def _read_s3(place: S3Source, schema: Schema | None) -> Raw:
     files, parts = objects.filesystem(place), []
     for item in objects.listed(place):
         with files.open_input_file(item.path) as file:
-            where = f"s3://{item.path}"
-            if place.format == "csv":
-                parts.append(_read_csv(file, place.separator, schema, where=where))
-            else:
-                parts.append(_read_parquet(file, schema, where=where))
+            parts.append(_read_format(file, place, schema, f"s3://{item.path}"))
     return _joined(parts)
+
+
+def _read_format(file: Any, place: HttpSource | S3Source, schema: Schema | None, where: str) -> Raw:
+    if place.format == "csv":
+        return _read_csv(file, place, schema, where)
+    if place.format == "json":
+        return _read_json(file, schema, where)
+    return _read_parquet(file, schema, where, partition(where))
+
+
+def _different(names: Iterable[str]) -> list[str]:
+    """Return the names, repeated ones with a number, as pandas calls those of a CSV file."""
+    seen: Counter[str] = Counter()
+    different = []
+    for name in map(str, names):
+        different.append(f"{name}.{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return different
 
 
 def _wanted(header: Sequence[str], schema: Schema | None, where: str) -> list[str]:

@@ -3,7 +3,6 @@
 CSV files are rewritten as Parquet, all text, as `quire.data.source` reads them; objects of S3 are fetched first.
 """
 
-import gzip
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quire.config import CsvSource, ParquetSource, S3Source, Schema, Settings
+from quire.data import formats
 from quire.data.source import csv_chunks
 from quire.io.fingerprint import source_files
 from quire.io.frames import Stored, writer
@@ -62,7 +62,7 @@ def _has_lines(files: Sequence[Path], most: int) -> bool:
     """Return whether the files have more than ``most`` lines, their headers aside."""
     left = most + len(files)
     for path in files:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with formats.opened(path) as file:
             while left >= 0 and (block := file.read(1 << 22)):
                 left -= block.count(b"\n")
     return left < 0
@@ -72,15 +72,13 @@ def _rewritten(
     files: Sequence[Path], names: Sequence[str], place: CsvSource | S3Source, schema: Schema, folder: Path
 ) -> Staged:
     """Return Parquet files in ``folder`` with the rows of CSV ``files``, one for each."""
-    decimal = place.decimal if isinstance(place, CsvSource) else "."
-    encoding = place.encoding if isinstance(place, CsvSource) else "utf-8"
     made = []
     for number, (path, name) in enumerate(zip(files, names, strict=True)):
         made.append(folder / f"{number:06}.parquet")
         with writer(made[-1]) as out:
-            for chunk in csv_chunks(path, place.separator, schema, where=name, encoding=encoding):
+            for chunk in csv_chunks(path, place, schema, where=name):
                 out.write(chunk)
-    return Staged(tuple(made), tuple(names), decimal)
+    return Staged(tuple(made), tuple(names), place.decimal)
 
 
 def _fetched(place: S3Source, most: int, schema: Schema, folder: Path) -> Staged | None:
@@ -90,6 +88,8 @@ def _fetched(place: S3Source, most: int, schema: Schema, folder: Path) -> Staged
     from quire.io import objects
 
     bucket, found = objects.filesystem(place), objects.listed(place)
+    if place.format == "json":
+        return None
     if place.format == "parquet":
         rows = sum(pq.read_metadata(item.path, filesystem=bucket).num_rows for item in found)
         if rows <= most:

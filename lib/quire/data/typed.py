@@ -4,6 +4,7 @@ Each function takes a raw column (text, numbers, times, objects) and returns a `
 kind of irregularity the rows where it is.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,31 +29,62 @@ class Reading:
     found: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Notation:
+    """How a column writes its numbers, and what in it stands for no value; see `quire.config.Column`."""
+
+    decimal: str = "."
+    thousands: str = ""
+    affixes: Mapping[str, float] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, column: Column, decimal: str = ".") -> "Notation":
+        """Return that of a column of the schema."""
+        return cls(decimal, column.thousands, column.affixes, frozenset(label(value) for value in column.missing))
+
+
 def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = "UTC") -> Reading:
     """Return ``raw`` as ``column.type``: see the frame contract in `quire.data.snapshot`."""
+    notation = Notation.of(column, decimal)
     if column.type == "number":
-        return read_number(raw, decimal=decimal)
+        return read_number(raw, notation)
     if column.type == "integer":
-        return read_integer(raw, decimal=decimal)
+        return read_integer(raw, notation)
+    raw, found = without_missing(raw, notation.missing)
     if column.type == "boolean":
-        return read_boolean(raw, column.labels)
-    if column.type == "category":
-        return read_category(raw, column.labels)
-    if column.type == "datetime":
-        return read_datetime(raw, column.format, timezone=timezone)
-    return read_text(raw)
-
-
-def read_number(raw: pd.Series, *, decimal: str = ".") -> Reading:
-    """Return float64; infinities and what is no number are unparsable."""
-    found: dict[str, np.ndarray] = {}
-    if _is_number(raw):
-        values = raw.astype("Float64").to_numpy("float64", na_value=np.nan)
+        reading = read_boolean(raw, column.labels)
+    elif column.type == "category":
+        reading = read_category(raw, column.labels)
+    elif column.type == "datetime":
+        reading = read_datetime(raw, column.format, timezone=timezone)
     else:
-        text, found = _clean(raw)
-        if decimal != ".":
-            text = text.str.replace(decimal, ".", regex=False)
-        values = pd.to_numeric(text, errors="coerce").to_numpy("float64", na_value=np.nan)
+        reading = read_text(raw)
+    return Reading(reading.values, _merged(reading.found, found))
+
+
+def without_missing(raw: pd.Series, missing: frozenset[str]) -> tuple[pd.Series, dict[str, np.ndarray]]:
+    """Return ``raw`` without the values that stand for none in this column, and the rows where they were."""
+    if not missing:
+        return raw, {}
+    text = raw.astype("str").str.strip() if _is_text(raw) else _as_labels(raw)
+    rows = text.isin(missing).to_numpy(bool, na_value=False)
+    return (raw.mask(rows) if rows.any() else raw), {"marker": rows}
+
+
+def _merged(found: Mapping[str, np.ndarray], more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {**found, **{rule: rows | found[rule] if rule in found else rows for rule, rows in more.items()}}
+
+
+def read_number(raw: pd.Series, notation: Notation = Notation()) -> Reading:
+    """Return float64; infinities and what is no number are unparsable."""
+    raw, found = without_missing(raw, notation.missing)
+    if _is_number(raw):
+        values = raw.astype("Float64").to_numpy("float64", na_value=np.nan).copy()
+    else:
+        text, more = _clean(raw)
+        found = _merged(more, found)
+        values = _numbers(text, notation)
         found["unparsable"] = text.notna().to_numpy() & np.isnan(values)
     infinite = np.isinf(values)
     if infinite.any():
@@ -61,20 +93,75 @@ def read_number(raw: pd.Series, *, decimal: str = ".") -> Reading:
     return Reading(pd.Series(values, raw.index, name=raw.name), found)
 
 
-def read_integer(raw: pd.Series, *, decimal: str = ".") -> Reading:
-    """Return Int64; ``3.0`` is 3, and 3.5 is unparsable."""
-    if pd.api.types.is_integer_dtype(raw.dtype):
-        return Reading(raw.astype("Int64"))
-    reading = read_number(raw, decimal=decimal)
+def _numbers(text: pd.Series, notation: Notation) -> np.ndarray:
+    """Return what each text says as float64, NaN where it is no number."""
+    plain = text.str.replace(notation.decimal, ".", regex=False) if notation.decimal != "." else text
+    values = pd.to_numeric(plain, errors="coerce").to_numpy("float64", na_value=np.nan).copy()
+    if notation.thousands or notation.affixes:
+        # A point that parts thousands would read as a decimal one.
+        rest = text.notna().to_numpy() & (np.isnan(values) | (notation.thousands == "."))
+        amounts = {written: amount(written, notation) for written in text[rest].unique()}
+        values[rest] = text[rest].map(amounts).to_numpy("float64", na_value=np.nan)
+    return values
+
+
+def amount(text: str, notation: Notation) -> float:
+    """Return the number that ``text`` says as the notation writes it, such as ``$1,234.50``; NaN if it is none.
+
+    In brackets, as accountants write it, it is below zero.
+    """
+    match = re.fullmatch(r"\((.+)\)", text)
+    rest, sign, factor = (match[1], -1.0, 1.0) if match else (text, 1.0, 1.0)
+    if rest[:1] in "+-" and rest[1:2] and not rest[1:2].isdigit():
+        rest, sign = rest[1:], -sign if rest[0] == "-" else sign
+    for affix in sorted(notation.affixes, key=len, reverse=True):
+        if affix and rest.startswith(affix):
+            rest, factor = rest.removeprefix(affix).strip(), factor * notation.affixes[affix]
+        elif affix and rest.endswith(affix):
+            rest, factor = rest.removesuffix(affix).strip(), factor * notation.affixes[affix]
+    if notation.thousands:
+        mark = re.escape(notation.thousands)
+        grouped = rf"[+-]?\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}(?:{re.escape(notation.decimal)}\d*)?"
+        if re.fullmatch(grouped, rest):
+            rest = rest.replace(notation.thousands, "")
+    if notation.decimal != ".":
+        rest = rest.replace(notation.decimal, ".")
+    return sign * factor * float(rest) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", rest) else np.nan
+
+
+def read_integer(raw: pd.Series, notation: Notation = Notation()) -> Reading:
+    """Return Int64; ``3.0`` is 3, and 3.5 is unparsable, as is what 64 bits do not hold."""
+    if pd.api.types.is_integer_dtype(raw.dtype) and str(raw.dtype).lower() != "uint64":
+        raw, found = without_missing(raw, notation.missing)
+        return Reading(raw.astype("Int64"), found)
+    reading = read_number(raw, notation)
     numbers = reading.values.to_numpy()
     whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)
     values = pd.Series(pd.NA, raw.index, dtype="Int64", name=raw.name)
     values[whole] = numbers[whole].astype("int64")
-    exact = {} if _is_number(raw) else _large_integers(raw, numbers)
+    exact = {} if str(raw.dtype).startswith(("float", "Float")) else _large_integers(raw, numbers)
     for row, value in exact.items():
         values[row] = value
     broken = np.isfinite(numbers) & values.isna().to_numpy()
     return Reading(values, {**reading.found, "unparsable": reading.found.get("unparsable", False) | broken})
+
+
+def read_hours(raw: pd.Series, notation: Notation = Notation()) -> Reading:
+    """Return hours of the day as float64: numbers, or times such as ``18:30``, ``18.00.00`` or ``6:30 PM``."""
+    reading = read_number(raw, notation)
+    if _is_number(raw) or not reading.found["unparsable"].any():
+        return reading
+    parts = raw.astype("str").str.strip().str.extract(_CLOCK, flags=re.IGNORECASE)
+    hour, minute, second = (pd.to_numeric(parts[at].fillna("0" if at else np.nan)) for at in range(3))
+    half = parts[3].str.lower()
+    hour = hour.where(half.isna() | (hour != 12), 0) + 12 * (half == "pm")
+    hours = hour + minute / 60 + second / 3600
+    values = reading.values.where(reading.values.notna(), hours.where((hours >= 0) & (hours < 24)))
+    found = {**reading.found, "unparsable": reading.found["unparsable"] & values.isna().to_numpy()}
+    return Reading(values, found)
+
+
+_CLOCK = r"^(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)?\s*([ap]m)?$"
 
 
 def read_boolean(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:

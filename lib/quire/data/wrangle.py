@@ -60,6 +60,7 @@ RULES = {
     "no_timestamp": "no timestamp",
     "duplicate": "duplicate key",
     "no_label": "no label",
+    "blank_row": "blank row",
     "label_delay": "label not known yet",
 }
 """What a change's rule is called in words."""
@@ -112,7 +113,7 @@ def wrangle(raw: pd.DataFrame, schema: Schema, *, as_of: pd.Timestamp | None = N
 
     Duplicates are left: see `drop_duplicates`, which needs all rows at once.
     """
-    changes: list[Change] = []
+    raw, changes = without_blank_rows(raw)
     columns: dict[str, pd.Series] = {}
     keep = np.ones(len(raw), bool)
     if schema.timestamp:
@@ -138,6 +139,16 @@ def wrangle(raw: pd.DataFrame, schema: Schema, *, as_of: pd.Timestamp | None = N
         drop |= done.drop
     frame = pd.DataFrame({name: columns[name] for name in needed(schema)})[~drop]
     return Wrangled(frame, tuple(changes), len(raw), missing, columns.get(schema.timestamp or ""))
+
+
+def without_blank_rows(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Change]]:
+    """Return the rows that have a value, and the change that leaves the others out, such as at a file's end."""
+    empty = raw.isna().all(axis=1).to_numpy(bool)
+    if not empty.any():
+        return raw, []
+    at = raw.index[empty].to_numpy()
+    why = "the row has no value in any column"
+    return raw[~empty], [Change("every column", "blank_row", "row dropped", len(at), why, at=at)]
 
 
 @dataclass(frozen=True)
@@ -220,16 +231,20 @@ def _read(raw: pd.DataFrame, name: str, column: Column, schema: Schema, decimal:
     source = raw[column.source or name].rename(name)
     if column.type != "datetime":
         return typed.read(source, column, decimal=decimal)
+    notation = typed.Notation.of(column, decimal)
+    source, found = typed.without_missing(source, notation.missing)
     if not column.add_hours:
         first = _first(raw, source, schema)
-        return typed.read_datetime(source, column.format, timezone=schema.timezone, first=first)
+        reading = typed.read_datetime(source, column.format, timezone=schema.timezone, first=first)
+        return typed.Reading(reading.values, {**found, **reading.found})
     days = typed.read_datetime(source, column.format, timezone="UTC")
-    hours = typed.read_number(raw[column.add_hours], decimal=decimal)
+    hours = typed.read_hours(raw[column.add_hours], typed.Notation(decimal))
     wall = (days.values + pd.to_timedelta(hours.values, unit="h")).dt.tz_localize(None)
     times, irregular = typed.to_utc(wall, schema.timezone, first=_first(raw, wall, schema))
     unparsable = days.found["unparsable"] if "unparsable" in days.found else np.zeros(len(raw), bool)
     return typed.Reading(
-        times.rename(name), {**days.found, **irregular, "unparsable": unparsable | hours.found.get("unparsable", False)}
+        times.rename(name),
+        {**found, **days.found, **irregular, "unparsable": unparsable | hours.found.get("unparsable", False)},
     )
 
 

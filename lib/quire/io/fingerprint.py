@@ -9,8 +9,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quire.config import CsvSource, DemoSource, HttpSource, ParquetSource, S3Source, Settings, SqlSource
+from quire.config import CsvSource, DemoSource, HttpSource, JsonSource, ParquetSource, S3Source, Settings, SqlSource
 from quire.errors import DataError
+
+_PACKED = ("", ".gz", ".bz2", ".xz", ".zip")
+
+SUFFIXES = {
+    "csv": tuple(name + packed for name in (".csv", ".txt", ".tsv", ".tab", ".dat", ".data") for packed in _PACKED),
+    "json": tuple(name + packed for name in (".json", ".jsonl", ".ndjson") for packed in _PACKED),
+    "parquet": (".parquet", ".pq", ".parq"),
+}
+"""How the names of the files end that a folder is searched for, in lower case, by the kind of the source."""
 
 _README = "README.md, section 'The data sets', says where the public ones come from."
 
@@ -26,7 +35,7 @@ def source(settings: Settings, as_of: str = "") -> str:
     place = settings.config.source
     if isinstance(place, DemoSource):
         return _digest(place.model_dump(mode="json"))
-    if isinstance(place, CsvSource | ParquetSource):
+    if isinstance(place, CsvSource | JsonSource | ParquetSource):
         return _digest([(str(path), *_stat(path)) for path in source_files(place, settings.root)])
     if isinstance(place, SqlSource):
         return _sql(place, settings, as_of)
@@ -35,19 +44,19 @@ def source(settings: Settings, as_of: str = "") -> str:
     return _s3(place)
 
 
-def source_files(place: CsvSource | ParquetSource, root: Path) -> list[Path]:
+def source_files(place: CsvSource | JsonSource | ParquetSource, root: Path) -> list[Path]:
     """Return the files of a source, sorted: a file, all below a folder, or those that a glob matches.
 
     A relative path is one below ``root``. Raises DataError if there is none.
     """
     where = str(root / place.path)
-    suffixes = (".csv", ".csv.gz", ".txt", ".tsv") if isinstance(place, CsvSource) else (".parquet", ".pq")
+    suffixes = SUFFIXES[place.kind]
     path = Path(where)
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [item for item in path.rglob("*") if item.name.endswith(suffixes) and _is_visible(item, path)]
-        expected = f"The folder is there, but holds no file ending in {' or '.join(suffixes)}."
+        found = [item for item in path.rglob("*") if item.name.lower().endswith(suffixes) and _is_visible(item, path)]
+        expected = f"The folder is there, but holds no file ending in {', '.join(suffixes)}."
     else:
         # Below the root, so that a bracket in the name of the clone's folder is no part of the pattern.
         matches = (root / item for item in glob.glob(place.path, root_dir=root, recursive=True))

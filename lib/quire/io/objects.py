@@ -1,11 +1,13 @@
 """Objects of an S3 bucket as a source, through pyarrow's own S3 file system; imported when one is opened."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from quire.config import S3Source
 from quire.errors import DataError
+from quire.io.fingerprint import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def listed(place: S3Source) -> list[Object]:
 
     files = filesystem(place)
     path = place.url.removeprefix("s3://").rstrip("/")
-    suffixes = (".csv", ".csv.gz") if place.format == "csv" else (".parquet", ".pq")
+    suffixes = SUFFIXES[place.format]
     try:
         here = files.get_file_info(path)
         if here.type == FileType.File:
@@ -57,6 +59,15 @@ def listed(place: S3Source) -> list[Object]:
             f"{place.url} holds no object ending in {' or '.join(suffixes)}. Check source.url in config.yaml."
         )
     return [_object(item) for item in sorted(found, key=lambda item: item.path)]
+
+
+def fetch(place: S3Source, item: Object, folder: Path) -> Path:
+    """Return a copy of an object in ``folder``."""
+    path = folder / item.path.rsplit("/", 1)[-1]
+    with filesystem(place).open_input_stream(item.path, compression=None) as remote, path.open("wb") as local:
+        while block := remote.read(1 << 22):
+            local.write(block)
+    return path
 
 
 def _object(info: Any) -> Object:

@@ -61,6 +61,18 @@ def opened(place: SqlSource, as_of: str | datetime | None, root: Path) -> Iterat
         engine.dispose()
 
 
+def tables(url: str) -> list[str]:
+    """Return the names of a database's tables and views."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url)
+    try:
+        seen = sqlalchemy.inspect(engine)
+        return [*seen.get_table_names(), *seen.get_view_names()]
+    finally:
+        engine.dispose()
+
+
 def _located(url: Any, root: Path) -> Any:
     """Return the URL, that of an SQLite file absolute; raises DataError if it is not there.
 

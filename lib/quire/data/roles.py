@@ -1,0 +1,342 @@
+"""What the columns are for: the target and its task, the timestamp, and what identifies a row."""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quire.data import typed
+from quire.data.columns import LABEL_MARKERS, as_text, in_order, plain
+from quire.data.dates import guess_date_form, guess_epoch, guess_year
+from quire.data.draft import Guess
+from quire.errors import DataError
+
+MOST_CLASSES = 200
+LEAST_OF_A_CLASS = 8
+"""Rows of a class below which it is left out: train and each fold of the search need some of it."""
+
+MOST_KEY_PARTS = 3
+
+_KEY_NAME = re.compile(r"(^|_|\b)(id|key|uuid|guid|instant|index|number|no|code|serial)$|(ID|Id|Key|Number|No)$", 0)
+_INDEX_NAME = re.compile(
+    r"(Unnamed: ?\d+|rownames?|row[ _]?(names?|number|num|no|id|index)|index|level_\d+|instant|)", re.I
+)
+_COUNTER_NAME = re.compile(r"(Unnamed: ?\d+|rownames?|row[ _]?(number|num|no|id|index)|level_\d+)", re.IGNORECASE)
+_TARGET_NAME = re.compile(
+    r"^(target|label|y|class|outcome|churn|churned|cnt|count|demand|sales|price|default|survived|response)$", re.I
+)
+_BIRTH = re.compile(r"birth|dob|born", re.IGNORECASE)
+_HOUR_NAME = re.compile(r"(hr|hour|hours|hour_of_day|time|time_of_day)", re.IGNORECASE)
+_YES = ("yes", "true", "1", "y", "t", "churn", "churned", "positive", "default", "bad", "fraud")
+
+
+def guess_target(guesses: Mapping[str, Guess]) -> str:
+    """Return the column that is predicted: what its name says, else the last that can be."""
+    named = [name for name in guesses if _TARGET_NAME.match(name)]
+    usable = [name for name, guess in guesses.items() if guess.type in ("number", "integer", "boolean", "category")]
+    return (named or usable[::-1] or list(guesses)[::-1])[0]
+
+
+def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool) -> tuple[str, Any, Guess]:
+    """Return the task, the positive value of a binary one, and the target's guess.
+
+    Raises DataError where the values are neither numbers nor some classes.
+    """
+    texts, labels = typed.read_category(raw).values, as_text(raw, LABEL_MARKERS)
+    unknown = tuple(sorted(texts[labels.isna() & texts.notna()].unique()))
+    counts = labels.value_counts()
+    if task is None:
+        few = guess.type in ("boolean", "category", "text")
+        task = ("binary" if len(counts) == 2 else "multiclass") if few else "regression"
+    clear = {"nullable": None, "why": None, "role": "target"}
+    doubt = "" if is_asked else f"{guess.name} is the target"
+    if len(counts) < 2:
+        raise DataError(
+            f"The target {guess.name!r} is {guess.settings.get('why', 'constant')}: nothing can be learned."
+        )
+    if task == "regression":
+        if guess.type not in ("integer", "number", "category", "boolean"):
+            raise DataError(
+                f"The target {guess.name!r} holds no numbers, such as {counts.index[0]!r}, for a regression."
+            )
+        kind = guess.type if guess.type in ("integer", "number") else "number"
+        return task, None, guess.having("confirm: the target", doubt=doubt, **clear, type=kind, categories=None)
+    return *_classes(counts, task, guess), _target_of_classes(counts, unknown, guess, doubt, clear)
+
+
+def _classes(counts: pd.Series, task: str, guess: Guess) -> tuple[str, Any]:
+    if len(counts) > MOST_CLASSES or counts.iloc[0] < LEAST_OF_A_CLASS:
+        raise DataError(
+            f"The target {guess.name!r} has {len(counts):,} different values, such as {str(counts.index[0])!r}: they "
+            "are neither numbers nor some classes. Name another column with --target."
+        )
+    if task == "binary" and len(counts) != 2:
+        raise DataError(f"The target {guess.name!r} has {len(counts)} values; a binary task needs two.")
+    return task, _positive(counts) if task == "binary" else None
+
+
+def _target_of_classes(
+    counts: pd.Series, unknown: tuple[str, ...], guess: Guess, doubt: str, clear: Mapping[str, Any]
+) -> Guess:
+    """Return the target with its classes; those of very few rows are left out, and said."""
+    rare = [name for name, rows in counts.items() if rows < LEAST_OF_A_CLASS] if len(counts) > 2 else []
+    kept = tuple(plain(name) for name in sorted(set(counts.index) - set(rare), key=in_order))
+    if len(kept) < 2:
+        raise DataError(f"The target {guess.name!r} has no two classes of {LEAST_OF_A_CLASS} rows or more.")
+    settings = {"type": "category", "categories": kept, "minimum": None, "maximum": None}
+    settings |= {"format": None, "thousands": None, "affixes": None, "missing": unknown or None}
+    target = Guess(guess.name, guess.settings).having("confirm: the target", doubt=doubt, **{**clear, **settings})
+    if rare:
+        told = ", ".join(f"{name} ({counts[name]})" for name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+        text = f"classes of fewer than {LEAST_OF_A_CLASS} rows are left out: {told}"
+        target = target.having(text, doubt=text, on_unknown="drop")
+    return target
+
+
+def _positive(counts: pd.Series) -> Any:
+    """Return the label that says yes, else the rarer one."""
+    labels = sorted(counts.index, key=in_order)
+    for label in labels:
+        if str(label).lower() in _YES:
+            return plain(label)
+    return plain(counts.index[-1])
+
+
+def guess_time(
+    frame: pd.DataFrame, guesses: dict[str, Guess], timestamp: str | None, target: str, decimal: str
+) -> tuple[dict[str, Guess], pd.Series | None]:
+    """Return the guesses with a timestamp among them, and its times; other dates are left out of the model.
+
+    Raises DataError if ``timestamp``, which a person named, holds no dates.
+    """
+    done = dict(guesses)
+    if timestamp is not None and done[timestamp].type != "datetime":
+        done[timestamp] = _as_time(frame[timestamp], done[timestamp], decimal)
+    dates = [name for name, guess in done.items() if guess.type == "datetime" and name != target]
+    usable = [n for n in dates if frame[n].notna().mean() > 0.95 and not _BIRTH.search(n) and done[n].role != "ignore"]
+    chosen = timestamp or next(iter(sorted(usable, key=lambda name: -frame[name].nunique())), None)
+    for name in dates:
+        if name != chosen:
+            why = "a second date; give it `calendar: [weekday, month]` instead to make a feature of it"
+            done[name] = done[name].left_out(why if chosen else "a date that does not order the rows")
+    if chosen is None:
+        return done, None
+    times = done[chosen].read(frame, decimal)
+    doubt = "" if timestamp else f"{chosen} orders the rows in time"
+    done[chosen] = done[chosen].having("confirm: when the row happened", doubt=doubt, role="timestamp", nullable=None)
+    hours = _hours_column(frame, done, times, chosen)
+    if hours:
+        times = times + pd.to_timedelta(typed.read_hours(frame[hours]).values, unit="h")
+        done[chosen] = done[chosen].having(f"the hour is in {hours}", add_hours=hours)
+    return done, times
+
+
+def _as_time(raw: pd.Series, guess: Guess, decimal: str) -> Guess:
+    """Return the column as a datetime, although it was not taken for one."""
+    numbers = typed.read_number(raw, typed.Notation(decimal)).values
+    epoch = guess_epoch(guess.name, numbers, is_asked=True)
+    if epoch:
+        return Guess(guess.name, {"type": "datetime", "format": epoch})
+    if guess_year(numbers):
+        return Guess(guess.name, {"type": "datetime", "format": "%Y"})
+    values = as_text(raw).dropna()
+    form = guess_date_form(values) if len(values) else None
+    if form is None:
+        shown = f", such as {values.iloc[0]!r}" if len(values) else ""
+        raise DataError(f"--timestamp {guess.name!r} holds no dates of one form{shown}. Name another column, or none.")
+    return Guess(guess.name, {"type": "datetime"}).having(format=form.format)
+
+
+def _hours_column(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.Series, chosen: str) -> str | None:
+    """Return a column with hours of the day, if the dates have none and there are several rows to a date."""
+    there = times.dropna()
+    if there.empty or not (there == there.dt.normalize()).all() or not there.duplicated().any():
+        return None
+    for name in guesses:
+        if name == chosen or not _HOUR_NAME.fullmatch(name) or guesses[name].role == "target":
+            continue
+        hours = typed.read_hours(frame[name]).values
+        if hours.notna().mean() > 0.95 and hours.dropna().between(0, 24, inclusive="left").all():
+            return name
+    return None
+
+
+def calendar_of(times: pd.Series) -> tuple[str, ...]:
+    """Return the calendar parts of the timestamp that a model can learn from: what rows of the past repeat."""
+    there = times.dropna()
+    span = there.max() - there.min()
+    parts = []
+    if (there != there.dt.normalize()).mean() > 0.5 and span >= pd.Timedelta(days=2):
+        parts.append("hour")
+    if span >= pd.Timedelta(days=21) and there.dt.day_of_week.nunique() > 1:
+        parts.append("weekday")
+    if span >= pd.Timedelta(days=500):
+        parts.append("month")
+    return tuple(parts)
+
+
+def guess_key(
+    frame: pd.DataFrame, guesses: dict[str, Guess], times: pd.Series | None, target: str, decimal: str
+) -> tuple[dict[str, Guess], str | None]:
+    """Return the guesses with a key, and ``on_duplicate`` where none tells the rows apart.
+
+    The key is an identifier, else a row number, else the timestamp, else columns that with it tell the rows apart.
+    """
+    done = dict(guesses)
+    unique = [name for name, guess in guesses.items() if name != target and _is_identifier(frame[name], guess, decimal)]
+    unique.sort(key=lambda name: _rank(frame[name], guesses[name], decimal))
+    for name in unique:
+        is_number = _is_row_number(frame[name], guesses[name], decimal)
+        reason = "the number of the row" if is_number else "a different value in each row"
+        if name == unique[0]:
+            settings = {"minimum": None, "maximum": None, "nullable": None, "missing": None, "role": "key", "why": None}
+            done[name] = done[name].having(f"{reason}: the key", **settings)
+        else:
+            done[name] = done[name].left_out(f"{reason}: it says nothing of other rows")
+    for name, guess in guesses.items():
+        if name not in unique and guess.role == "feature" and _COUNTER_NAME.fullmatch(name):
+            done[name] = guess.left_out("an index of the rows: it says nothing of other rows")
+    if unique or times is None or not times.duplicated().any():
+        return done, None
+    stamp = next(name for name, guess in done.items() if guess.role == "timestamp")
+    parts = _key_parts(frame, done, times)
+    if not parts:
+        return done, "keep"
+    for name in parts:
+        told = f"one row for each {' and '.join(parts)} and time; it stays a feature"
+        done[name] = done[name].having(told, key=True)
+    done[stamp] = done[stamp].having(key=True, doubt=f"{', '.join(parts)} and {stamp} identify a row")
+    return done, None
+
+
+def _is_identifier(raw: pd.Series, guess: Guess, decimal: str) -> bool:
+    """Return whether the column names the row: a text or number that differs in each, and says so, or counts them."""
+    if guess.type not in ("text", "integer") or guess.role not in ("feature",):
+        return False
+    if raw.isna().any() or not raw.is_unique:
+        return False
+    is_named = bool(_KEY_NAME.search(guess.name) or _INDEX_NAME.fullmatch(guess.name))
+    return guess.type == "text" or is_named or _is_row_number(raw, guess, decimal)
+
+
+def _is_row_number(raw: pd.Series, guess: Guess, decimal: str) -> bool:
+    """Return whether the column is 1 to n, or 0 to n - 1, in any order, or such a count with rows left out."""
+    if guess.type != "integer":
+        return False
+    numbers = typed.read_number(raw, typed.Notation(decimal)).values
+    if numbers.isna().any() or not numbers.is_unique or len(numbers) < 20:
+        return False
+    low, high, rows = numbers.min(), numbers.max(), len(numbers)
+    if low in (0, 1) and high - low == rows - 1:
+        return True
+    return bool(low in (0, 1, 2) and high - low < 2 * rows and numbers.is_monotonic_increasing)
+
+
+def _rank(raw: pd.Series, guess: Guess, decimal: str) -> tuple[bool, bool, bool]:
+    """Return where an identifier stands among others: names before numbers, row numbers last."""
+    is_number = _is_row_number(raw, guess, decimal) or bool(_INDEX_NAME.fullmatch(guess.name))
+    return is_number, guess.type != "text", not _KEY_NAME.search(guess.name)
+
+
+def _key_parts(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.Series) -> tuple[str, ...]:
+    """Return the fewest columns that tell rows of the same time apart, such as store and item; none if none do.
+
+    What they name must come again: a panel has several times of each store and item.
+    """
+    names = [name for name, guess in guesses.items() if _may_be_part(frame[name], guess)]
+    names = sorted(names, key=lambda name: frame[name].nunique())[:24]
+    codes = {name: pd.factorize(frame[name])[0] for name in names}
+    stamp, rows = pd.factorize(times)[0], len(frame)
+    for size in range(1, MOST_KEY_PARTS + 1):
+        fitting: list[tuple[int, tuple[str, ...]]] = []
+        for chosen in combinations(names, size):
+            if np.prod([float(codes[name].max() + 1) for name in chosen]) * (stamp.max() + 1) < rows:
+                continue
+            entity = _combined([codes[name] for name in chosen])
+            entities = len(np.unique(entity))
+            if 2 * entities <= rows and len(np.unique(_combined([entity, stamp]))) == rows:
+                fitting.append((entities, chosen))
+        if fitting:
+            return min(fitting)[1]
+    return ()
+
+
+def _may_be_part(raw: pd.Series, guess: Guess) -> bool:
+    if guess.role != "feature" or raw.isna().any():
+        return False
+    if guess.type in ("text", "category"):
+        return True
+    return guess.type in ("integer", "boolean") and raw.nunique() * 2 <= len(raw)
+
+
+def _combined(codes: Sequence[np.ndarray]) -> np.ndarray:
+    """Return one number for each combination of codes."""
+    total = codes[0].astype("int64")
+    for more in codes[1:]:
+        total = np.unique(total, return_inverse=True)[1] * (int(more.max()) + 2) + more
+    return total
+
+
+def guess_frequency(times: pd.Series | None) -> str | None:
+    """Return the step of regular times, such as 1h; None where there is none."""
+    if times is None or times.notna().sum() < 2:
+        return None
+    ordered = times.dropna().drop_duplicates().sort_values()
+    steps = ordered.diff().dropna()
+    if steps.empty:
+        return None
+    step = steps.mode().iloc[0]
+    if (steps == step).mean() < 0.9:
+        return None
+    for unit, length in (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        if step.total_seconds() >= 1 and step.total_seconds() % length == 0:
+            return f"{int(step.total_seconds() // length)}{unit}"
+    return None
+
+
+def window_lengths(times: pd.Series, known: pd.Series) -> tuple[str, str]:
+    """Return lengths of the windows current and test, such as 7d: a week and eight where they hold enough rows.
+
+    times: of all rows; known: whether the target is. Enough are 200 rows in test, or a fifth of all. Of shorter data,
+    or where few rows fall into the last weeks, current is the last twentieth of the rows and test the fifth before.
+    """
+    there = times.dropna().sort_values()
+    end, span, rows = there.iloc[-1], there.iloc[-1] - there.iloc[0], len(there)
+    week, eight = pd.Timedelta(days=7), pd.Timedelta(days=56)
+    labelled = times[known & times.notna()]
+    test = int(((labelled > end - week - eight) & (labelled <= end - week)).sum())
+    current = int((there > end - week).sum())
+    if (
+        span >= pd.Timedelta(days=280)
+        and test >= min(200, 0.2 * rows)
+        and current >= 5
+        and test + current <= 0.5 * rows
+    ):
+        return "7d", "56d"
+    if span < pd.Timedelta(days=280):
+        even = _length(span / 20), _length(span / 5)
+        first, second = (pd.Timedelta(text) for text in (f"{even[0]}", f"{even[1]}"))
+        test = int(((labelled > end - first - second) & (labelled <= end - first)).sum())
+        if test >= 0.1 * rows and (there > end - first).sum() >= min(5, 0.02 * rows) and test <= 0.5 * rows:
+            return even
+    last, before = (there.iloc[min(int(share * rows), rows - 1)] for share in (0.95, 0.75))
+    current_length = _longer(end - last)
+    return current_length, _longer(end - before - pd.Timedelta(current_length))
+
+
+def _length(length: pd.Timedelta) -> str:
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if length.total_seconds() >= seconds:
+            return f"{int(length.total_seconds() // seconds)}{unit}"
+    return f"{max(1, int(length.total_seconds()))}s"
+
+
+def _longer(length: pd.Timedelta) -> str:
+    """Return the length in whole units, rounded up."""
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if length.total_seconds() >= 2 * seconds:
+            return f"{int(-(-length.total_seconds() // seconds))}{unit}"
+    return f"{max(1, int(-(-length.total_seconds() // 1)))}s"

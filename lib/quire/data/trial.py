@@ -1,0 +1,27 @@
+"""A drafted use case tried on the rows it was drafted from, by what the run's ingest and validate do."""
+
+from quire.config import Settings
+from quire.data import quality, snapshot
+from quire.data.source import Raw
+from quire.errors import DataError
+
+TRIED_ROWS = 50_000
+"""Most rows of a part that the rules are tried on."""
+
+
+def try_draft(raw: Raw, settings: Settings) -> tuple[str, ...]:
+    """Return what a run would warn of; raises DataError where it would stop.
+
+    raw: all rows and columns of the source, as `quire.data.source.read_place` returns them.
+    """
+    chosen = settings.params.get("ingest", {})
+    lengths = {name: str(chosen.get(name, "")) for name in ("current", "test", "train")}
+    shares = {name: float(chosen.get(name, 0.1)) for name in ("test_share", "current_share")}
+    ingested = snapshot.ingest_rows(raw, settings, lengths=lengths, shares=shares)
+    frames = {name: frame.head(TRIED_ROWS) for name, frame in ingested.frames.items() if name != "labels"}
+    report = quality.validate(frames, settings.schema, ingested.manifest)
+    failed = report.having("fail")
+    if failed:
+        told = "; ".join(check.sentence for check in failed[:5])
+        raise DataError(f"The data does not hold what a run needs: {told}. Nothing was written.")
+    return tuple(check.sentence for check in report.having("warn"))
