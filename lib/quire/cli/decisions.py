@@ -41,7 +41,7 @@ def show(drafted: Drafted, folder: Path, root: Path, secrets: Mapping[str, str])
     )
     console = Console(width=WIDTH, highlight=False, markup=False)
     console.print(_table("Decided", ("What", "Value", "Why"), _decisions(draft)))
-    doubts = [*_doubts(draft), *((text, "a run will warn of it") for text in drafted.warnings)]
+    doubts = [*_doubts(draft), *(_warning(text) for text in drafted.warnings)]
     if doubts:
         console.print(_table(f"Please confirm in {shown}/schema.yaml", ("Column", "Doubt"), _cut(doubts)))
     for variable in secrets:
@@ -98,6 +98,11 @@ def _doubts(draft: "Draft") -> Iterator[tuple[str, str]]:
     yield from (("", text) for text in draft.doubts)
     for guess in draft.columns:
         yield from ((guess.name, text) for text in guess.doubts)
+
+
+def _warning(sentence: str) -> tuple[str, str]:
+    column, _, rest = sentence.partition(": ")
+    return column, f"a run will warn: {rest}"
 
 
 def _cut(rows: list[tuple[str, str]]) -> list[tuple[str, ...]]:

@@ -16,6 +16,7 @@ def feedback(file: str, params: str) -> None:
     from quire import config
     from quire.errors import DataError, near
     from quire.io import database
+    from quire.io.row_keys import row_keys
 
     settings = config.load(params)
     schema = settings.schema
@@ -37,7 +38,7 @@ def feedback(file: str, params: str) -> None:
         for name in schema.key:
             if schema.columns[name].type == "datetime":
                 frame[name] = pd.to_datetime(frame[name], utc=True)
-        keys = database.row_keys(frame, schema.key)
+        keys = row_keys(frame, schema.key)
         known = opened.prediction_ids(settings.model_name, keys)
         ids = [known.get(key, "") for key in keys]
     is_number = schema.task == "regression"

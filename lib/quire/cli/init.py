@@ -130,6 +130,8 @@ def _column(option: str, name: str | None, frame: Any, where: str, *, has_header
     if not has_header:
         stripped += [column for column in columns if str(frame[column].iloc[0]).strip() == name.strip()]
     if stripped:
+        if len(stripped) > 1:
+            click.echo(f"{option} {name!r} can be {', '.join(stripped)}: {stripped[0]} is taken.", err=True)
         return stripped[0]
     listed = ", ".join(column if len(column) <= 40 else f"{column[:39]}…" for column in columns[:40])
     more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""

@@ -249,6 +249,11 @@ class Schema(Entity):
         return keys
 
     @cached_property
+    def keeps_repeats(self) -> bool:
+        """Whether several rows may have one key and time, and are told apart by their order."""
+        return self.on_duplicate == "keep" and self.timestamp in self.key
+
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """The columns that a model is given, in the order of the file; a timestamp with ``calendar`` is one of them."""
         return tuple(

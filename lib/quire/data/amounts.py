@@ -62,11 +62,11 @@ def guess_amounts(raw: pd.Series, values: pd.Series, *, decimal: str = ".") -> A
     """
     notation = Notation(decimal)
     numbers = typed.read_number(raw, notation).values[values.index]
-    if numbers.notna().mean() < CLEAN and not pd.api.types.is_numeric_dtype(raw.dtype):
+    if numbers.isna().any() and not pd.api.types.is_numeric_dtype(raw.dtype):
         written = _guess_notation(values[numbers.isna()], values, decimal)
-        if written is not None:
-            notation = written
-            numbers = typed.read_number(raw, notation).values[values.index]
+        more = None if written is None else typed.read_number(raw, written).values[values.index]
+        if written is not None and more is not None and more.notna().sum() > numbers.notna().sum():
+            notation, numbers = written, more
     broken = values[numbers.isna()]
     share = 1 - len(broken) / len(values)
     words = tuple(broken.str.strip().unique())

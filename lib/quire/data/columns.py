@@ -35,6 +35,8 @@ def guess_column(raw: pd.Series, *, decimal: str = ".") -> Guess:
     if distinct <= 1:
         seen = "no value at all" if distinct == 0 else f"always {values.iloc[0]!r}"
         return Guess(name, {"type": "text", "role": "ignore", "why": f"constant: {seen}"})
+    if not re.search(r"\w", name) and not values.str.contains(r"\w", regex=True).any():
+        return Guess(name, {"type": "text", "role": "ignore", "why": "neither words nor numbers"})
     guess = _guess_type(name, raw, values, distinct, decimal)
     missing = int(text.isna().sum())
     if guess.role == "ignore":
@@ -173,6 +175,19 @@ def _with_gaps(
         text = f"{len(broken):,} values are no numbers, such as {broken.iloc[0]!r}: they become missing"
         guess = guess.having(text, nullable=True)
     return guess.having(missing=tuple(missing) or None)
+
+
+def with_placeholder(guess: Guess, frame: pd.DataFrame, value: float, decimal: str) -> Guess:
+    """Return the column with a value as missing that stands for none in others, if nothing else here is below zero."""
+    if guess.type not in ("number", "integer") or guess.settings.get("missing") or value >= 0:
+        return guess
+    numbers = guess.read(frame, decimal).astype("float64")
+    others = numbers[numbers.notna() & (numbers != value)]
+    if len(others) == numbers.notna().sum() or others.empty or others.min() < 0:
+        return guess
+    number = int(value) if float(value).is_integer() else value
+    doubt = f"{value:g} stands for no value, as in other columns"
+    return guess.having(doubt=doubt, missing=(number,), minimum=0, nullable=True)
 
 
 def _with_markers(guess: Guess, raw: pd.Series) -> Guess:

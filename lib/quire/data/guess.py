@@ -3,6 +3,7 @@
 Each column is typed by the reader that a run uses (`quire.data.typed`), so that what is guessed is what a run reads.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from quire.config import label
 from quire.config.schema import ELAPSED, TAKEN
 from quire.data import leaks, roles
-from quire.data.columns import guess_column
+from quire.data.columns import guess_column, with_placeholder
 from quire.data.draft import Draft, Guess
 from quire.errors import DataError
 
@@ -29,6 +30,7 @@ def guess_schema(
     Raises DataError where there is nothing to learn, or nothing to learn from.
     """
     guesses = {str(name): guess_column(frame[name], decimal=decimal) for name in frame.columns}
+    guesses = _with_shared_placeholder(guesses, frame, decimal)
     is_asked = target is not None
     target = target or roles.guess_target(guesses)
     task, positive, guesses[target] = roles.guess_task(frame[target], guesses[target], task, is_asked=is_asked)
@@ -47,6 +49,20 @@ def guess_schema(
     columns = tuple(_named(guess, guesses, task, target) for guess in guesses.values())
     columns = tuple(_lenient(guess) for guess in columns)
     return Draft(task, columns, positive, frequency, on_duplicate, current, test)
+
+
+def _with_shared_placeholder(guesses: dict[str, Guess], frame: pd.DataFrame, decimal: str) -> dict[str, Guess]:
+    """Return the guesses with a number that stands for no value in two columns doing so in the others as well."""
+    seen = Counter(
+        value
+        for guess in guesses.values()
+        for value in guess.settings.get("missing", ())
+        if isinstance(value, int | float)
+    )
+    shared = [value for value, columns in seen.items() if columns > 1]
+    if len(shared) != 1:
+        return guesses
+    return {name: with_placeholder(guess, frame, shared[0], decimal) for name, guess in guesses.items()}
 
 
 def check_features(guesses: Mapping[str, Guess], target: str) -> None:

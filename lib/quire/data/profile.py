@@ -22,6 +22,8 @@ from quire.errors import ArtifactError
 FORMAT = 1
 """Version of the file that `Profiles.write` makes."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 _STAMP = (2000, 1, 1, 0, 0, 0)
 """Time of the entries in the file, fixed so that it does not change what the file's hash says."""
 
@@ -340,8 +342,8 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def _serialised(profile: Profile) -> bytes:
-    # whylogs wants a time for the data and for the profile; the index holds the true ones.
-    at = profile.start or datetime(1970, 1, 1, tzinfo=UTC)
+    # whylogs wants a time for the data and for the profile, none before 1970; the index holds the true ones.
+    at = max(profile.start or _EPOCH, _EPOCH)
     columns = {name: column.view for name, column in profile.columns.items()}
     view = whylogs().DatasetProfileView(columns=columns, dataset_timestamp=at, creation_timestamp=at)
     return view.serialize()

@@ -1,5 +1,6 @@
 """Data quality: what the snapshot is checked for, what was found, and the verdict."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ import pandas as pd
 
 from quire.config import Schema, duration
 from quire.data import rules
-from quire.data.rules import Rule
+from quire.data.rules import Rule, key_severity
 from quire.errors import ValidationFailed
 from quire.io.artifacts import Run
 from quire.io.frames import Stored
@@ -34,6 +35,9 @@ WORDS = {
     "rows_in_every_period": "rows in every period",
 }
 """What the checks that a schema implies say."""
+
+MOST_NAME_BYTES = 120
+"""Of a column's name in the names of files, which file systems keep below 256 bytes."""
 
 _RANK = {"pass": 0, "warn": 1, "fail": 2}
 
@@ -118,9 +122,8 @@ class QualityReport:
         """Return the checks by file name, one for each column and expectation: a check for each part of the data."""
         named: dict[str, list[dict[str, Any]]] = {}
         for check in self.checks:
-            column = re.sub(r"[^\w.-]+", "_", check.column) or "table"
             entry = {**asdict(check), "passed": check.passed}
-            named.setdefault(f"{column}.{check.expectation}.json", []).append(entry)
+            named.setdefault(f"{_file_name(check.column)}.{check.expectation}.json", []).append(entry)
         return dict(sorted(named.items()))
 
     def raise_if_failed(self) -> None:
@@ -177,6 +180,15 @@ def validate(
     return QualityReport(tuple(ordered), {name: len(frame) for name, frame in frames.items()})
 
 
+def _file_name(column: str) -> str:
+    """Return a name for a column's files; where it is cut, a hash keeps two columns apart."""
+    name = re.sub(r"[^\w.-]+", "_", column) or "table"
+    short = name.encode()[:MOST_NAME_BYTES].decode(errors="ignore")
+    return (
+        name if short == name else f"{short}-{hashlib.sha256(column.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    )
+
+
 def save_expectations(quality: QualityReport, run: Run) -> None:
     """Write the folder ``expectations`` of the run: a JSON file for each column and expectation."""
     with run.writing("expectations") as folder:
@@ -213,12 +225,26 @@ def _examples(rule: Rule, values: Sequence[Any], frame: pd.DataFrame, schema: Sc
         shown = {"value": _plain(value)}
         if rule.column and key:
             column = frame[rule.column]
-            rows = frame.index[column.isna() if pd.isna(value) else column == value]
-            earlier = sum(1 for other in values[:place] if other == value or (pd.isna(other) and pd.isna(value)))
+            rows = frame.index[
+                column.isna() if _is_missing(value) else (column == value).to_numpy(bool, na_value=False)
+            ]
+            earlier = sum(1 for other in values[:place] if _is_same(other, value))
             if len(rows):
                 row = frame.loc[rows[min(earlier, len(rows) - 1)]]
                 shown.update({name: _plain(row[name]) for name in key})
         yield shown
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN, NaT or NA."""
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Return whether two values are equal, or both missing; NA is equal to nothing, and has no truth."""
+    if _is_missing(value) or _is_missing(other):
+        return _is_missing(value) and _is_missing(other)
+    return bool(value == other)
 
 
 SOURCE_RULES = {
@@ -241,6 +267,7 @@ def _source_checks(schema: Schema, manifest: Mapping[str, Any], tolerance: float
         if change["rule"] not in SOURCE_RULES or change["action"] == "kept":
             continue
         column = schema.columns.get(change["column"])
+        severity = column.severity if column is not None else key_severity(schema)
         if change["rule"] == "missing" and column is not None and column.nullable:
             continue  # the schema foresees it
         current, rows = change["rows_current"], change["rows"]
@@ -249,14 +276,13 @@ def _source_checks(schema: Schema, manifest: Mapping[str, Any], tolerance: float
             parts = {"history": (rows - current, read["all"] - read["current"]), "current": (current, read["current"])}
         for part, (broken, of) in parts.items():
             if broken:
-                checks.append(_source_check(change, column, part, broken, broken / max(of, broken), tolerance))
+                checks.append(_source_check(change, severity, part, broken, broken / max(of, broken), tolerance))
     return checks
 
 
 def _source_check(
-    change: Mapping[str, Any], column: Any, part: str, rows: int, share: float, tolerance: float
+    change: Mapping[str, Any], severity: Literal["warn", "fail"], part: str, rows: int, share: float, tolerance: float
 ) -> Check:
-    severity: Literal["warn", "fail"] = column.severity if column is not None else "fail"
     must_fail = "fails validation" in change["action"] or "is fail" in change["why"]
     # What schema.yaml answers on purpose is no news while it is rare; the changes of ingest tell it.
     within: Status = "pass" if change["rule"] in ("out_of_range", "unknown", "missing") else "warn"
@@ -289,14 +315,15 @@ def _gap_checks(
         periods = (pd.Timestamp(extent["end"]) - pd.Timestamp(extent["start"])) / step
         there = _periods(frames[part], schema.timestamp, step)
         gap = max(0.0, 1 - there / periods) if periods else 0.0
-        status: Status = "pass" if gap <= tolerance else "fail" if part == "current" and gap > 0.5 else "warn"
+        severity = schema.columns[schema.timestamp].severity if part == "current" else "warn"
+        status: Status = "pass" if gap <= tolerance else severity if gap > 0.5 else "warn"
         checks.append(
             Check(
                 part=part,
                 column=schema.timestamp,
                 expectation="rows_in_every_period",
                 kwargs={"frequency": schema.frequency},
-                severity="fail" if part == "current" else "warn",
+                severity=severity,
                 status=status,
                 share=gap,
                 rows=max(0, round(periods - there)),
@@ -322,7 +349,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+    if _is_missing(value):
         return None
     if hasattr(value, "isoformat"):
         return value.isoformat()

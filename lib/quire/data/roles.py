@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quire.config import duration
 from quire.data import typed
 from quire.data.columns import LABEL_MARKERS, as_text, in_order, plain
 from quire.data.dates import guess_date_form, guess_epoch, guess_year
@@ -318,13 +319,13 @@ def window_lengths(times: pd.Series, known: pd.Series) -> tuple[str, str]:
         return "7d", "56d"
     if span < pd.Timedelta(days=280):
         even = _length(span / 20), _length(span / 5)
-        first, second = (pd.Timedelta(text) for text in (f"{even[0]}", f"{even[1]}"))
+        first, second = (pd.Timedelta(duration(text)) for text in even)
         test = int(((labelled > end - first - second) & (labelled <= end - first)).sum())
         if test >= 0.1 * rows and (there > end - first).sum() >= min(5, 0.02 * rows) and test <= 0.5 * rows:
             return even
     last, before = (there.iloc[min(int(share * rows), rows - 1)] for share in (0.95, 0.75))
     current_length = _longer(end - last)
-    return current_length, _longer(end - before - pd.Timedelta(current_length))
+    return current_length, _longer(end - before - pd.Timedelta(duration(current_length)))
 
 
 def _length(length: pd.Timedelta) -> str:

@@ -96,11 +96,16 @@ def _statements(column: Column) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 
 def _key_rule(schema: Schema) -> Rule:
-    severity: Severity = "warn" if schema.on_duplicate == "keep" else "fail"
+    severity: Severity = "warn" if schema.on_duplicate == "keep" else key_severity(schema)
     if len(schema.key) == 1:
         return Rule("all", schema.key[0], "expect_column_values_to_be_unique", {}, severity, why="key of the rows")
     columns = {"column_list": list(schema.key)}
     return Rule("all", None, "expect_compound_columns_to_be_unique", columns, severity, why="key of the rows")
+
+
+def key_severity(schema: Schema) -> Severity:
+    """Return what repeated keys mean: ``warn`` where every column of the key says so, as a guessed one does."""
+    return "warn" if schema.key and all(schema.columns[name].severity == "warn" for name in schema.key) else "fail"
 
 
 def _written(one: Expectation, column: str | None, schema: Schema, is_about_rows: bool) -> list[Rule]:

@@ -156,9 +156,13 @@ def known_labels(frame: pd.DataFrame, schema: Schema, as_of: pd.Timestamp) -> pd
 
 
 def labels_of(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Return key, timestamp and target of the rows that have a label."""
-    names = dict.fromkeys((*schema.key, *([schema.timestamp] if schema.timestamp else []), schema.target))
-    return frame.loc[frame[schema.target].notna(), list(names)].reset_index(drop=True)
+    """Return key, timestamp and target of the rows that have a label.
+
+    Where rows are matched by their order, for want of a key of their own, those without a label stay.
+    """
+    names = list(dict.fromkeys((*schema.key, *([schema.timestamp] if schema.timestamp else []), schema.target)))
+    by_order = not schema.key or schema.keeps_repeats
+    return (frame[names] if by_order else frame.loc[frame[schema.target].notna(), names]).reset_index(drop=True)
 
 
 def in_order(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:

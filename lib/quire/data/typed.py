@@ -38,6 +38,12 @@ class Notation:
     affixes: Mapping[str, float] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
 
+    @property
+    def numbers(self) -> list[float]:
+        """The numbers among what stands for no value: -200 may be written -200.0."""
+        texts = (pd.to_numeric(text, errors="coerce") for text in self.missing)
+        return [float(number) for number in texts if np.isfinite(number)]
+
     @classmethod
     def of(cls, column: Column, decimal: str = ".") -> "Notation":
         """Return that of a column of the schema."""
@@ -86,6 +92,10 @@ def read_number(raw: pd.Series, notation: Notation = Notation()) -> Reading:
         found = _merged(more, found)
         values = _numbers(text, notation)
         found["unparsable"] = text.notna().to_numpy() & np.isnan(values)
+    placeholder = np.isin(values, notation.numbers)
+    if placeholder.any():
+        found = _merged(found, {"marker": placeholder})
+        values[placeholder] = np.nan
     infinite = np.isinf(values)
     if infinite.any():
         found["unparsable"] = found.get("unparsable", np.zeros(len(raw), bool)) | infinite

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from quire.config import label
 from quire.io.engine import Damaged, check_file, connect, file_of, masked, migrate, speaking
 from quire.io.insert import DIALECTS, insert_new
+from quire.io.row_keys import REPEATED, is_repeat, row_keys
 from quire.io.tables import ALERT, FEEDBACK, METRIC, PREDICTION, TABLES
 
 if TYPE_CHECKING:
@@ -106,10 +107,9 @@ class Database:
         """
         given = {"model_name": model_name, "model_version": str(model_version), "as_of": as_of, "source": source}
         constant = given | {"run_id": run_id, "predicted_at": now or datetime.now(UTC)}
-        new = 0
+        new, all_keys = 0, row_keys(frame, key, numbered=timestamp in key)
         for start in range(0, len(frame), CHUNK):
-            part = frame.iloc[start : start + CHUNK]
-            keys = row_keys(part, key, start)
+            part, keys = frame.iloc[start : start + CHUNK], all_keys[start : start + CHUNK]
             rows = [
                 constant | {"row_key": name, "id": _prediction_id(given, name)} | values
                 for name, values in zip(keys, _outcomes(part, timestamp), strict=True)
@@ -253,7 +253,12 @@ class Database:
 
     def forget(self, key: str, *, model_name: str | None = None) -> Forgotten:
         """Delete all predictions of the row ``key``, in all sources, and their feedback."""
-        where = [PREDICTION.c.row_key == key]
+        repeated = sa.select(PREDICTION.c.row_key).where(
+            PREDICTION.c.row_key.startswith(key + REPEATED, autoescape=True)
+        )
+        with self._connect() as connection:
+            names = [name for name in connection.execute(repeated).scalars() if is_repeat(name, key)]
+        where = [PREDICTION.c.row_key.in_([key, *dict.fromkeys(names)])]
         return self._delete([*where, PREDICTION.c.model_name == model_name] if model_name else where)
 
     def prune(self, before: datetime, *, model_name: str | None = None) -> Forgotten:
@@ -312,19 +317,6 @@ def open(url: str, *, timeout_s: float = 30.0) -> Database:
     with speaking(engine):
         migrate(engine)
     return Database(engine)
-
-
-def row_keys(frame: "pd.DataFrame", key: Sequence[str], start: int = 0) -> list[str]:
-    """Return the text that identifies each row: its key columns' values joined by ``|``, or ``#<position>``."""
-    if not key:
-        return [f"#{start + position}" for position in range(len(frame))]
-    return ["|".join(map(_key_text, values)) for values in frame[list(key)].itertuples(index=False, name=None)]
-
-
-def _key_text(value: Any) -> str:
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return label(value.item() if hasattr(value, "item") else value)
 
 
 def _prediction_id(given: Mapping[str, Any], key: str) -> str:

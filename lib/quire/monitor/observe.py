@@ -15,6 +15,7 @@ from quire.data import Profiles, profile_periods, read_profiles
 from quire.errors import ArtifactError, ModelError
 from quire.io import frames, tracking
 from quire.io.artifacts import Run
+from quire.io.row_keys import occurrences
 from quire.model import own_rows, predict
 from quire.monitor.outside import fill_actual
 
@@ -28,6 +29,8 @@ OUTCOMES = "outcomes.parquet"
 """The name of the rows of its test window, with predictions, among the champion's files."""
 
 MOST_TEST_ROWS = 100_000
+
+_REPEAT = "__repeat"
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def observe(run: Run, period: str = "7d", *, seed: int = 0) -> Observed:
 def join_outcomes(rows: pd.DataFrame, predictions: pd.DataFrame, labels: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return ``rows`` with the columns of ``predictions``, and ``actual`` (the target; missing where not yet known).
 
-    Rows are matched by the schema's key; without one by their order.
+    Rows are matched by the schema's key, those that repeat one by their order; without a key all by their order.
     """
     key = list(schema.key)
     told = [name for name in predictions if name == "prediction" or str(name).startswith("probability")]
@@ -109,9 +112,15 @@ def join_outcomes(rows: pd.DataFrame, predictions: pd.DataFrame, labels: pd.Data
         _check_length(rows, predictions, labels)
         joined = pd.concat([rows.reset_index(drop=True), predictions[told].reset_index(drop=True)], axis=1)
         return joined.assign(actual=labels[schema.target].to_numpy())
+    if schema.keeps_repeats:
+        rows, predictions, labels = (
+            frame.assign(**{_REPEAT: occurrences(frame, key)}) for frame in (rows, predictions, labels)
+        )
+        key.append(_REPEAT)
     joined = rows.merge(predictions[[*key, *told]].drop_duplicates(key, keep="last"), on=key, how="left")
     known = labels[[*key, schema.target]].drop_duplicates(key, keep="last")
-    return joined.merge(known.rename(columns={schema.target: "actual"}), on=key, how="left")
+    joined = joined.merge(known.rename(columns={schema.target: "actual"}), on=key, how="left")
+    return joined.drop(columns=_REPEAT, errors="ignore")
 
 
 def profile_recent(rows: pd.DataFrame, schema: Schema, period: str, end: datetime | None) -> Profiles:

@@ -10,6 +10,7 @@ import pandas as pd
 from quire.config import Schema, label
 from quire.io import database
 from quire.io.artifacts import Run
+from quire.io.row_keys import row_keys
 from quire.monitor.performance import Interval, measured
 
 WEEKS = 12
@@ -71,7 +72,8 @@ def with_labels(rows: pd.DataFrame, labels: pd.DataFrame, schema: Schema) -> pd.
         return rows
     newest = labels.tail(MOST_ROWS)
     said = newest[schema.target].astype("float64") if schema.task == "regression" else newest[schema.target].map(label)
-    known = pd.Series(said.to_numpy(), index=database.row_keys(newest, schema.key))
+    known = pd.Series(said.to_numpy(), index=row_keys(newest, schema.key, numbered=schema.keeps_repeats))
+    known = known[newest[schema.target].notna().to_numpy()]
     late = rows["row_key"].map(known[~known.index.duplicated(keep="last")])
     return rows.assign(actual=rows["actual"].where(rows["actual"].notna(), late))
 
@@ -94,7 +96,7 @@ def fill_actual(rows: pd.DataFrame, run: Run, schema: Schema) -> pd.DataFrame:
     if told.empty:
         return rows
     by_key = told.drop_duplicates("row_key", keep="last").set_index("row_key")["actual"]
-    keys = pd.Series(database.row_keys(rows, schema.key), index=rows.index)
+    keys = pd.Series(row_keys(rows, schema.key, numbered=schema.keeps_repeats), index=rows.index)
     found = keys[open_].map(by_key).dropna()
     actual = rows["actual"].copy()
     if actual.dtype == "boolean":

@@ -19,6 +19,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from quire.config import Column, Schema, label
+from quire.io.row_keys import row_key
 from quire.serve.problems import MOST_PROBLEMS, Problem, Rejected, short, unknown_field
 
 Row = tuple[Any, ...]
@@ -139,7 +140,7 @@ class Contract:
         for name, convert in self._convert_extra.items():
             values.append(convert(sent.get(name)))
         parts = [values[place] for place in self._key_places]
-        key = "|".join(map(_key_text, parts)) if parts and None not in parts else ""
+        key = row_key(parts) if parts and None not in parts else ""
         if 4 * len(key) > MOST_KEY_BYTES and len(key.encode()) > MOST_KEY_BYTES:
             raise _LongKey
         at = None if self._time_place is None else values[self._time_place]
@@ -330,7 +331,3 @@ def _allowed(column: Column) -> str:
     return f"text of 1 to {MOST_TEXT} characters"
 
 
-def _key_text(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return label(value)
