@@ -43,8 +43,8 @@ def test_a_date_that_reads_two_ways_is_asked_about():
 def test_missing_and_broken_values_are_remarked():
     values = [*map(str, range(200)), "", "?!"]
     guess = guess_column(pd.Series(values, dtype="str", name="x"))
-    assert guess.settings == {"type": "integer", "minimum": 0, "nullable": True}
-    assert "1 values are no numbers, such as '?!'" in " ".join(guess.remarks)
+    assert guess.settings == {"type": "integer", "minimum": 0, "nullable": True, "missing": ("?!",)}
+    assert "'?!' stands for no value" in guess.doubts
     assert "1 of 202 missing" in " ".join(guess.remarks)
 
 
@@ -95,7 +95,8 @@ def test_rows_of_several_shops_at_one_time_have_a_key_of_both():
     times = pd.date_range("2024-01-01", periods=100, freq="D").strftime("%Y-%m-%d")
     draft = guess_schema(frame(shop=np.repeat(["a", "b", "c"], 100), day=np.tile(times, 3)))
     settings = {guess.name: guess.settings for guess in draft.columns}
-    assert settings["shop"]["role"] == "key"
+    assert "role" not in settings["shop"]
+    assert settings["shop"]["key"] is True
     assert settings["day"]["role"] == "timestamp"
     assert settings["day"]["key"] is True
     assert draft.frequency == "1d"
@@ -116,15 +117,42 @@ def test_columns_that_sum_to_the_target_or_equal_it_are_left_out():
     assert [found[name] for name in ("a", "b", "again", "x")] == ["ignore", "ignore", "ignore", "feature"]
 
 
-def test_columns_that_may_leak_are_remarked():
+def test_a_column_that_gives_the_answer_alone_is_left_out_with_the_reason():
     rows = frame()
-    rows["near"] = rows["y"].astype(float) * 2 + 0.001
-    told = {guess.name: " ".join(guess.remarks) for guess in guess_schema(rows.astype("str"), target="y").columns}
-    assert "MAY LEAK: correlation 1.000" in told["near"]
-    assert "LEAK" not in told["x"]
+    rows["near"] = np.log(rows["y"].astype(float) + 1)
+    settings = {guess.name: guess.settings for guess in guess_schema(rows.astype("str"), target="y").columns}
+    assert "it alone takes away 100.0% of the error in y" in settings["near"]["why"]
+    assert "role" not in settings["x"]
     classes = frame(left=["stays", "goes"] * 150, y=["no", "yes"] * 150)
-    told = {guess.name: " ".join(guess.remarks) for guess in guess_schema(classes).columns}
-    assert "MAY LEAK: it alone tells y in 100.0%" in told["left"]
+    assert roles(guess_schema(classes))["left"] == "ignore"
+    code = RNG.permutation(300)
+    assert (
+        roles(guess_schema(frame(code=[f"{n % 7}{'ab'[n % 7 > 3]}" for n in code], y=code % 7 > 3)))["code"] == "ignore"
+    )
+
+
+def test_a_strong_column_stays_with_a_doubt():
+    rows = frame()
+    rows["near"] = rows["y"].astype(float) + RNG.normal(0, 0.03, 300)
+    guesses = {guess.name: guess for guess in guess_schema(rows.astype("str"), target="y").columns}
+    assert guesses["near"].role == "feature"
+    assert "MAY LEAK" in guesses["near"].doubts[0]
+
+
+def test_what_was_known_at_the_row_before_is_no_leak():
+    y = np.cumsum(RNG.normal(0, 1, 400))
+    times = pd.date_range("2024-01-01", periods=400, freq="D").strftime("%Y-%m-%d")
+    rows = pd.DataFrame({"day": times, "lag": np.roll(y, 1), "now": y * 2, "y": y}).iloc[1:]
+    found = roles(guess_schema(rows.astype("str"), target="y"))
+    assert (found["lag"], found["now"]) == ("feature", "ignore")
+
+
+def test_where_a_leak_is_all_there_is_it_stays_with_a_doubt():
+    guesses = {
+        guess.name: guess for guess in guess_schema(pd.DataFrame({"x": range(0, 600, 2), "y": range(300)})).columns
+    }
+    assert guesses["x"].role == "feature"
+    assert "gives the target away" in guesses["x"].doubts[0]
 
 
 def test_bikes(real):

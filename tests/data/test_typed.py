@@ -71,7 +71,7 @@ def test_numbers_keep_every_digit(values):
 
 
 def test_decimal_comma_is_read_where_the_source_says_so():
-    assert typed.read_number(text("1,5", "2"), decimal=",").values.tolist() == [1.5, 2.0]
+    assert typed.read_number(text("1,5", "2"), typed.Notation(",")).values.tolist() == [1.5, 2.0]
 
 
 def test_decimals_of_a_database_are_numbers():

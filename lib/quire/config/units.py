@@ -8,6 +8,9 @@ from pydantic import AfterValidator
 
 from quire.errors import ConfigError
 
+EPOCHS = {"unix": 1, "unix_ms": 1_000, "unix_us": 1_000_000, "unix_ns": 1_000_000_000}
+"""Formats of times that are numbers since 1970, and how many of each make a second."""
+
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 

@@ -11,13 +11,13 @@ import pandas as pd
 from quire.data import typed
 from quire.data.typed import Notation
 
-CLEAN = 0.95
-"""The share of values that must be of a type for a column to be taken for it."""
-
 MOSTLY = 0.8
 """That share where what else there is, are a few words that stand for no number."""
 
 MOST_WORDS = 5
+
+MANY_WORDS = 0.9
+"""That share where there are more different words; they become missing, and a person is asked."""
 
 _CURRENCIES = {"usd", "eur", "gbp", "inr", "chf", "jpy", "cny", "cad", "aud", "brl", "krw", "rub", "rs", "rs.", "us$"}
 _CURRENCIES |= {"r$", "c$", "a$", "kr", "kr.", "zł", "tl", "dkk", "sek", "nok", "pln", "mxn", "zar", "sgd", "hkd"}
@@ -70,7 +70,7 @@ def guess_amounts(raw: pd.Series, values: pd.Series, *, decimal: str = ".") -> A
     broken = values[numbers.isna()]
     share = 1 - len(broken) / len(values)
     words = tuple(broken.str.strip().unique())
-    if share < MOSTLY or (share < CLEAN and len(words) > MOST_WORDS):
+    if share < MOSTLY or (share < MANY_WORDS and len(words) > MOST_WORDS):
         return None
     if len(words) > MOST_WORDS:
         words = ()

@@ -98,7 +98,9 @@ def _guess_type(name: str, raw: pd.Series, values: pd.Series, distinct: int, dec
     if is_digits:
         return _guess_number(name, raw, values, distinct, decimal) or _guess_label(name, raw, values, distinct)
     guess = _guess_label(name, raw, values, distinct)
-    return guess.having("codes with leading zeros: text") if is_coded and guess.role != "ignore" else guess
+    if is_coded and guess.role == "ignore":
+        return guess.left_out(f"codes with leading zeros, {distinct:,} different: more than a model can learn from")
+    return guess.having("codes with leading zeros: text") if is_coded else guess
 
 
 def _guess_label(name: str, raw: pd.Series, values: pd.Series, distinct: int) -> Guess:
@@ -173,7 +175,7 @@ def _with_gaps(
     broken = values[unparsable[values.index]]
     if len(broken):
         text = f"{len(broken):,} values are no numbers, such as {broken.iloc[0]!r}: they become missing"
-        guess = guess.having(text, nullable=True)
+        guess = guess.having(text, doubt=text, nullable=True)
     return guess.having(missing=tuple(missing) or None)
 
 

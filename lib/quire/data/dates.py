@@ -6,6 +6,8 @@ from itertools import product
 
 import pandas as pd
 
+from quire.config.units import EPOCHS
+
 SHARE = 0.95
 """The share of texts that a form must fit."""
 
@@ -28,7 +30,6 @@ FORMATS = tuple(day + hour for day, hour in product(_DAYS, _HOURS)) + _OTHERS
 NAMED_FORMATS = tuple(day + hour for day, hour in product(_NAMED_DAYS, _HOURS)) + _NAMED_OTHERS
 """Forms with the names of months or weekdays."""
 
-_EPOCHS = {"unix": 1e9, "unix_ms": 1e12, "unix_us": 1e15, "unix_ns": 1e18}
 _TIME_NAME = re.compile(r"(time|date|stamp|epoch|created|updated|_at$|_ts$|^ts$|utc)", re.IGNORECASE)
 
 
@@ -72,8 +73,8 @@ def guess_epoch(name: str, numbers: pd.Series, *, is_asked: bool = False) -> str
     present = numbers.dropna()
     if present.empty or not (is_asked or _TIME_NAME.search(name)):
         return None
-    for form, unit in _EPOCHS.items():
-        if present.between(0.31557600 * unit, 2.524608 * unit).mean() >= SHARE:
+    for form, unit in EPOCHS.items():
+        if present.between(315_576_000 * unit, 2_524_608_000 * unit).mean() >= SHARE:
             return form
     return None
 

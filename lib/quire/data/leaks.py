@@ -30,7 +30,10 @@ def leave_out_leaks(
     times: pd.Series | None = None,
     decimal: str = ".",
 ) -> dict[str, Guess]:
-    """Return the guesses with columns that give ``target`` left out, and those that may do so in doubt."""
+    """Return the guesses with columns that give ``target`` left out, and those that may do so in doubt.
+
+    Where they are all that there is to learn from, they stay, in doubt: an exact relation may be what is looked for.
+    """
     done = dict(guesses)
     features = {name: guess for name, guess in guesses.items() if guess.role == "feature" and guess.type != "text"}
     values = {name: _values(guess, frame, decimal) for name, guess in features.items()}
@@ -53,6 +56,9 @@ def leave_out_leaks(
         else:
             text = f"MAY LEAK: it alone takes away {skill:.1%} of the error in {target}; is it known beforehand?"
             done[name] = done[name].having(text, doubt=text)
+    if not any(guess.role == "feature" or guess.settings.get("calendar") for guess in done.values()):
+        why = "it gives the target away, but without it nothing is left to learn from"
+        done |= {name: guesses[name].having(f"MAY LEAK: {why}", doubt=why) for name in features if name in guesses}
     return done
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from quire.config import duration
-from quire.data import typed
+from quire.data import typed, window
 from quire.data.columns import LABEL_MARKERS, as_text, in_order, plain
 from quire.data.dates import guess_date_form, guess_epoch, guess_year
 from quire.data.draft import Guess
@@ -20,6 +20,9 @@ LEAST_OF_A_CLASS = 8
 """Rows of a class below which it is left out: train and each fold of the search need some of it."""
 
 MOST_KEY_PARTS = 3
+MOST_KEY_CANDIDATES = 16
+LEAST_TIMES = 20
+"""Different times that a column of dates must have to be taken for the one that orders the rows, unasked."""
 
 _KEY_NAME = re.compile(r"(^|_|\b)(id|key|uuid|guid|instant|index|number|no|code|serial)$|(ID|Id|Key|Number|No)$", 0)
 _INDEX_NAME = re.compile(
@@ -117,7 +120,7 @@ def guess_time(
     if timestamp is not None and done[timestamp].type != "datetime":
         done[timestamp] = _as_time(frame[timestamp], done[timestamp], decimal)
     dates = [name for name, guess in done.items() if guess.type == "datetime" and name != target]
-    usable = [n for n in dates if frame[n].notna().mean() > 0.95 and not _BIRTH.search(n) and done[n].role != "ignore"]
+    usable = [name for name in dates if _may_order(frame[name], done[name])]
     chosen = timestamp or next(iter(sorted(usable, key=lambda name: -frame[name].nunique())), None)
     for name in dates:
         if name != chosen:
@@ -133,6 +136,11 @@ def guess_time(
         times = times + pd.to_timedelta(typed.read_hours(frame[hours]).values, unit="h")
         done[chosen] = done[chosen].having(f"the hour is in {hours}", add_hours=hours)
     return done, times
+
+
+def _may_order(raw: pd.Series, guess: Guess) -> bool:
+    is_there = raw.notna().mean() > 0.95 and raw.nunique() >= min(LEAST_TIMES, len(raw))
+    return is_there and guess.role != "ignore" and not _BIRTH.search(guess.name)
 
 
 def _as_time(raw: pd.Series, guess: Guess, decimal: str) -> Guess:
@@ -248,21 +256,33 @@ def _key_parts(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.Seri
     What they name must come again: a panel has several times of each store and item.
     """
     names = [name for name, guess in guesses.items() if _may_be_part(frame[name], guess)]
-    names = sorted(names, key=lambda name: frame[name].nunique())[:24]
+    names = sorted(names, key=lambda name: frame[name].nunique())[:MOST_KEY_CANDIDATES]
     codes = {name: pd.factorize(frame[name])[0] for name in names}
     stamp, rows = pd.factorize(times)[0], len(frame)
+    some = _rows_of_some_times(stamp)
     for size in range(1, MOST_KEY_PARTS + 1):
         fitting: list[tuple[int, tuple[str, ...]]] = []
         for chosen in combinations(names, size):
-            if np.prod([float(codes[name].max() + 1) for name in chosen]) * (stamp.max() + 1) < rows:
+            if not _are_unique([codes[name][some] for name in chosen], stamp[some]):
                 continue
-            entity = _combined([codes[name] for name in chosen])
-            entities = len(np.unique(entity))
-            if 2 * entities <= rows and len(np.unique(_combined([entity, stamp]))) == rows:
+            entities = len(np.unique(_combined([codes[name] for name in chosen])))
+            if 2 * entities <= rows and _are_unique([codes[name] for name in chosen], stamp):
                 fitting.append((entities, chosen))
         if fitting:
             return min(fitting)[1]
     return ()
+
+
+def _rows_of_some_times(stamp: np.ndarray) -> np.ndarray:
+    """Return the places of all rows of the times that most rows share, some thousands: a quick test of a key."""
+    counts = np.bincount(stamp[stamp >= 0])
+    busiest = np.argsort(-counts, kind="stable")
+    several = busiest[: max(1, int(np.searchsorted(np.cumsum(counts[busiest]), 5_000)))]
+    return np.flatnonzero(np.isin(stamp, several))
+
+
+def _are_unique(codes: Sequence[np.ndarray], stamp: np.ndarray) -> bool:
+    return len(np.unique(_combined([*codes, stamp]))) == len(stamp)
 
 
 def _may_be_part(raw: pd.Series, guess: Guess) -> bool:
@@ -298,34 +318,51 @@ def guess_frequency(times: pd.Series | None) -> str | None:
     return None
 
 
-def window_lengths(times: pd.Series, known: pd.Series) -> tuple[str, str]:
+def window_lengths(times: pd.Series, known: pd.Series, frequency: str | None) -> tuple[str, str]:
     """Return lengths of the windows current and test, such as 7d: a week and eight where they hold enough rows.
 
     times: of all rows; known: whether the target is. Enough are 200 rows in test, or a fifth of all. Of shorter data,
     or where few rows fall into the last weeks, current is the last twentieth of the rows and test the fifth before.
     """
-    there = times.dropna().sort_values()
-    end, span, rows = there.iloc[-1], there.iloc[-1] - there.iloc[0], len(there)
-    week, eight = pd.Timedelta(days=7), pd.Timedelta(days=56)
+    there = times.dropna()
     labelled = times[known & times.notna()]
-    test = int(((labelled > end - week - eight) & (labelled <= end - week)).sum())
-    current = int((there > end - week).sum())
-    if (
-        span >= pd.Timedelta(days=280)
-        and test >= min(200, 0.2 * rows)
-        and current >= 5
-        and test + current <= 0.5 * rows
-    ):
+    end, span, rows = window.end_of(there, frequency), there.max() - there.min(), len(there)
+
+    def fits(current: str, test: str, least: float) -> bool:
+        start = end - pd.Timedelta(duration(current))
+        before = start - pd.Timedelta(duration(test))
+        tested = int(((labelled >= before) & (labelled < start)).sum())
+        return bool(least <= tested <= 0.5 * rows and (there >= start).sum() >= min(5, 0.02 * rows))
+
+    if span >= pd.Timedelta(days=280) and fits("7d", "56d", min(200, 0.2 * rows)):
         return "7d", "56d"
-    if span < pd.Timedelta(days=280):
-        even = _length(span / 20), _length(span / 5)
-        first, second = (pd.Timedelta(duration(text)) for text in even)
-        test = int(((labelled > end - first - second) & (labelled <= end - first)).sum())
-        if test >= 0.1 * rows and (there > end - first).sum() >= min(5, 0.02 * rows) and test <= 0.5 * rows:
-            return even
-    last, before = (there.iloc[min(int(share * rows), rows - 1)] for share in (0.95, 0.75))
-    current_length = _longer(end - last)
-    return current_length, _longer(end - before - pd.Timedelta(duration(current_length)))
+    even = _length(span / 20), _length(span / 5)
+    if span < pd.Timedelta(days=280) and fits(*even, 0.1 * rows):
+        return even
+    return _lengths_by_rows(there, labelled, end)
+
+
+def _lengths_by_rows(there: pd.Series, labelled: pd.Series, end: pd.Timestamp) -> tuple[str, str]:
+    """Return lengths so that current has a twentieth of the rows, test a fifth of the labelled ones before them.
+
+    Raises DataError where there are too few different times for three windows.
+    """
+    first = _time_with(there, 0.05)
+    before = labelled[labelled < first]
+    second = _time_with(before, 0.2) if len(before) else first
+    if not (before < second).any():
+        raise DataError(
+            f"The timestamp has {there.nunique()} different times, {before.nunique()} of them with a target before the "
+            "last ones: too few for rows to train on, to test on and to predict. Name another column, or none."
+        )
+    current = _longer(end - first)
+    return current, _longer(end - pd.Timedelta(duration(current)) - second)
+
+
+def _time_with(times: pd.Series, share: float) -> pd.Timestamp:
+    """Return the latest time from which on there are at least ``share`` of the rows."""
+    later = times.value_counts().sort_index(ascending=False).cumsum()
+    return later.index[int((later >= share * len(times)).to_numpy().argmax())]
 
 
 def _length(length: pd.Timedelta) -> str:

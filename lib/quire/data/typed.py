@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Column, label
+from quire.config.units import EPOCHS
 
 MARKERS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "."})
 """Texts, in lower case, that stand for a missing value in a column that is not text or category."""
@@ -205,15 +206,16 @@ def read_text(raw: pd.Series) -> Reading:
 def read_datetime(raw: pd.Series, form: str | None, *, timezone: str, first: np.ndarray | None = None) -> Reading:
     """Return datetime64[us, UTC].
 
-    form: as in strptime, or ``unix`` or ``unix_ms`` for seconds or milliseconds since 1970; without, ISO 8601.
+    form: as in strptime, or ``unix``, ``unix_ms``, ``unix_us``, ``unix_ns`` for numbers since 1970; without, ISO 8601.
     Times without a zone are those of ``timezone``; see `to_utc` for the hours that the clock repeats or leaves out.
     """
     found: dict[str, np.ndarray] = {}
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
         times = raw
-    elif form in ("unix", "unix_ms"):
+    elif form in EPOCHS:
         reading = read_number(raw)
-        times = pd.to_datetime(reading.values, unit="s" if form == "unix" else "ms", errors="coerce", utc=True)
+        seconds = reading.values / EPOCHS[form]
+        times = pd.to_datetime(seconds.where(seconds.abs() < 2.5e11), unit="s", errors="coerce", utc=True)
         found = dict(reading.found)
         found["unparsable"] = found.get("unparsable", False) | (reading.values.notna() & times.isna()).to_numpy()
     else:

@@ -6,19 +6,21 @@ datetime; None where missing. It is what the model is given, what the cache is k
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Annotated, Any, Literal, NotRequired
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.types import FailFast, StringConstraints
 from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from quire.config import Column, Schema, label
+from quire.config.units import EPOCHS
 from quire.io.row_keys import row_key
 from quire.serve.problems import MOST_PROBLEMS, Problem, Rejected, short, unknown_field
 
@@ -257,7 +259,9 @@ def _kind(column: Column) -> Any:
             return Annotated[float, Field(multiple_of=1, **limits)]
         return Annotated[float, Field(**limits)]
     if column.type == "datetime":
-        return Annotated[datetime, AfterValidator(_checked_time)]
+        as_in_source = Annotated[datetime, BeforeValidator(_as_in_source(column))]
+        either = Annotated[datetime | as_in_source, Field(union_mode="left_to_right")]
+        return Annotated[either, AfterValidator(_checked_time)]
     if column.type == "boolean":
         return bool | Literal[("true", "false", *_spellings(column))]
     if column.categories:
@@ -275,6 +279,28 @@ def _spellings(column: Column) -> list[Any]:
     return list(
         dict.fromkeys([*(value for value in column.categories if not isinstance(value, float)), *column.labels])
     )
+
+
+def _as_in_source(column: Column) -> Callable[[Any], Any]:
+    """Return the function that reads a time as the source writes it: a date alone, or by the column's format."""
+    unit = EPOCHS.get(column.format or "")
+
+    def read(value: Any) -> Any:
+        if unit and isinstance(value, int | float) and not isinstance(value, bool):
+            return (
+                datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value / unit)
+                if abs(value) < 1e11 * unit
+                else value
+            )
+        if not isinstance(value, str):
+            return value
+        for form in (column.format, "%Y-%m-%d"):
+            if form and form not in EPOCHS:
+                with suppress(ValueError):
+                    return datetime.strptime(value.strip(), form)
+        return value
+
+    return read
 
 
 def _checked_time(at: datetime) -> datetime:
@@ -322,7 +348,8 @@ def _allowed(column: Column) -> str:
         limits = limits or (f" of at most {high:g}" if high is not None else "")
         return kind + limits + (f" ({column.unit})" if column.unit else "")
     if column.type == "datetime":
-        return f"a time in ISO 8601, such as 2026-03-01T12:00:00Z, from {YEARS[0]} to {YEARS[1]}"
+        form = f", or as in the source ({column.format})" if column.format else ""
+        return f"a time in ISO 8601, such as 2026-03-01T12:00:00Z, from {YEARS[0]} to {YEARS[1]}{form}"
     if column.type == "boolean":
         return ", ".join(dict.fromkeys(["true", "false", *column.labels]))
     if column.categories:
