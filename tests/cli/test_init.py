@@ -1,4 +1,9 @@
 import os
+import signal
+import sqlite3
+import time
+import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from quire import config, data
-from quire.cli.init import init
+from quire.cli.init import _ends_in_good_order, init
+from quire.errors import Interrupted
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,13 +80,11 @@ def test_separator_decimal_mark_and_encoding_are_found(project):
     shop().assign(colour="türkis").to_csv(project / "shop.csv", index=False, sep=";", decimal=",", encoding="latin-1")
     assert run("shop", "--from", "shop.csv").exit_code == 0
     source = config.load("shop", root=project).config.source
-    assert (source.separator, source.decimal, source.encoding) == (";", ",", "latin-1")
+    assert (source.separator, source.decimal, source.encoding) == (";", ",", "cp1252")
     assert ingested("shop", project).train["size: cm"].between(0, 20).all()
 
 
 def test_a_database_is_read_by_a_table_or_a_query_and_its_password_is_not_written(project, monkeypatch):
-    import sqlite3
-
     with sqlite3.connect(project / "shop.db") as connection:
         shop().to_sql("orders", connection, index=False)
     assert run("shop", "--from", "sqlite:///shop.db", "--query", "orders").exit_code == 0
@@ -135,12 +139,24 @@ def test_data_below_quire_data_is_referred_to_by_it(project, monkeypatch, tmp_pa
         (["shop", "--from", "shop.csv", "--target", "slaes"], "Did you mean 'sales'"),
         (["shop", "--from", "shop.csv", "--timestamp", "when"], "--timestamp 'when' is no column"),
         (["shop", "--from", "empty.csv"], "has no rows"),
+        (["shop", "--from", "shop.csv", "--target", "order id"], "neither numbers nor some classes"),
+        (["shop", "--from", "shop.csv", "--timestamp", "colour"], "holds no dates of one form"),
+        (["shop", "--from", "words.csv", "--target", "y"], "Nothing is left to learn y from"),
+        (["shop", "--from", "book.xlsx"], "is a spreadsheet"),
+        (["shop", "--from", "tables.db"], "2 tables; name one by --query: a, b"),
     ],
 )
 def test_what_cannot_be_done_is_told_and_leaves_nothing_behind(project, arguments, message):
     (project / "params" / "taken").mkdir()
     shop().to_csv(project / "shop.csv", index=False)
     shop(0).to_csv(project / "empty.csv", index=False)
+    words = pd.DataFrame({"x": [f"some words {n // 2}" for n in range(100)], "y": ["a", "b"] * 50})
+    words.to_csv(project / "words.csv", index=False)
+    with zipfile.ZipFile(project / "book.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "")
+    with closing(sqlite3.connect(project / "tables.db")) as connection:
+        for name in ("a", "b"):
+            shop(50).to_sql(name, connection, index=False)
     before = sorted(os.listdir(project / "params"))
     assert message in str(run(*arguments).exception)
     assert sorted(os.listdir(project / "params")) == before
@@ -151,3 +167,131 @@ def test_short_data_gets_short_windows(project):
     assert run("shop", "--from", "shop.csv").exit_code == 0
     section = config.load("shop", root=project).params["ingest"]
     assert section == {"current": "9h", "test": "1d"}
+
+
+def test_being_ended_leaves_nothing_behind(project):
+    with pytest.raises(Interrupted, match="nothing was written"), _ends_in_good_order():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert sorted(os.listdir(project / "params")) == ["workflow.yaml"]
+
+
+def kinds(rows=300):
+    """Return tables of the kinds that people have, by name, each with how it is written."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(10, 3, rows).round(2)
+    days = pd.Series(pd.date_range("1951-01-01", periods=rows, freq="D"))
+    base = pd.DataFrame(
+        {"x": x, "kind": rng.choice(["a", "b", "c"], rows), "y": (x * 2 + rng.normal(0, 2, rows)).round(2)}
+    )
+    plain = {"index": False}
+    return {
+        "na": (base.assign(region=rng.choice(["NA", "EU", "APAC"], rows)), plain),
+        "mostly na": (base.assign(alley=["NA"] * (rows - 25) + ["Grvl", "Pave"] * 12 + ["NA"]), plain),
+        "null": (base.assign(flag=rng.choice(["null", "yes", "no"], rows)), plain),
+        "question mark": (
+            base.assign(stalk=rng.choice(["?", "b", "c"], rows), size=rng.choice(["?", "1", "2.5"], rows)),
+            plain,
+        ),
+        "dollar": (base.assign(band=rng.choice(["${size}", "$0-$50k", "${HOME}", "US$"], rows)), plain),
+        "money": (base.assign(price=[f"${n:,.2f}" for n in 1000 + x * 100]), plain),
+        "names of ours": (
+            base.assign(prediction=x + 1, probability="p", actual=rng.random(rows), window=days.dt.day),
+            plain,
+        ),
+        "old dates": (base.assign(day=days.dt.strftime("%d/%m/%Y")), plain),
+        "far dates": (base.assign(day=days.dt.strftime("%Y-%m-%d").mask(days.index % 50 == 0, "9999-12-31")), plain),
+        "cp1252": (base.assign(city=rng.choice(["Zürich", "5 €", "Genève"], rows)), {**plain, "encoding": "cp1252"}),
+        "utf-16": (base.assign(city=rng.choice(["Zürich", "5 €"], rows)), {**plain, "encoding": "utf-16", "sep": "\t"}),
+        "unnamed index": (base, {}),
+        "long name": (base.rename(columns={"x": "long " * 60}), plain),
+        "odd names": (base.rename(columns={"x": '"q": {a}', "kind": "é\u2028#"}), plain),
+        "no labels": (base.assign(y=base["y"].mask(rng.random(rows) < 0.2)), plain),
+        "big numbers": (base.assign(big=[str(2**63 + n % 40) for n in range(rows)]), plain),
+        "zeros": (base.assign(code=rng.choice(["007", "012", "123"], rows)), plain),
+        "wide": (
+            pd.concat([base, pd.DataFrame(rng.random((rows, 60)), columns=[f"c{n}" for n in range(60)])], axis=1),
+            plain,
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds(30))
+def test_what_is_drafted_holds_for_the_rows_it_was_drafted_from(project, kind):
+    rows, options = kinds()[kind]
+    rows.to_csv(project / "rows.csv", **options)
+    done = run("mine", "--from", "rows.csv", "--target", "y")
+    assert done.exit_code == 0, done.exception or done.output
+    settings = config.load("mine", root=project)
+    snapshot = ingested("mine", project)
+    quality = data.validate(snapshot.frames, settings.schema, snapshot.manifest)
+    assert quality.verdict != "fail"
+    assert quality.files()
+    kept = sum(len(snapshot.frames[part]) for part in ("train", "test", "current"))
+    assert kept >= 0.75 * len(rows)
+    assert max(map(len, done.output[done.output.index("Decided") :].splitlines())) <= 80
+
+
+def test_parquet_of_every_type_is_drafted(project):
+    rng, rows = np.random.default_rng(3), 200
+    frame = pd.DataFrame({"x": rng.random(rows), "y": rng.random(rows)})
+    frame["tags"] = [["a", "b"]] * rows
+    frame["raw"] = [b"abc"] * rows
+    frame["record"] = [{"a": 1}] * rows
+    frame["took"] = pd.to_timedelta(rng.integers(1, 9, rows), unit="s")
+    frame["count"] = rng.integers(1, 99, rows).astype("uint64")
+    frame["big"] = rng.integers(2**63, 2**64 - 1, rows, dtype="uint64")
+    frame["half"] = rng.random(rows).astype("float32")
+    frame["sort"] = pd.Categorical(rng.choice(["a", "b"], rows))
+    frame["flag"] = pd.array(rng.choice([True, False, None], rows), dtype="boolean")
+    frame.to_parquet(project / "rows")
+    assert run("mine", "--from", "rows", "--target", "y").exit_code == 0
+    columns = config.load("mine", root=project).schema.columns
+    ignored = {name: column.why for name, column in columns.items() if column.role == "ignore"}
+    assert set(ignored) == {"tags", "raw", "record", "took"}
+    assert all(ignored.values())
+    assert len(ingested("mine", project).train) > 0
+
+
+def test_folders_named_as_partitions_are_a_column(project):
+    rng = np.random.default_rng(4)
+    for year in (2022, 2023, 2024):
+        folder = project / "rows" / f"year={year}" / "place=Bern%20West"
+        folder.mkdir(parents=True)
+        pd.DataFrame({"x": rng.random(80), "y": rng.random(80)}).to_parquet(folder / "part.parquet")
+    assert run("mine", "--from", "rows", "--target", "y").exit_code == 0
+    train = ingested("mine", project).train
+    assert train["year"].value_counts().index.isin(["2022", "2023", "2024"]).all()
+    assert config.load("mine", root=project).schema.columns["place"].why == "constant: always 'Bern West'"
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_json_is_read_in_the_run_as_it_was_for_the_draft(project, lines):
+    shop().to_json(project / "shop.data", orient="records", lines=lines)
+    assert run("shop", "--from", "shop.data").exit_code == 0
+    assert config.load("shop", root=project).config.source.kind == "json"
+    assert len(ingested("shop", project).train) > 0
+
+
+def test_a_sqlite_file_is_read_by_its_only_table(project):
+    with closing(sqlite3.connect(project / "shop.data")) as connection:
+        shop().to_sql("all: orders", connection, index=False)
+    assert run("shop", "--from", "shop.data").exit_code == 0
+    assert len(ingested("shop", project).train) > 0
+
+
+def test_a_file_whose_name_looks_like_a_reference_is_found(project):
+    (project / "${HOME}").mkdir()
+    shop().to_csv(project / "${HOME}" / "shop.csv", index=False)
+    assert run("shop", "--from", "${HOME}/shop.csv").exit_code == 0
+    assert len(ingested("shop", project).train) > 0
+
+
+def test_a_file_without_names_has_its_target_by_its_first_value(project):
+    rng = np.random.default_rng(5)
+    pd.DataFrame({"a": rng.random(90), "b": rng.random(90), "c": rng.integers(5, 30, 90)}).assign(
+        c=lambda f: f["c"] + 0.5
+    ).to_csv(project / "rows.csv", index=False, header=False)
+    first = (project / "rows.csv").read_text().splitlines()[0].split(",")[2]
+    assert run("mine", "--from", "rows.csv", "--target", first).exit_code == 0
+    assert config.load("mine", root=project).schema.target == "column_3"

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from quire.config import Column, Schema, label
 from quire.config.expectations import expectation_arguments, expectation_types
 from quire.config.schema import Expectation
+from quire.config.yaml import Document, escape, expand
 from quire.data.expectations import _INTERNAL
+from quire.errors import ConfigError
 
 MINIMAL = {"y": Column(type="number", role="target"), "x": Column(type="number")}
 
@@ -130,3 +134,60 @@ def test_an_entity_cannot_be_changed():
     with pytest.raises(ValidationError):
         schema().task = "binary"
     assert TypeAdapter(Schema).validate_python(schema()).task == "regression"
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "task"),
+    [
+        ("prediction", {}, "regression"),
+        ("probability", {}, "regression"),
+        ("actual", {}, "regression"),
+        ("window", {}, "regression"),
+        ("model_version", {}, "regression"),
+        ("probability_b", {}, "multiclass"),
+        ("at_hour", {"at": {"type": "datetime", "role": "timestamp", "calendar": ["hour"]}}, "regression"),
+        ("seen_elapsed_days", {"seen": {"type": "datetime"}}, "regression"),
+    ],
+)
+def test_a_name_that_quire_gives_to_a_column_of_its_own_is_refused_with_line_and_remedy(tmp_path, name, columns, task):
+    kind = {"type": "number"} if task == "regression" else {"type": "category", "categories": ["a", "b", "c"]}
+    columns = {**columns, "x": {"type": "number"}, name: {"type": "number"}, "y": {**kind, "role": "target"}}
+    lines = ["columns:", *(f"  {key}: {json.dumps(value)}" for key, value in columns.items()), f"task: {task}"]
+    document = Document(tmp_path / "schema.yaml", "\n".join(lines))
+    line = list(columns).index(name) + 2
+    with pytest.raises(ConfigError, match=rf"schema.yaml:{line}: columns.{name}: .*source_{name}: {{source: {name}"):
+        document.read(Schema)
+    columns[f"source_{name}"] = {**columns.pop(name), "source": name}
+    assert f"source_{name}" in Schema.of({"task": task, "columns": columns}).features
+
+
+def test_a_name_of_a_column_that_is_not_read_is_free():
+    columns = {"prediction": {"type": "text", "role": "ignore"}, "x": {"type": "number"}}
+    Schema.of({"task": "regression", "columns": {**columns, "y": {"type": "number", "role": "target"}}})
+
+
+def test_part_of_the_key_stays_a_feature_where_it_says_so():
+    columns = {
+        "store": {"type": "category", "key": True},
+        "receipt": {"type": "text", "role": "key"},
+        "day": {"type": "datetime", "role": "timestamp", "key": True},
+        "y": {"type": "number", "role": "target"},
+    }
+    schema = Schema.of({"task": "regression", "columns": columns})
+    assert schema.key == ("store", "receipt", "day")
+    assert schema.features == ("store",)
+
+
+def test_what_is_wrong_with_the_whole_is_told_without_the_file(tmp_path):
+    document = Document(tmp_path / "schema.yaml", "task: regression\ncolumns:\n  y: {type: number, role: target}\n")
+    with pytest.raises(ConfigError, match=r"schema.yaml:1: no column has the role 'feature'\.$"):
+        document.read(Schema)
+
+
+@pytest.mark.parametrize("text", ["${size}", "${HOME}", "$5", "${a:-b}", "$${x}"])
+def test_a_dollar_in_the_schema_is_text(tmp_path, text):
+    column = {"type": "category", "categories": [text, "b"]}
+    columns = {"x": column, "y": {"type": "number", "role": "target"}}
+    document = Document(tmp_path / "schema.yaml", json.dumps({"task": "regression", "columns": columns}))
+    assert document.read(Schema).columns["x"].labels == (text, "b")
+    assert expand(escape(text), {"HOME": "/root"}, where="") == text

@@ -188,3 +188,57 @@ def test_the_worst_comes_first(check):
     rows = with_values("price", CURRENT, "2000")
     rows.loc[:10, "region"] = "west"
     assert [one.status for one in check(rows).checks][:2] == ["fail", "warn"]
+
+
+NULLS = """
+task: binary
+positive: Yes
+columns:
+  order: {type: text, role: key}
+  at: {type: datetime, role: timestamp}
+  whole: {type: integer, minimum: 0, maximum: 1000}
+  real: {type: number, minimum: 0, maximum: 1000}
+  flag: {type: boolean}
+  label: {type: category, categories: [a, b]}
+  words: {type: text}
+  when: {type: datetime}
+  paid: {type: category, categories: [No, Yes], role: target}
+"""
+
+
+@pytest.mark.parametrize("column", ["whole", "real", "flag", "label", "words", "when"])
+@pytest.mark.parametrize("gaps", [1, 4, 900])
+def test_missing_values_of_every_type_are_told_with_the_rows_where_they_are(use_case, tmp_path, column, gaps):
+    rows = shop_rows().rename(columns={"region": "label"}).drop(columns=["price", "sold"])
+    rows = rows.assign(whole=range(HOURS), real=1.5, flag="true", label="a", words="x", when="2024-01-01")
+    rows = rows.assign(whole=rows["whole"] % 900, paid=["No", "Yes"] * (HOURS // 2)).astype("str")
+    rows.loc[rows.index[5 : 5 + gaps], column] = ""
+    rows.loc[3, "whole"] = "5000"
+    rows.to_csv(tmp_path / "shop.csv", index=False)
+    settings = use_case(schema=NULLS)
+    ingested = data.ingest(settings)
+    quality = data.validate(ingested.frames, settings.schema, ingested.manifest)
+    check = next(one for one in quality.checks if one.column == column and "null" in one.expectation and one.rows)
+    assert [example["order"] for example in check.examples] == [f"A{number}" for number in range(5, 5 + min(gaps, 5))]
+    assert all(example["value"] is None for example in check.examples)
+    assert quality.having("fail") or gaps < 900
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "é" * 200, "a/b:c?" * 60, "..", "."])
+def test_a_column_of_any_name_has_its_files(use_case, tmp_path, name):
+    from quire.data.quality import Check, QualityReport, save_expectations
+
+    checks = [Check("train", column, "expect_x", {}, "warn", "pass") for column in (name, name + "2")]
+    settings = use_case()
+    folder = tmp_path / "run" / "artifacts" / "validate"
+    save_expectations(QualityReport(tuple(checks)), artifacts.open(settings, str(folder)))
+    files = list((folder / "expectations").iterdir())
+    assert len(files) == 2
+    assert sorted(one["column"] for file in files for one in json.loads(file.read_text())) == sorted([name, name + "2"])
+
+
+def test_guessed_rules_warn_and_those_of_a_person_stop(check):
+    rows = shop_rows()
+    rows.loc[::3, "price"] = "5000"
+    assert check(rows, price=", severity: warn").verdict == "warn"
+    assert check(rows).verdict == "fail"

@@ -91,7 +91,7 @@ def _fits(values: pd.Series, form: str, share: float = SHARE) -> bool:
 
 
 def _disorder(values: pd.Series, form: str) -> float:
-    """Return how far the dates are from ascending or descending evenly, 0 to 2, rounded so that near is a tie."""
+    """Return how far the dates are from ascending or descending evenly, 0 to 2, in steps of 0.03: near is a tie."""
     times = pd.to_datetime(values, format=form, errors="coerce", utc=True).dropna()
     steps = times.diff().dropna()
     if steps.empty:
@@ -100,4 +100,4 @@ def _disorder(values: pd.Series, form: str) -> float:
     against = min((steps < zero).mean(), (steps > zero).mean())
     apart = times.drop_duplicates().sort_values().diff().dropna().dt.days
     uneven = 1 - float(apart.between(apart.median() * 0.9, apart.median() * 1.15).mean()) if len(apart) > 2 else 0.0
-    return round(float(against) + 0.5 * uneven, 1)
+    return round((float(against) + 0.5 * uneven) / 0.03) * 0.03

@@ -91,13 +91,14 @@ def _detect_separator(lines: Sequence[str]) -> str:
         if separator not in ("\\s+",) and not any(separator in line for line in lines):
             continue
         try:
-            counts = Counter(len(row) for row in split_lines(lines, separator))
+            rows = split_lines(lines, separator)
+            counts = Counter(len(row) for row in (rows[1:] if separator == r"\s+" else rows))
         except csv.Error:
             continue
         if not counts:
             continue
-        fields, rows = max(counts.items(), key=lambda item: (item[1], item[0]))
-        share = rows / sum(counts.values())
+        fields, often = max(counts.items(), key=lambda item: (item[1], item[0]))
+        share = often / sum(counts.values())
         # Blanks also stand within texts, so that they must fit every line.
         if fields < 2 or (separator == r"\s+" and share < 0.98):
             continue
@@ -118,9 +119,16 @@ def _count_preamble(rows: Sequence[Sequence[str]]) -> int:
         filled = sum(1 for field in row if field.strip())
         if len(row) >= fields and filled > max(1, 0.5 * len(row)):
             return number
-        if len(row) == fields - 1 and filled == len(row):
+        if len(row) == fields - 1 and filled == len(row) and _is_row(rows[number + 1 :], fields):
             return number  # the names, of all columns but that of the rows' names
     return 0
+
+
+def _is_row(rows: Sequence[Sequence[str]], fields: int) -> bool:
+    """Return whether the first of ``rows`` is one of the table's, not its names: a number where others have one."""
+    whole = [row for row in rows if len(row) == fields]
+    numeric = [at for at in range(fields) if _mostly_numbers([row[at] for row in whole])]
+    return bool(numeric) and len(rows[0]) == fields and all(_number(rows[0][at]) is not None for at in numeric)
 
 
 def _line_number(lines: Sequence[str], rows: Sequence[Sequence[str]], row: int, separator: str) -> int:

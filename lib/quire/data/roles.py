@@ -373,8 +373,8 @@ def _length(length: pd.Timedelta) -> str:
 
 
 def _longer(length: pd.Timedelta) -> str:
-    """Return the length in whole units, rounded up."""
+    """Return the length in whole units, rounded up by a tenth at most."""
     for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if length.total_seconds() >= 2 * seconds:
+        if length.total_seconds() >= 10 * seconds or length.total_seconds() % seconds == 0:
             return f"{int(-(-length.total_seconds() // seconds))}{unit}"
     return f"{max(1, int(-(-length.total_seconds() // 1)))}s"

@@ -1,0 +1,29 @@
+import itertools
+
+import pandas as pd
+import pytest
+
+from quire.io.row_keys import is_repeat, row_key, row_keys
+
+PARTS = ["p", "q|r", "p|q", "r", "|", "\\", "\\|", "a\\", "|b", "", "\\\\|"]
+
+
+def test_different_parts_make_different_keys():
+    for size in (2, 3):
+        keys = [row_key(parts) for parts in itertools.product(PARTS, repeat=size)]
+        assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("parts", "key"), [(["a", "b"], "a|b"), (["a|b"], "a|b"), (["C:\\x", "y"], "C:\\x|y"), ([1.0, True], "1|true")]
+)
+def test_keys_without_the_separator_in_a_part_are_as_they_were(parts, key):
+    assert row_key(parts) == key
+
+
+def test_rows_that_repeat_a_key_are_told_apart_where_asked():
+    frame = pd.DataFrame({"at": ["x", "y", "x", "x"]})
+    assert row_keys(frame, ["at"]) == ["x", "y", "x", "x"]
+    assert row_keys(frame, ["at"], numbered=True) == ["x", "y", "x|#1", "x|#2"]
+    assert is_repeat("x|#2", "x")
+    assert not is_repeat("x|#y", "x")
