@@ -170,9 +170,13 @@ def test_short_data_gets_short_windows(project):
 
 
 def test_being_ended_leaves_nothing_behind(project):
-    with pytest.raises(Interrupted, match="nothing was written"), _ends_in_good_order():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
+    def end():
+        with _ends_in_good_order():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    with pytest.raises(Interrupted, match="nothing was written"):
+        end()
     assert sorted(os.listdir(project / "params")) == ["workflow.yaml"]
 
 

@@ -130,3 +130,11 @@ def test_impossible_shares_are_refused(shares):
 def test_too_few_rows_are_refused():
     with pytest.raises(DataError, match="too few for a"):
         window.split_at_random(labelled(3, 0.5, 0), TABLE)
+
+
+@pytest.mark.parametrize("last", ["9999-12-31", "2999-01-01", "2200-01-01"])
+def test_where_far_dates_are_the_cause_they_are_named(last):
+    times = pd.Series(pd.to_datetime(["2024-01-01", "2024-02-01", last], utc=True))
+    windows = window.place_windows(times.max() + pd.Timedelta(seconds=1))
+    with pytest.raises(DataError, match=rf"`missing: \[{last}\]` below the timestamp"):
+        window.split_by_time(pd.DataFrame({"at": times}), "at", windows)

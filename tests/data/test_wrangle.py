@@ -169,3 +169,19 @@ def test_the_raw_frame_is_left_as_it_was(values):
     before = frame.copy()
     wrangle.wrangle(frame, schema(x=Column(type="number", minimum=0, on_out_of_range="clip")))
     pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize("values", [[["a"], ["b"]], [{"a": 1}, {}], [b"x", b"y"], pd.to_timedelta([1, 2], unit="s")])
+def test_values_that_no_type_reads_are_told_with_the_column(values):
+    columns = {"x": {"type": "category"}, "y": {"type": "number", "role": "target"}}
+    schema = Schema.of({"task": "regression", "columns": columns})
+    with pytest.raises(DataError, match=r"x holds .*role: ignore"):
+        wrangle.wrangle(pd.DataFrame({"x": values, "y": [1.0, 2.0]}), schema)
+
+
+def test_rows_without_any_value_are_dropped_and_counted():
+    columns = {"x": {"type": "number"}, "y": {"type": "number", "role": "target"}}
+    schema = Schema.of({"task": "regression", "columns": columns})
+    done = wrangle.wrangle(pd.DataFrame({"x": ["1", None, None], "y": ["2", None, "3"]}, dtype="str"), schema)
+    assert len(done.frame) == 2
+    assert [(change.rule, change.rows) for change in done.changes] == [("blank_row", 1)]

@@ -90,6 +90,25 @@ def test_keys_of_several_columns_and_of_times_are_text():
     assert database.row_keys(frame, ["at", "n"]) == ["2026-01-01T00:00:00+00:00|3"]
 
 
+def test_rows_of_one_time_are_kept_apart_and_forgotten_together(db):
+    times = pd.to_datetime(["2026-01-01", "2026-01-01", "2026-01-02"], utc=True)
+    frame = pd.DataFrame({"at": times, "prediction": [1.0, 2.0, 3.0]})
+    assert db.save_predictions(frame, key=["at"], timestamp="at", **GIVEN) == 3
+    assert db.save_predictions(frame, key=["at"], timestamp="at", **GIVEN) == 0
+    assert db.forget("2026-01-01T00:00:00+00:00").predictions == 2
+    assert db.predictions("demo")["prediction"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(["p|q", "r"], ["p", "q|r"]), (["a\\", "b"], ["a", "\\b"]), (["|", ""], ["", "|"])]
+)
+def test_keys_whose_parts_hold_the_separator_are_forgotten_one_by_one(db, first, second):
+    frame = pd.DataFrame([first, second], columns=["a", "b"]).assign(prediction=[1.0, 2.0])
+    assert db.save_predictions(frame, key=["a", "b"], **GIVEN) == 2
+    assert db.forget(database.row_keys(frame, ["a", "b"])[0]).predictions == 1
+    assert db.predictions("demo")["prediction"].tolist() == [2.0]
+
+
 def test_feedback_is_recorded_repeated_changed_or_unknown(db):
     db.insert_predictions([service_row("a")])
     said = [[{"prediction_id": "a", "actual": actual}] for actual in (2, 2.0, 5)]

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from quire import monitor
+from quire.config import Schema
 from quire.errors import ArtifactError
 from quire.io import database
 from quire.monitor.observe import join_outcomes
@@ -101,3 +102,20 @@ def test_what_cloudwatch_gets_is_what_the_page_says(seen):
     assert sent["Estimated_mae"] == pytest.approx(seen.figures.estimated["estimated"].iloc[-1])
     unlabelled = replace(seen.figures, periods=seen.figures.periods.assign(value=float("nan")))
     assert "Realised_mae" not in sent_figures(replace(seen, figures=unlabelled))
+
+
+def test_rows_of_one_time_keep_their_own_prediction_and_label():
+    columns = {
+        "at": {"type": "datetime", "role": "timestamp"},
+        "x": {"type": "number"},
+        "y": {"type": "number", "role": "target"},
+    }
+    schema = Schema.of({"task": "regression", "on_duplicate": "keep", "columns": columns})
+    at = pd.to_datetime(["2026-01-01"] * 3 + ["2026-01-02"], utc=True)
+    rows = pd.DataFrame({"at": at, "x": [1.0, 2.0, 3.0, 4.0]})
+    predictions = pd.DataFrame({"at": at, "prediction": [10.0, 20.0, 30.0, 40.0]})
+    labels = pd.DataFrame({"at": at, "y": [11.0, float("nan"), 31.0, 41.0]})
+    joined = join_outcomes(rows, predictions, labels, schema)
+    assert joined["prediction"].tolist() == [10.0, 20.0, 30.0, 40.0]
+    assert joined["actual"].isna().tolist() == [False, True, False, False]
+    assert joined["actual"].dropna().tolist() == [11.0, 31.0, 41.0]

@@ -3,18 +3,17 @@
 import re
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from quire.data import typed
 from quire.data.amounts import guess_amounts, guess_placeholder
 from quire.data.dates import guess_date_form, guess_epoch
 from quire.data.draft import Guess
+from quire.data.window import FAR_FUTURE
 
 MOST_CATEGORIES = 30
 FEW_CODES = 5
 MOST_PLACEHOLDERS = 5
-FAR_FUTURE = pd.Timestamp("2200-01-01", tz="UTC")
 
 MARKERS = frozenset({"na", "n/a", "#n/a", "nan", "null", "?", "-", "."})
 """Texts, in lower case, that a category is taken not to have as one of its values."""
@@ -26,7 +25,7 @@ LABEL_MARKERS = frozenset({"na", "n/a", "#n/a", "nan", "null"})
 def guess_column(raw: pd.Series, *, decimal: str = ".") -> Guess:
     """Return the type of one raw column, with what may be missing and what is allowed."""
     name = str(raw.name)
-    strange = _unusable(raw)
+    strange = typed.unusable(raw)
     if strange:
         return Guess(name, {"type": "text", "role": "ignore", "why": strange})
     text = as_text(raw)
@@ -56,25 +55,6 @@ def as_text(raw: pd.Series, markers: frozenset[str] = MARKERS) -> pd.Series:
     signs = set(lower[lower.str.fullmatch(r"\W+").fillna(False).astype(bool)].unique()) - {"?", "-", "."}
     # Where others are signs as well, such as + and -, they are values.
     return text.mask(lower.isin(markers - there if signs else markers))
-
-
-def _unusable(raw: pd.Series) -> str:
-    """Return why no model can use values of this kind; empty if one may."""
-    if pd.api.types.is_timedelta64_dtype(raw.dtype):
-        return "durations; write them as numbers of seconds or days to use them"
-    if pd.api.types.is_complex_dtype(raw.dtype) or isinstance(raw.dtype, pd.IntervalDtype):
-        return f"values of type {raw.dtype}, which is not read"
-    if raw.dtype != object:
-        return ""
-    first = next((value for value in raw if value is not None and not _is_missing(value)), None)
-    kinds = {bytes: "bytes", bytearray: "bytes", memoryview: "bytes", dict: "records", list: "lists", tuple: "lists"}
-    kinds |= {set: "lists", np.ndarray: "lists"}
-    kind = kinds.get(type(first), "")
-    return f"{kind} in each row; write what matters of them as columns of their own" if kind else ""
-
-
-def _is_missing(value: Any) -> bool:
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def _guess_type(name: str, raw: pd.Series, values: pd.Series, distinct: int, decimal: str) -> Guess:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import pandas as pd
 
@@ -179,7 +179,7 @@ def _number(field: str) -> float | None:
         return None
 
 
-def _detect_decimal(rows: Sequence[Sequence[str]], separator: str) -> str:
+def _detect_decimal(rows: Sequence[Sequence[str]], separator: str) -> Literal[".", ","]:
     """Return the decimal mark: a comma where more fields have one that parts no thousands than have a point."""
     fields = [field.strip() for row in rows[1:] for field in row]
     commas = sum(bool(re.fullmatch(r"-?\d+,\d+", field)) for field in fields)

@@ -124,9 +124,9 @@ def opened(file: "Path | IO[bytes]", *, where: str = "") -> Iterator[IO[bytes]]:
         if head.startswith(b"\x1f\x8b"):
             yield gzip.GzipFile(fileobj=file)  # type: ignore[misc]  # it has all of IO that is used
         elif head.startswith(b"BZh"):
-            yield bz2.BZ2File(file)  # type: ignore[misc]
+            yield bz2.BZ2File(file)
         elif head.startswith(b"\xfd7zXZ\x00"):
-            yield lzma.LZMAFile(file)  # type: ignore[misc]  # noqa: SIM115
+            yield lzma.LZMAFile(file)  # noqa: SIM115
         elif head.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive, where)) as content:
                 yield content

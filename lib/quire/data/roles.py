@@ -201,7 +201,14 @@ def guess_key(
         is_number = _is_row_number(frame[name], guesses[name], decimal)
         reason = "the number of the row" if is_number else "a different value in each row"
         if name == unique[0]:
-            settings = {"minimum": None, "maximum": None, "nullable": None, "missing": None, "role": "key", "why": None}
+            settings: dict[str, Any] = {
+                "minimum": None,
+                "maximum": None,
+                "nullable": None,
+                "missing": None,
+                "role": "key",
+                "why": None,
+            }
             done[name] = done[name].having(f"{reason}: the key", **settings)
         else:
             done[name] = done[name].left_out(f"{reason}: it says nothing of other rows")

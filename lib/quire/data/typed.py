@@ -70,6 +70,32 @@ def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = 
     return Reading(reading.values, _merged(reading.found, found))
 
 
+def unusable(raw: pd.Series) -> str:
+    """Return why no model can use values of this kind; empty if one may."""
+    if pd.api.types.is_timedelta64_dtype(raw.dtype):
+        return "durations; write them as numbers of seconds or days to use them"
+    if pd.api.types.is_complex_dtype(raw.dtype) or isinstance(raw.dtype, pd.IntervalDtype):
+        return f"values of type {raw.dtype}, which is not read"
+    if raw.dtype != object:
+        return ""
+    first = next((value for value in raw if value is not None and not _is_missing(value)), None)
+    kinds: dict[Any, str] = {
+        bytes: "bytes",
+        bytearray: "bytes",
+        memoryview: "bytes",
+        dict: "records",
+        list: "lists",
+        tuple: "lists",
+    }
+    kinds |= {set: "lists", np.ndarray: "lists"}
+    kind = kinds.get(type(first), "")
+    return f"{kind} in each row; write what matters of them as columns of their own" if kind else ""
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
 def without_missing(raw: pd.Series, missing: frozenset[str]) -> tuple[pd.Series, dict[str, np.ndarray]]:
     """Return ``raw`` without the values that stand for none in this column, and the rows where they were."""
     if not missing:

@@ -15,6 +15,9 @@ from quire.errors import ConfigError, DataError
 
 PARTS = ("train", "test", "current")
 
+FAR_FUTURE = pd.Timestamp("2200-01-01", tz="UTC")
+"""Times from then on are taken for marks that stand for no date, such as 9999-12-31."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -113,4 +116,7 @@ def empty(name: str, window: Window, times: pd.Series) -> str:
         "test": "Change ingest.test in params.yaml, or bring the rows that are missing",
         "current": "The source has not been delivered up to as_of, or as_of is too late",
     }[name]
+    if times.max() >= FAR_FUTURE:
+        last = f"{times.max():%Y-%m-%d}"
+        advice = f"If {last} stands for no date, write `missing: [{last}]` below the timestamp in schema.yaml"
     return f"The {name} window, from {start} to {window.end:%Y-%m-%d %H:%M} UTC, has no rows: {span}. {advice}."

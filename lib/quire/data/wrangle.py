@@ -165,6 +165,9 @@ def wrangle_column(raw: pd.DataFrame, name: str, schema: Schema, *, decimal: str
     """Return one column typed, with the schema's answers to what is unparsable, unknown, out of range or missing."""
     column = schema.columns[name]
     source = raw[column.source or name]
+    strange = typed.unusable(source)
+    if strange:
+        raise DataError(f"{column.source or name} holds {strange}. In schema.yaml such a column is `role: ignore`.")
     reading = _read(raw, name, column, schema, decimal)
     changes = _note(name, column, reading, source)
     values, drop = reading.values, np.zeros(len(raw), bool)
