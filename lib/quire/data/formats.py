@@ -118,6 +118,7 @@ def opened(file: "Path | IO[bytes]", *, where: str = "") -> Iterator[IO[bytes]]:
         with file.open("rb") as raw, opened(raw, where=where) as content:
             yield content
         return
+    file.seek(0)
     head = file.read(8)
     file.seek(0)
     try:

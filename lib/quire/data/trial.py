@@ -5,7 +5,7 @@ from quire.data import quality, snapshot
 from quire.data.source import Raw
 from quire.errors import DataError
 
-TRIED_ROWS = 50_000
+TRIED_ROWS = 10_000
 """Most rows of a part that the rules are tried on."""
 
 
