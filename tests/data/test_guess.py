@@ -127,7 +127,8 @@ def test_a_column_that_gives_the_answer_alone_is_left_out_with_the_reason():
     assert roles(guess_schema(classes))["left"] == "ignore"
     code = RNG.permutation(300)
     assert (
-        roles(guess_schema(frame(code=[f"{n % 7}{'ab'[n % 7 > 3]}" for n in code], y=code % 7 > 3)))["code"] == "ignore"
+        roles(guess_schema(frame(code=[f"{n % 7}{'ab'[int(n % 7 > 3)]}" for n in code], y=code % 7 > 3)))["code"]
+        == "ignore"
     )
 
 

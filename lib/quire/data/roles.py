@@ -239,16 +239,14 @@ def _is_identifier(raw: pd.Series, guess: Guess, decimal: str) -> bool:
 
 
 def _is_row_number(raw: pd.Series, guess: Guess, decimal: str) -> bool:
-    """Return whether the column is 1 to n, or 0 to n - 1, in any order, or such a count with rows left out."""
+    """Return whether the column is 1 to n, or 0 to n - 1, in any order."""
     if guess.type != "integer":
         return False
     numbers = typed.read_number(raw, typed.Notation(decimal)).values
     if numbers.isna().any() or not numbers.is_unique or len(numbers) < 20:
         return False
     low, high, rows = numbers.min(), numbers.max(), len(numbers)
-    if low in (0, 1) and high - low == rows - 1:
-        return True
-    return bool(low in (0, 1, 2) and high - low < 2 * rows and numbers.is_monotonic_increasing)
+    return bool(low in (0, 1) and high - low == rows - 1)
 
 
 def _rank(raw: pd.Series, guess: Guess, decimal: str) -> tuple[bool, bool, bool]:
