@@ -27,3 +27,11 @@ def test_rows_that_repeat_a_key_are_told_apart_where_asked():
     assert row_keys(frame, ["at"], numbered=True) == ["x", "y", "x|#1", "x|#2"]
     assert is_repeat("x|#2", "x")
     assert not is_repeat("x|#y", "x")
+
+
+def test_a_key_that_looks_like_a_repeated_one_is_not_taken_for_it():
+    values = ["x", "x", "x|#1", "x\\|#1", "x\\\\|#1", "x|#1a", "|#1", ""]
+    keys = row_keys(pd.DataFrame({"k": values}), ["k"], numbered=True)
+    assert len(set(keys)) == len(keys)
+    assert [key for key in keys if is_repeat(key, "x")] == ["x|#1"]
+    assert keys[5] == "x|#1a"

@@ -13,15 +13,20 @@ SEPARATOR = "|"
 REPEATED = "|#"
 """What stands between a key and the number of the row that repeats it."""
 
+_LIKE_A_REPEAT = re.compile(r"(\\*)(\|#\d+)\Z")
+
 
 def row_key(parts: Iterable[Any]) -> str:
     r"""Return the parts of a key as one text, joined by ``|``; no other parts make the same text.
 
     Of several parts, a ``|`` within one is written ``\|``, and backslashes before it or at a part's end are doubled, so
-    that all other texts stay as they are. Times are ISO 8601, other values as `quire.config.label` writes them.
+    that all other texts stay as they are. The only part of a key is changed where it ends as a repeated key does. Times
+    are ISO 8601, other values as `quire.config.label` writes them.
     """
     texts = [_text(part) for part in parts]
-    return SEPARATOR.join(map(_escaped, texts)) if len(texts) > 1 else "".join(texts)
+    if len(texts) > 1:
+        return SEPARATOR.join(map(_escaped, texts))
+    return _LIKE_A_REPEAT.sub(lambda match: match[1] * 2 + "\\" + match[2], "".join(texts))
 
 
 def row_keys(frame: "pd.DataFrame", key: Sequence[str], start: int = 0, *, numbered: bool = False) -> list[str]:

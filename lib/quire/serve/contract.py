@@ -356,5 +356,3 @@ def _allowed(column: Column) -> str:
         more = len(column.labels) - MOST_LISTED
         return ", ".join(column.labels[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
     return f"text of 1 to {MOST_TEXT} characters"
-
-
