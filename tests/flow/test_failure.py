@@ -114,3 +114,25 @@ def test_nothing_stays_behind_in_the_folder_for_sockets(project, tmp_path, monke
     project.stage("a").stage("b", needs=["a"])
     assert project.run().exit_code == 0
     assert [name for name in os.listdir(tmp_path) if name.startswith("quire-")] == []
+
+
+SECRET_CONFIG = "source: {kind: demo}\ndatabase: ${MY_DB}\nalerts: {webhook: '${MY_HOOK}'}\n"
+SHOWS_SECRETS = """
+    from IPython.display import HTML, display
+    password = settings.database_url.split(":")[2].split("@")[0]
+    print("the password is", password)
+    display(HTML(f"<b>{password}</b> {settings.config.alerts.webhook.get_secret_value()}"))
+    raise ValueError(f"{password} was refused")
+"""
+
+
+def test_no_secret_reaches_the_record_the_notebook_or_a_page(project, monkeypatch):
+    monkeypatch.setenv("MY_DB", "postgresql://u:S3cr3tPw@127.0.0.1:1/db")
+    monkeypatch.setenv("MY_HOOK", "https://hooks.example.org/services/T0000001/abcdefghij")
+    project.stage("shows", SHOWS_SECRETS)
+    (project.root / "params" / "x" / "config.yaml").write_text(SECRET_CONFIG)
+    result = project.run(publish=False)
+    texts = {path: path.read_text(errors="replace") for path in result.folder.rglob("*") if path.is_file()}
+    assert any("was refused" in text for text in texts.values())
+    assert [path.name for path, text in texts.items() if "S3cr3tPw" in text or "abcdefghij" in text] == []
+    assert "*** was refused" in result.record["stages"]["shows"]["error"]["message"]

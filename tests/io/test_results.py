@@ -106,7 +106,7 @@ def test_what_has_a_form_in_json_is_kept_in_it():
         ({frozenset([1]): 1}, "the key frozenset"),
         (lambda: 1, "function"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: value[:30] if isinstance(value, str) else type(value).__name__,
 )
 def test_what_cannot_be_kept_is_refused_with_its_place_and_a_remedy(value, words):
     with pytest.raises(ArtifactError, match=words):

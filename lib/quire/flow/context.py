@@ -17,6 +17,7 @@ from quire.flow.parameters import read_signature
 from quire.flow.reach import Library
 from quire.flow.record import Record
 from quire.flow.threads import THREADS
+from quire.redaction import redact
 
 if TYPE_CHECKING:
     from quire.flow.warm import Keeper
@@ -166,6 +167,7 @@ class Context:
 
         Where the disk has no room for it now, the record's next change writes it too, and ends the run if it cannot.
         """
+        message = redact(message)
         self.emit("warning", message=message)
         with suppress(OSError):
             self.record.update(warnings=[*self.record.content.get("warnings", []), message])

@@ -10,6 +10,7 @@ from quire import errors
 from quire.errors import StageFailed
 from quire.flow.graph import Task
 from quire.page.numbers import shortened
+from quire.redaction import redact_all
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _KEPT = re.compile(r"Cell In|File |\s*-+> ?\d+")
@@ -52,7 +53,7 @@ class OutOfMemory(CellFailed):
 
 
 def describe(task: Task, error: Any) -> dict[str, Any]:
-    """Return what run.json holds of a failure; for a failed cell with its number, its source and the traceback."""
+    """Return what run.json holds of a failure, redacted; of a failed cell also number, source and traceback."""
     described: dict[str, Any] = {"kind": type(error).__name__, "message": _plain(error), "notebook": task.notebook.name}
     if hasattr(error, "ename"):
         described |= {"kind": error.ename, "message": _plain(error.evalue), "traceback": shorten(error.traceback)}
@@ -64,7 +65,7 @@ def describe(task: Task, error: Any) -> dict[str, Any]:
         described["message"] += f" {MAKE_ROOM}"
     if described["kind"] == "MemoryError":
         described["message"] = f"{described['message'].rstrip('.')}. Memory ran out. {LESS}"
-    return described
+    return redact_all(described)
 
 
 def error_message(message: str, stderr: str = "", traceback: Sequence[str] = ()) -> str:

@@ -2,7 +2,7 @@
 
 A stream (stdout, stderr) keeps `STREAM_LIMIT` characters of each cell, its start and its end, and of a line that was
 written over with carriage returns only what stood there last. Charts, tables and the like are kept up to `RICH_LIMIT`
-characters of a notebook. The remark that stands for what is left out says how much it was.
+characters of a notebook. The remark that stands for what is left out says how much it was. Secrets are redacted.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quire.page.numbers import shortened
+from quire.redaction import redact
 
 STREAM_LIMIT = 1_000_000
 RICH_LIMIT = 50_000_000
@@ -45,7 +46,7 @@ class StreamText:
         self._compact()
         end = "".join(self._pieces)
         remark = f"\n[... {self._left_out:,} characters left out ...]\n" if self._left_out else ""
-        return f"{self._start}{remark}{end}"
+        return redact(f"{self._start}{remark}{end}")
 
     def _compact(self) -> None:
         half = STREAM_LIMIT // 2
@@ -87,7 +88,12 @@ class Budget:
             return {**content, "data": {"text/plain": remark(size)}, "metadata": {}}
         if not is_update:
             self._left -= size
-        return dict(content)
+        data = {kind: redact(value) if _is_text(kind, value) else value for kind, value in content["data"].items()}
+        return {**content, "data": data}
+
+
+def _is_text(kind: str, value: Any) -> bool:
+    return isinstance(value, str) and (kind.startswith("text/") or kind == "image/svg+xml")
 
 
 def size_of(data: Mapping[str, Any]) -> int:
@@ -101,6 +107,7 @@ def remark(size: int, where: str = "") -> str:
 
 
 def short_error(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of an error message with its texts cut."""
-    traceback = [shortened(entry, ERROR_LIMIT) for entry in content.get("traceback") or []]
-    return {**content, "evalue": shortened(str(content.get("evalue", "")), ERROR_LIMIT), "traceback": traceback[:200]}
+    """Return the content of an error message with its texts redacted and cut."""
+    traceback = [shortened(redact(entry), ERROR_LIMIT) for entry in content.get("traceback") or []]
+    evalue = shortened(redact(str(content.get("evalue", ""))), ERROR_LIMIT)
+    return {**content, "evalue": evalue, "traceback": traceback[:200]}

@@ -17,6 +17,7 @@ import orjson
 from quire.config import Settings
 from quire.errors import ServiceError
 from quire.io import engine
+from quire.redaction import redact
 from quire.serve.sites import LOOPBACK_ADDRESSES, Sites, sites_of
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -33,7 +34,7 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        return redact(orjson.dumps(line, default=str).decode())
 
 
 def log_config(level: str = "INFO") -> dict[str, Any]:
