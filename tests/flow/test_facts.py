@@ -60,3 +60,9 @@ def test_code_that_only_names_artifacts_does_not_walk(code):
 )
 def test_code_that_could_come_to_the_files_of_another_stage_walks(code):
     assert facts_of(code).walks
+
+
+def test_the_setup_cell_of_the_notebooks_does_not_make_every_file_count():
+    setup = 'run = artifacts.open(settings, run_dir)\nglobals().update(run.parameters("40_train", globals()))'
+    assert not facts_of(setup).walks
+    assert facts_of("vars(run)").walks

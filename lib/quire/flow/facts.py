@@ -21,7 +21,7 @@ _DYNAMIC = {"__getattr__", "import_module", "__import__", "iter_modules", "walk_
 _WALKERS = {
     "reads", "outputs", "parent", "parents", "dirname", "with_name", "with_stem", "with_suffix", "cwd", "getcwd",
     "chdir", "walk", "rglob", "glob", "iglob", "iterdir", "listdir", "scandir", "system", "popen", "subprocess",
-    "eval", "exec", "globals", "locals", "vars", "getattr", "__dict__",
+    "eval", "exec", "vars", "getattr", "__dict__",
 }  # fmt: skip
 """Names by which a notebook could come to another stage's folder without naming an artifact."""
 
