@@ -4,7 +4,7 @@ set -euo pipefail
 venv=$1 lock=$2
 
 # What is installed below such a folder could not start, or MLflow could not make its store.
-for sign in '%' ':' '?' '"' '$' '`' '\' $'\n'; do
+for sign in '%' ':' '?' '"' '$' '`' "\\" $'\n'; do
     if [[ $PWD == *"$sign"* ]]; then
         echo "The path of this clone, $PWD, holds $(printf '%q' "$sign"), which Python's tools cannot deal with." >&2
         echo "Rename the folder, then run make again." >&2

@@ -25,8 +25,9 @@ spare_loopback()  # servers of tests are on this machine
 
 
 @pytest.fixture(autouse=True)
-def _no_secret_of_another_test():
+def _as_in_a_process_of_its_own(monkeypatch):
     redaction.forget()
+    monkeypatch.delenv("COLUMNS", raising=False)  # output is as wide as it is, whatever terminal the tests run in
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,16 @@ import pytest
 import yaml
 
 from quire import config
+from quire.io import permissions
 
 ROOT = Path(__file__).parents[1]
 SEARCH = {"trials": 2, "folds": 2, "space": {"max_iter": [40]}}
 OVERRIDES = {"search": SEARCH, "gate": {"max_segment_loss": None}, "resamples": 40}
 """Few trees and draws, and no floor: what is tested is what is said of a model, not how good it is."""
+
+
+TOKEN = "of-the-tests"
+"""What proves to a notebook that this process executes its stage."""
 
 
 @dataclass
@@ -57,13 +62,16 @@ class UseCase:
             settings = config.load(self.name)
             executed = Executed(settings.outputs / "runs" / run_id, {})
             executed.folder.mkdir(parents=True)
-            record = {"params": self.name, "run_id": run_id, "workflow": workflow, "as_of": as_of or None}
-            self._record(executed, record | {"status": "running"})
+            record = {"params": self.name, "run_id": run_id, "workflow": workflow, "as_of": as_of or ""}
+            record |= {"proof": permissions.proof(TOKEN), "stages": {}, "status": "running"}
+            self._record(executed, record)
             for name, stage in settings.workflow.selected(workflow).items():
                 if name == fails_in:
                     self._record(executed, record | {"status": "failed"})
                     return executed
                 for part, values in _parts(stage):
+                    record["stages"][name + part] = {"status": "running"}
+                    self._record(executed, record)
                     sets = settings.params.get(name, {}) | OVERRIDES | self.overrides | overrides | values
                     executed.stages[name + part] = execute(
                         self.root / "notebooks" / f"{stage.notebook}.ipynb",
@@ -71,6 +79,7 @@ class UseCase:
                         | {"as_of": as_of}
                         | sets,
                     )
+                    record["stages"][name + part] = {"status": "succeeded"}
             self._record(executed, record | {"status": "succeeded"})
             return executed
 
@@ -84,6 +93,7 @@ class UseCase:
             for name in [name for name in os.environ if name.startswith(("QUIRE_", "MLFLOW_"))]:
                 patch.delenv(name)
             patch.setenv("QUIRE_ROOT", str(self.root))
+            patch.setenv("QUIRE_RUN_TOKEN", TOKEN)
             patch.setenv("QUIRE_OUTPUTS", str(self.root / "outputs"))
             patch.setenv("QUIRE_DATA", str(self.root / "data"))
             yield

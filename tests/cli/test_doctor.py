@@ -143,7 +143,8 @@ def test_the_command_prints_each_line_with_what_to_do_and_its_code_is_1_if_one_i
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"params": 3}'])
 def test_a_broken_run_is_named_and_nothing_else_is_lost(project, content):
     folder = project / "outputs" / "runs" / "20260101T000000000-aaaa"
-    folder.mkdir(parents=True)
+    (folder / "artifacts" / "ingest").mkdir(parents=True)
+    (folder / "artifacts" / "ingest" / "manifest.json").write_text("{}")
     (folder / "run.json").write_text(content)
     found = findings(project)
     assert found["runs"].status == "warn"

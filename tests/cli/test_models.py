@@ -147,7 +147,9 @@ def test_a_run_of_another_registry_that_is_not_whole_is_refused_with_what_is_dam
     make_run(settings, promoted=True, version="7")
     folder = copy_to_colleague() / "runs" / RUN
     record = json.loads((folder / "run.json").read_text())
-    record["stages"] = {"train": {"artifacts": [{"name": "candidate.json", "sha256": "0", "bytes": 1}]}}
+    record["stages"] = {
+        "train": {"status": "succeeded", "artifacts": [{"name": "candidate.json", "sha256": "0", "bytes": 1}]}
+    }
     (folder / "run.json").write_text(json.dumps(record))
     done = quire("promote", "params/demo", "--force")
     assert done.exit_code == 4

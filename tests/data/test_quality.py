@@ -231,7 +231,7 @@ def test_a_column_of_any_name_has_its_files(use_case, tmp_path, name):
     checks = [Check("train", column, "expect_x", {}, "warn", "pass") for column in (name, name + "2")]
     settings = use_case()
     folder = tmp_path / "run" / "artifacts" / "validate"
-    save_expectations(QualityReport(tuple(checks)), artifacts.open(settings, str(folder)))
+    save_expectations(QualityReport(tuple(checks)), artifacts.open_stage(settings, str(folder)))
     files = list((folder / "expectations").iterdir())
     assert len(files) == 2
     assert sorted(one["column"] for file in files for one in json.loads(file.read_text())) == sorted([name, name + "2"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import nbformat
 import pytest
@@ -216,25 +217,14 @@ def test_after_a_cell_that_may_raise_another_is_named_that_may_not(ended):
     assert "ZeroDivisionError" in (ended.folder / "reports" / "fails_after.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("argv", "named"),
-    [
-        (["/nowhere/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "/nowhere/python -m ipykernel"),
-        (["false", "{connection_file}"], "false"),
-        (["{folder}/with space", "{connection_file}"], "with space"),
-    ],
-)
-def test_a_kernel_that_does_not_start_names_the_command_that_was_tried(tmp_path, monkeypatch, argv, named):
-    folder = tmp_path / "jupyter" / "kernels" / "python3"
-    folder.mkdir(parents=True)
+@pytest.mark.parametrize("program", ["nowhere/python", "with space"])
+def test_a_kernel_that_does_not_start_names_the_command_that_was_tried(tmp_path, monkeypatch, program):
     (tmp_path / "with space").write_text("#!/bin/sh\nexit 7\n")
     (tmp_path / "with space").chmod(0o755)
-    argv = [part.replace("{folder}", str(tmp_path)) for part in argv]
-    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "x", "language": "python"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / program))
     kernel = Kernel(tmp_path, {})
     with pytest.raises(KernelDied) as raised:
         kernel.start()
     kernel.close()
-    assert named in str(raised.value)
-    assert str(folder) in str(raised.value)
+    assert program in str(raised.value)
+    assert "ipykernel_launcher" in str(raised.value)

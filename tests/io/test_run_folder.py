@@ -6,7 +6,7 @@ import pytest
 
 from quire.errors import ArtifactError
 from quire.flow import cleaning, history
-from quire.io import artifacts, run_folder
+from quire.io import run_folder, runs
 from quire.monitor.snapshots import Snapshots
 
 GOOD = "20260105T000000000-aaaa"
@@ -110,7 +110,7 @@ def check(outputs, *, strangers=1):
     assert history.find(outputs, "latest", params="x").name == GOOD
     assert history.find(outputs, "aaaa").name == GOOD
     assert history.previous(outputs, {**WHOLE, "run_id": "z"}).name == GOOD
-    assert [folder.name for folder in artifacts.finished(outputs, "x")] == [GOOD]
+    assert [folder.name for folder in runs.succeeded(outputs, "x")] == [GOOD]
     assert artifacts.latest(outputs, "x").name == GOOD
     assert [snapshot.run_id for snapshot in Snapshots(outputs, "x").all()] == [GOOD]
     assert cleaning.remove_old_runs(outputs, keep=0, dry_run=True) == []

@@ -30,9 +30,9 @@ def numbers(folders):
 
 
 def test_what_is_no_run_is_passed_over(outputs):
-    assert numbers(folder for folder, _ in runs.newest_first(outputs)) == [6, 5, 4, 3, 2, 1]
-    assert numbers(folder for folder, _ in runs.newest_first(outputs, "other")) == [4]
-    assert list(runs.newest_first(outputs / "nowhere")) == []
+    assert numbers(folder for folder, _ in runs.records(outputs)) == [6, 5, 4, 3, 2, 1]
+    assert numbers(folder for folder, _ in runs.records(outputs, "other")) == [4]
+    assert list(runs.records(outputs / "nowhere")) == []
 
 
 def test_the_latest_is_no_experiment_no_backfill_and_not_under_way(outputs):

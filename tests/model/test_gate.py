@@ -180,7 +180,7 @@ def test_data_of_which_much_breaks_its_rules_is_refused(demand_model, hourly_par
     assert verdict.promote is not refused
     if refused:
         assert "The data breaks its own rules, size:" in verdict.headline
-        assert f"({check[3]:.2%}) break it" in verdict.headline
+        assert f"({check[3]:.0%}) break it" in verdict.headline
         assert judge(found, Gate(max_rule_breaks=1.0), quality(check)).promote
 
 

@@ -145,6 +145,7 @@ def evaluation_of(task, name, other):
     return SimpleNamespace(
         task=task,
         metric="log_loss",
+        importance_metric="log_loss",
         segments=segments,
         champion=None,
         same=False,

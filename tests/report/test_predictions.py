@@ -50,7 +50,7 @@ def test_predictions_outside_what_training_had_warn_with_their_share(history):
     assert found.status == "warn"
     assert "10% of them lie outside" in found.headline
     assert found.metrics["unusual_share"] == pytest.approx(0.1)
-    assert found.facts[0].note == "by hand nothing is kept"
+    assert found.facts[0].note == "not kept in the database"
 
 
 def test_of_two_classes_the_mean_probability_is_set_against_the_share_in_training():

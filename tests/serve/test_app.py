@@ -10,6 +10,7 @@ import pytest
 
 from quire import tracking
 from quire.io import database
+from quire.io.model_files import SHA256_TAG
 
 KEY = "a-long-random-key"
 
@@ -206,7 +207,7 @@ def test_a_new_champion_that_does_not_load_leaves_the_old_one_and_says_so(serve,
 
     client = serve()
 
-    def broken(folder):
+    def broken(folder, **_):
         raise OSError("the file is cut off")
 
     monkeypatch.setattr(model_files, "load_model", broken)
@@ -224,6 +225,7 @@ def test_a_new_champion_that_disagrees_with_its_own_input_example_leaves_the_old
     client, registry = serve(), tracking.open(settings)
     version = promote(pipelines["hist_gradient_boosting"], alias="staged")
     shutil.copy(registry.folder(registry.champion()) / "model.skops", registry.folder(version) / "model.skops")
+    registry.client.delete_model_version_tag("demo", version.version, SHA256_TAG)  # as before versions were signed
     registry.client.set_registered_model_alias("demo", "champion", version.version)
     wait_until(lambda: client.get("/health").json()["status"] == "degraded")
     (problem,) = client.get("/health").json()["problems"]

@@ -67,7 +67,7 @@ def test_more_rows_than_are_predicted_at_a_time_take_several_calls(monkeypatch):
     assert model.batches == [3, 3, 9]
 
 
-def test_a_batch_that_fails_fails_its_requests_and_no_later_one():
+def test_a_request_that_fails_fails_alone_and_no_later_one():
     model = Model()
 
     async def work(made):
@@ -75,7 +75,7 @@ def test_a_batch_that_fails_fails_its_requests_and_no_later_one():
         return failed, await made.predict(model, [4])
 
     failed, after = predict(work)
-    assert [str(error) for error in failed] == ["this batch fails"] * 2
+    assert [str(answer) for answer in failed] == ["this batch fails", "[2]"]
     assert after == [8]
 
 

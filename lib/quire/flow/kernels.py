@@ -101,10 +101,7 @@ class Kernel:
             spec = self._manager.kernel_spec
         except NoSuchKernel:
             return f"Python {sys.executable} has no kernel: `make setup` installs it."
-        return (
-            f"It was to start as `{shlex.join(spec.argv)}`, as the kernelspec in {spec.resource_dir or 'Python'} says. "
-            "If that is not the Python of this clone, remove it or leave JUPYTER_PATH out."
-        )
+        return f"It was to start as `{shlex.join(spec.argv)}`. `make setup` installs what is missing."
 
     async def _connect(self) -> None:
         """Return when the kernel has answered, and what it puts out is heard; raises RuntimeError.

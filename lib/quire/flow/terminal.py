@@ -37,7 +37,8 @@ def as_table(rows: Sequence[Sequence[str]], columns: int | None, colours: Mappin
     colours: of cells with these texts.
     """
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    least = [max(len(word) for row in rows for word in [*row[place].split(), ""]) for place in range(len(widths))]
+    words = [[word for row in rows[1:] for word in row[place].split()] for place in range(len(widths))]
+    least = [max(map(len, [name, *column])) for name, column in zip(rows[0], words, strict=True)]
     if columns is not None and _total(least) > columns:
         return "\n\n".join(_as_list(rows[0], row, columns) for row in rows[1:])
     while columns is not None and _total(widths) > columns:

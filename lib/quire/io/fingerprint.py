@@ -6,6 +6,7 @@ Same fingerprint: the runner may reuse what it computed before. Only the standar
 import glob
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from quire.errors import DataError
 
 _PACKED = ("", ".gz", ".bz2", ".xz", ".zip")
 
-SUFFIXES = {
-    "csv": tuple(name + packed for name in (".csv", ".txt", ".tsv", ".tab", ".dat", ".data") for packed in _PACKED),
-    "json": tuple(name + packed for name in (".json", ".jsonl", ".ndjson") for packed in _PACKED),
+_ENDINGS = {
+    "csv": (".csv", ".tsv", ".tab", ".dat", ".data", ".txt"),
+    "json": (".json", ".jsonl", ".ndjson"),
     "parquet": (".parquet", ".pq", ".parq"),
 }
 """How the names of the files end that a folder is searched for, in lower case, by the kind of the source."""
@@ -50,13 +51,13 @@ def source_files(place: CsvSource | JsonSource | ParquetSource, root: Path) -> l
     A relative path is one below ``root``. Raises DataError if there is none.
     """
     where = str(root / place.path)
-    suffixes = SUFFIXES[place.kind]
     path = Path(where)
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [item for item in path.rglob("*") if item.name.lower().endswith(suffixes) and _is_visible(item, path)]
-        expected = f"The folder is there, but holds no file ending in {', '.join(suffixes)}."
+        visible = (str(item) for item in path.rglob("*") if item.is_file() and _is_visible(item, path))
+        found = [Path(name) for name in of_one_ending(visible, place.kind)]
+        expected = f"The folder is there, but holds no file ending in {endings(place.kind)}."
     else:
         # Below the root, so that a bracket in the name of the clone's folder is no part of the pattern.
         matches = (root / item for item in glob.glob(place.path, root_dir=root, recursive=True))
@@ -65,6 +66,25 @@ def source_files(place: CsvSource | JsonSource | ParquetSource, root: Path) -> l
     if not found:
         raise DataError(f"The source {where} is not there. {expected} {_README}")
     return sorted(found)
+
+
+def of_one_ending(names: Iterable[str], kind: str) -> list[str]:
+    """Return those of ``names`` that end, packed or not, in the first ending of the kind that any has, sorted.
+
+    A folder of CSV files may hold a readme.txt beside them.
+    """
+    names = sorted(names)
+    for ending in _ENDINGS[kind]:
+        suffixes = tuple(ending + packed for packed in _PACKED)
+        chosen = [name for name in names if name.lower().endswith(suffixes)]
+        if chosen:
+            return chosen
+    return []
+
+
+def endings(kind: str) -> str:
+    """Return the endings that a folder is searched for, as text for a person."""
+    return ", ".join(_ENDINGS[kind])
 
 
 def _is_visible(path: Path, below: Path) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from quire.config import S3Source
 from quire.errors import DataError
-from quire.io.fingerprint import SUFFIXES
+from quire.io.fingerprint import endings, of_one_ending
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ def listed(place: S3Source) -> list[Object]:
 
     files = filesystem(place)
     path = place.url.removeprefix("s3://").rstrip("/")
-    suffixes = SUFFIXES[place.format]
     try:
         here = files.get_file_info(path)
         if here.type == FileType.File:
@@ -53,12 +52,13 @@ def listed(place: S3Source) -> list[Object]:
             f"{place.url} cannot be read: {error}. Check source.url in config.yaml, and that the environment or the "
             "machine's role gives credentials and AWS_DEFAULT_REGION."
         ) from None
-    found = [item for item in below if item.type == FileType.File and item.path.endswith(suffixes)]
-    if not found:
+    objects = {item.path: item for item in below if item.type == FileType.File}
+    chosen = of_one_ending(objects, place.format)
+    if not chosen:
         raise DataError(
-            f"{place.url} holds no object ending in {' or '.join(suffixes)}. Check source.url in config.yaml."
+            f"{place.url} holds no object ending in {endings(place.format)}. Check source.url in config.yaml."
         )
-    return [_object(item) for item in sorted(found, key=lambda item: item.path)]
+    return [_object(objects[path]) for path in chosen]
 
 
 def fetch(place: S3Source, item: Object, folder: Path) -> Path:

@@ -168,16 +168,19 @@ def _end_of(seen: Seen, period: int | None) -> Any:
 
 
 def _draw_history(axes: Any, mine: pd.DataFrame, title: str, marked: Any) -> None:
-    axes.fill_between(mine["end"], 0, mine["threshold"], color=NEUTRAL, alpha=0.25, linewidth=0)
-    axes.plot(mine["end"], mine["threshold"], color=MUTED, linewidth=0.8)
+    levels = np.array([*mine["psi"], *mine["threshold"], 0.0], dtype=float)
+    top = 1.08 * levels[np.isfinite(levels)].max() or 1.0
+    # Where the reference is too short to say what is usual there is no alert level: the band fills the panel.
+    limit = mine["threshold"].clip(upper=2 * top)
+    axes.fill_between(mine["end"], 0, limit, color=NEUTRAL, alpha=0.25, linewidth=0)
+    axes.plot(mine["end"], limit, color=MUTED, linewidth=0.8)
     axes.plot(mine["end"], mine["psi"], color=ACCENT, linewidth=1.5)
     colours = [STATUS[TONES[status]] if status in ("warn", "alert") else ACCENT for status in mine["status"]]
     axes.scatter(mine["end"], mine["psi"], color=colours, s=16, zorder=3)
     if marked is not None:
         axes.axvline(marked, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes.set_title(title, fontsize=9)
-    top = np.nanmax([*mine["psi"], *mine["threshold"], 0.0])
-    axes.set_ylim(0, 1.08 * top if top > 0 else 1)
+    axes.set_ylim(0, top)
     axes.tick_params(labelsize=8)
     dates(axes)
 
