@@ -111,7 +111,7 @@ def check(outputs, *, strangers=1):
     assert history.find(outputs, "aaaa").name == GOOD
     assert history.previous(outputs, {**WHOLE, "run_id": "z"}).name == GOOD
     assert [folder.name for folder in runs.succeeded(outputs, "x")] == [GOOD]
-    assert artifacts.latest(outputs, "x").name == GOOD
+    assert next(runs.ended(outputs, "x")).name == GOOD
     assert [snapshot.run_id for snapshot in Snapshots(outputs, "x").all()] == [GOOD]
     assert cleaning.remove_old_runs(outputs, keep=0, dry_run=True) == []
     named = list(run_folder.strangers(outputs))

@@ -31,7 +31,7 @@ def numbers(folders):
 
 def test_what_is_no_run_is_passed_over(outputs):
     assert numbers(folder for folder, _ in runs.records(outputs)) == [6, 5, 4, 3, 2, 1]
-    assert numbers(folder for folder, _ in runs.records(outputs, "other")) == [4]
+    assert numbers(folder for folder, _ in runs.records(outputs, params="other")) == [4]
     assert list(runs.records(outputs / "nowhere")) == []
 
 

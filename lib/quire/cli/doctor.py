@@ -90,9 +90,9 @@ def _is_optional(settings: "Settings") -> bool:
 
 
 def _has_run(settings: "Settings") -> bool:
-    from quire.io import artifacts
+    from quire.io import runs
 
-    return artifacts.latest(settings.outputs, settings.name) is not None
+    return next(runs.ended(settings.outputs, settings.name), None) is not None
 
 
 def _guarded(what: str, check: Callable[["Settings"], tuple[str, ...]], settings: "Settings") -> Finding:
