@@ -1,5 +1,6 @@
 """What the whole suite shares: one small demo run, made as a person makes it, and an AWS on loopback."""
 
+import json
 import os
 import random
 import re
@@ -12,6 +13,7 @@ import threading
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -244,3 +246,24 @@ def screenshots(tmp_path):
     folder = Path(os.environ.get("QUIRE_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def webhook():
+    """A web server that keeps what is posted; ``answers`` are the status codes to come, then 200."""
+    posted, answers = [], []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(answers.pop(0) if answers else 200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/secret-token", posted, answers
+    server.shutdown()
+    server.server_close()

@@ -1,17 +1,24 @@
 import json
 import logging
-import threading
+import os
+import signal
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from quire import config
-from quire.io import notify, storage
+from quire import config, redaction
+from quire.io import database, notify, owed, storage
 from quire.io.notify import Alert, Delivery
 
 AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DRIFT = Alert("drift", "2 columns drifted: temp, hum", body="temp: 0.4 above", cause="drift:hum,temp", at=AT)
+
+
+@pytest.fixture(autouse=True)
+def outbox(tmp_path, monkeypatch):
+    """The outbox of an empty folder of outputs."""
+    monkeypatch.setenv("QUIRE_OUTPUTS", str(tmp_path / "outputs"))
+    return owed.alerts(tmp_path / "outputs")
 
 
 @pytest.fixture
@@ -37,10 +44,14 @@ class Memory:
     """The alert table, in a list."""
 
     def __init__(self):
-        self.saved = []
+        self.saved, self.runs = [], []
 
     def save_alert(self, alert, *, model_name, run_id=None):
         self.saved.append((model_name, alert))
+        self.runs.append((run_id, model_name, alert.cause))
+
+    def has_alert_of(self, run_id, model_name, cause):
+        return (run_id, model_name, cause) in self.runs
 
     def has_alert(self, model_name, cause, since):
         return any(name == model_name and alert.cause == cause and alert.at >= since for name, alert in self.saved)
@@ -49,27 +60,6 @@ class Memory:
 class Broken(Memory):
     def has_alert(self, model_name, cause, since):
         raise OSError("the disk is gone")
-
-
-@pytest.fixture
-def webhook():
-    """A web server that keeps what is posted; ``answers`` are the status codes to come, then 200."""
-    posted, answers = [], []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(answers.pop(0) if answers else 200)
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/secret-token", posted, answers
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -214,3 +204,155 @@ def test_alerts_for_the_report_only_reach_nobody(settings_with, webhook):
     url, posted, _ = webhook
     notify.send(DRIFT, settings_with(channels=("webhook",), webhook=url, report_only=True))
     assert posted == []
+
+
+def sent_again(settings, memory, outbox):
+    """What the next run or ``quire publish`` does."""
+    return [one for name in outbox.names() for one in notify.deliver(name, settings, lambda: memory)]
+
+
+@pytest.mark.parametrize("run_id", ["r1", None])
+def test_a_channel_that_failed_gets_the_alert_later_and_the_others_do_not_get_it_twice(
+    settings_with, webhook, outbox, run_id, caplog
+):
+    url, posted, answers = webhook
+    answers += [500] * 3
+    memory, settings = Memory(), settings_with(channels=("webhook",), webhook=url)
+    with caplog.at_level(logging.INFO, logger="quire.alerts"):
+        assert [one.status for one in notify.send(DRIFT, settings, memory, run_id=run_id)] == ["sent", "failed"]
+        posted.clear()
+        assert sent_again(settings, memory, outbox) == [Delivery("webhook", "sent")]
+        assert sent_again(settings, memory, outbox) == []
+    assert len(posted) == len(memory.saved) == 1
+    assert caplog.text.count("2 columns drifted") == 1
+    assert list(outbox.folder.iterdir()) == []
+
+
+def test_an_alert_of_the_same_run_is_sent_again_only_where_it_did_not_arrive(settings_with, webhook, outbox):
+    url, posted, answers = webhook
+    answers += [500] * 3
+    memory, settings = Memory(), settings_with(channels=("webhook",), webhook=url, cool_down_hours=0)
+    tries = [notify.send(DRIFT, settings, memory, run_id="r1") for _ in range(3)]
+    assert [[one.status for one in deliveries] for deliveries in tries] == [
+        ["sent", "failed"],
+        ["sent"],
+        ["quiet", "quiet"],
+    ]
+    assert {one["id"] for one in posted} == {posted[0]["id"]} != {""}
+    assert len(memory.saved) == 1
+
+
+def test_other_runs_stay_quiet_while_an_alert_is_on_its_way(settings_with, webhook, outbox):
+    memory, settings = Memory(), settings_with(channels=("webhook",), webhook=webhook[0])
+    notify.queue(DRIFT, settings, lambda: memory, run_id="r1")
+    assert {one.status for one in notify.send(DRIFT, settings, memory, run_id="r2")} == {"quiet"}
+    other = Alert("drift", "1 column drifted: windspeed", cause="drift:windspeed", at=AT)
+    assert {one.status for one in notify.send(other, settings, memory, run_id="r2")} == {"sent"}
+
+
+@pytest.mark.parametrize("dies_in", ["queued", "database", "log", "webhook"])
+def test_an_alert_whose_process_is_killed_arrives_once_and_has_one_row(settings_with, webhook, outbox, dies_in):
+    """Killed as soon as the step is done and noted; at the last one nothing is left to do."""
+    url, posted, _ = webhook
+    settings = settings_with(channels=("webhook",), webhook=url)
+    store = database.open(settings.database_url)
+    child = os.fork()
+    if child == 0:
+        _die_after(dies_in)
+        notify.send(DRIFT, settings, database.open(settings.database_url), run_id="r1")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    before = len(posted)
+    sent_again(settings, store, outbox)
+    assert {one.status for one in notify.send(DRIFT, settings, store, run_id="r1")} == {"quiet"}
+    assert (before, len(posted)) == (int(dies_in == "webhook"), 1)
+    assert store.alerts()["title"].tolist() == [DRIFT.title]
+    assert outbox.names() == []
+    store.close()
+
+
+def _die_after(step):
+    queue, note = notify.queue, notify._note
+
+    def queued(*arguments, **options):
+        queue(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def noted(item, outbox):
+        note(item, outbox)
+        if step not in item.channels:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if step == "queued":
+        notify.queue = queued
+    else:
+        notify._note = noted
+
+
+def test_a_database_that_comes_back_gets_the_row_later(settings_with, outbox):
+    class Away(Memory):
+        def has_alert(self, *arguments):
+            raise OSError("the server does not answer")
+
+        def save_alert(self, alert, **about):
+            raise OSError("the server does not answer")
+
+    settings, memory = settings_with(), Memory()
+    assert [one.status for one in notify.send(DRIFT, settings, Away(), run_id="r1")] == ["failed", "sent"]
+    assert sent_again(settings, Away(), outbox) == [Delivery("database", "failed", "the server does not answer")]
+    sent_again(settings, memory, outbox)
+    assert memory.runs == [("r1", "demo", DRIFT.cause)]
+
+
+def test_a_disk_that_is_full_keeps_no_alert_back(settings_with, outbox):
+    outbox.folder.parent.mkdir(parents=True)
+    outbox.folder.write_text("in the way")
+    outcome = notify.send(DRIFT, settings_with(), Memory(), run_id="r1")
+    assert [(one.channel, one.status) for one in outcome] == [("outbox", "failed"), ("log", "sent")]
+
+
+def test_a_channel_that_config_no_longer_names_is_owed_nothing(settings_with, outbox):
+    settings = settings_with(channels=("webhook",), webhook="http://127.0.0.1:9/")
+    notify.send(DRIFT, settings, Memory(), run_id="r1")
+    assert sent_again(settings_with(), Memory(), outbox) == []
+    assert outbox.names() == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"alert": {"kind": "x"}, "channels": ["mail"]}', "\0"])
+def test_a_file_in_the_outbox_that_is_no_alert_is_named(settings_with, outbox, text):
+    outbox.write("0" * 32, text)
+    with pytest.raises(notify.ArtifactError, match=r"000\.json is not an alert as Quire writes it"):
+        notify.deliver("0" * 32, settings_with(), Memory)
+    (outbox.folder / "..json").write_text("{}")
+    (outbox.folder / "a b.json").write_text("{}")
+    assert outbox.names() == ["0" * 32]
+    assert notify.send(DRIFT, settings_with(), Memory(), run_id="r1") == [Delivery("log", "sent")]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_no_channel_and_no_file_gets_a_secret(settings_with, webhook, outbox, kept, caplog):
+    redaction.learn("postgresql://me:hunter2-not-to-be-told@db/x")
+    url, posted, answers = webhook
+    answers += [500] * 3
+    text = "cannot reach postgresql://me:hunter2-not-to-be-told@db/x"
+    alert = Alert("run_failed", text, body=text, link=f"{text}/index.html", cause=text)
+    memory = Memory()
+    settings = settings_with(channels=("webhook",), webhook=url)
+    notify.send(alert, settings, memory if kept else None, run_id="r1")
+    files = "".join(path.read_text() for path in outbox.folder.glob("*.json"))
+    assert ("cannot reach" in files) is kept
+    assert "hunter2" not in files + caplog.text + json.dumps(posted) + repr(memory.saved)
+
+
+def test_figures_of_a_run_that_is_published_later_have_the_time_of_its_end(settings_with, aws):
+    settings = settings_with(channels=("cloudwatch",), endpoint_url=aws)
+    for age in (timedelta(hours=5), timedelta(days=15)):
+        notify.measure({"RunLate": 1}, settings, workflow="late", at=datetime.now(UTC) - age)
+    points = storage.client("cloudwatch", aws).get_metric_statistics(
+        Namespace="Quire", MetricName="RunLate", Period=60, Statistics=["Sum"],
+        Dimensions=[{"Name": "UseCase", "Value": "demo"}, {"Name": "Workflow", "Value": "late"}],
+        StartTime=datetime.now(UTC) - timedelta(days=20), EndTime=datetime.now(UTC) + timedelta(minutes=1),
+    )["Datapoints"]  # fmt: skip
+    (point,) = points
+    assert abs(datetime.now(UTC) - timedelta(hours=5) - point["Timestamp"]) < timedelta(minutes=10)
+    assert figures(aws, "RunLate", {"UseCase": "demo", "Workflow": "late"}) == []

@@ -1,13 +1,13 @@
 """run.json: what a run did, written whole after every change."""
 
 import json
-import os
 import secrets
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from quire.io.owed import write_whole as write_whole
 from quire.io.run_folder import read_record as read_record
 
 FINAL = ("succeeded", "reused", "skipped", "failed", "interrupted")
@@ -18,19 +18,6 @@ def new_run_id(now: datetime) -> str:
     """Return a name for a run that sorts by time: UTC to the millisecond, then four random hex digits."""
     at = now.astimezone(UTC)
     return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}-{secrets.token_hex(2)}"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path`` and rename, so that a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class Record:

@@ -228,6 +228,12 @@ class Database:
         with self._connect() as connection:
             return connection.execute(sa.select(ALERT.c.id).where(*where).limit(1)).first() is not None
 
+    def has_alert_of(self, run_id: str, model_name: str, cause: str) -> bool:
+        """Whether the run has kept an alert with this cause."""
+        where = [ALERT.c.run_id == run_id, ALERT.c.model_name == model_name, ALERT.c.cause == cause]
+        with self._connect() as connection:
+            return connection.execute(sa.select(ALERT.c.id).where(*where).limit(1)).first() is not None
+
     def alerts(
         self,
         model_name: str | None = None,
