@@ -6,13 +6,15 @@ from pathlib import Path
 from quire.flow import history
 from quire.flow.cache import Cache
 from quire.flow.lock import only_run
+from quire.io import owed
 
 
 def remove_old_runs(outputs: Path, *, keep: int, params: str = "", dry_run: bool = False) -> list[str]:
     """Remove all but the newest ``keep`` runs of each params folder, and return the ids of those that went.
 
-    The newest run that succeeded always stays: notebooks opened by hand read it. Models are in the tracking store and
-    predictions in the database; neither is touched. Raises Busy if a run of the params is under way.
+    The newest run that succeeded always stays: notebooks opened by hand read it; so does one that is not published yet.
+    Models are in the tracking store and predictions in the database; neither is touched. Raises Busy if a run of the
+    params is under way.
     """
     by_params: dict[str, list[dict]] = {}
     for record in history.runs(outputs, params=params):
@@ -20,7 +22,8 @@ def remove_old_runs(outputs: Path, *, keep: int, params: str = "", dry_run: bool
     removed: list[str] = []
     for name, records in by_params.items():
         good = next((record for record in records if record["status"] == "succeeded" and not record.get("try")), None)
-        old = [record["run_id"] for record in records[keep:] if record is not good]
+        kept = {good["run_id"] if good else "", *owed.runs(outputs).names()}
+        old = [record["run_id"] for record in records[keep:] if record["run_id"] not in kept]
         removed += old
         if old and not dry_run:
             with only_run(outputs, name):

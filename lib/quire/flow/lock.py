@@ -11,8 +11,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from quire.errors import Busy
-from quire.flow.record import write_whole
+from quire.errors import ArtifactError, Busy
+from quire.flow.record import Record, read_record, write_whole
+from quire.io.archive_format import is_run_name
+
+GRACE_S = 0.5
+"""How long a lock is waited for at least: `runs_under_way` holds each for a moment, to see whether its run lives."""
 
 
 @contextmanager
@@ -27,7 +31,7 @@ def only_run(outputs: Path, params: str, *, wait_s: float = 0) -> Iterator["Hold
     holder = Holder(folder / f"{params}.json")
     lock = FileLock(folder / f"{params}.lock")
     try:
-        lock.acquire(timeout=wait_s, poll_interval=0.2)
+        lock.acquire(timeout=max(wait_s, GRACE_S) if wait_s >= 0 else wait_s, poll_interval=0.1)
     except Timeout:
         other = holder.read()
         who = (
@@ -61,3 +65,44 @@ class Holder:
         """Say that ``run_id``, in this process, holds the lock."""
         content = {"run_id": run_id, "pid": os.getpid(), "host": socket.gethostname(), "since": now.isoformat()}
         write_whole(self.path, json.dumps(content))
+
+
+def runs_under_way(outputs: Path) -> set[str]:
+    """Return the runs whose processes are alive: those that are named beside a lock which is held."""
+    return {
+        str(Holder(path).read().get("run_id"))
+        for path in (outputs / "locks").glob("*.json")
+        if _is_held(path.with_suffix(".lock"))
+    }
+
+
+def _is_held(path: Path) -> bool:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def mark_dead_run(outputs: Path, holder: Holder) -> None:
+    """Mark the run as interrupted whose process died while it held the lock, and its unfinished stages too."""
+    run_id = str(holder.read().get("run_id"))
+    if is_run_name(run_id):
+        mark_dead(outputs / "runs" / run_id)
+
+
+def mark_dead(folder: Path) -> None:
+    """Mark a run whose process is gone as interrupted, and note in which stages it died; one that ended stays."""
+    try:
+        content = read_record(folder)
+    except ArtifactError:
+        return
+    if content["status"] == "running":
+        stages = content["stages"]
+        died_in = [name for name, stage in stages.items() if stage["status"] == "running"]
+        for stage in stages.values():
+            if stage["status"] in ("waiting", "running"):
+                stage["status"] = "interrupted"
+        Record(folder, content).update(status="interrupted", died_in=died_in)

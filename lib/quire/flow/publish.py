@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from quire import config
 from quire.config import Settings
-from quire.errors import ArchiveError, QuireError, ServiceError
+from quire.errors import ArchiveError, QuireError
+from quire.flow import owed
 from quire.flow.cache import Cache
 from quire.flow.context import FOR_ANOTHER, Context
 from quire.flow.elsewhere import stage_key, trace_name
 from quire.flow.forked import Forked, Refused
 from quire.flow.forkserver import stay_nice
 from quire.flow.imports import skip_iri_grammar
+from quire.flow.owed import send_figures as send_figures
 from quire.flow.record import read_record
 from quire.flow.warmth import PUBLISH, Warmth
+from quire.io import owed as notes
 
 if TYPE_CHECKING:
     from quire.io.archive import Archive
@@ -35,6 +38,9 @@ Told = dict[str, Any]
 
 PUBLISH_FAILED = "PublishFailed"
 """The kind of problem that stands for all: the process itself ended early."""
+
+
+CATCH_UP = "The next run, or `quire publish`, catches it up."
 
 
 class Publisher:
@@ -57,8 +63,13 @@ class Publisher:
 
     def finish(self) -> list[Told]:
         """Publish the ended run and return what went wrong, each as kind and message."""
-        if self._context.record.content["status"] != "succeeded" or self._context.request.trial:
+        context, outputs = self._context, self._context.settings.outputs
+        if context.record.content["status"] != "succeeded" or context.request.trial:
             self._start()  # a note is kept, also where nothing had to be computed for it
+        if self._thread is None:
+            notes.runs(outputs).remove(context.run_id)
+            if any(owed.left(outputs, but=context.run_id)):
+                self._start()
         if self._thread is None:
             return []
         self._orders.put({"do": "end"})
@@ -91,7 +102,9 @@ class Publisher:
         code = process.wait()
         if code:
             last = (log.read_text("utf-8").strip().splitlines() or [f"exit code {code}"])[-1]
-            self._told.append({"kind": PUBLISH_FAILED, "message": f"The run could not be published: {last}"})
+            self._told.append(
+                {"kind": PUBLISH_FAILED, "message": f"The run could not be published: {last}. {CATCH_UP}"}
+            )
         log.unlink()
 
     def _process(self, descriptors: list[int]) -> Forked | subprocess.Popen[bytes]:
@@ -118,13 +131,14 @@ def main(name: str, folder: Path) -> None:
     if read_record(folder)["cause"] != FOR_ANOTHER:
         _warm_up(settings)
     there = _archive_of(settings, stores=read_record(folder)["cause"] != FOR_ANOTHER)
-    for line in sys.stdin:
-        order = json.loads(line)
-        if order["do"] == "end":
-            for told in _publish(settings, folder, there):
-                print(json.dumps(told), flush=True)
-        elif there is not None:
-            _archive_stage(settings, folder, order["stage"], there)
+    with notes.runs(settings.outputs).held(folder.name):  # or the next run would publish it too, if the runner died
+        for line in sys.stdin:
+            order = json.loads(line)
+            if order["do"] == "end":
+                for told in _publish(settings, folder, there):
+                    print(json.dumps(told), flush=True)
+            elif there is not None:
+                _archive_stage(settings, folder, order["stage"], there)
 
 
 def _warm_up(settings: Settings) -> None:
@@ -151,70 +165,39 @@ def _archive_stage(settings: Settings, folder: Path, stage: str, there: "Archive
 
 
 def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Iterator[Told]:
-    """Do each part even if another fails."""
-    from quire.io import tracking
-
-    record = read_record(folder)
+    """Deliver what this run owes, and then what earlier ones left; do each part even if another fails."""
+    run_id, record = folder.name, read_record(folder)
     if record["cause"] == FOR_ANOTHER:
         if there is not None:
             yield from _tried(lambda: there.save_run(folder))
         return
-    yield from _tried(lambda: tracking.open(settings).log_run(record, folder))
-    if not record.get("try"):  # nobody is alerted by an experiment, nor by CloudWatch's alarms
-        yield from _tried(lambda: _delivered(send_figures(settings, record)))
-    if record["status"] == "failed" and not record.get("try"):
-        yield from _tried(lambda: _delivered(_alert(settings, record, folder)))
+    reported = {""}
+    for outcome in _deliver_all(owed.Publication(settings, folder, record, there)):
+        if outcome.message not in reported:
+            reported.add(outcome.message)
+            whose = "" if outcome.run_id == run_id else f"Run {outcome.run_id} still owes {outcome.part}: "
+            yield {"kind": outcome.kind, "message": f"{whose}{outcome.message}"}
     if there is not None:
-        yield from _tried(lambda: there.save_run(folder))
-        yield from _tried(lambda: there.save_stores(folder.name))
-        yield from _tried(lambda: there.save_owed(but=folder.name))
+        yield from _tried(lambda: there.save_owed(but=run_id))
         yield from _tried(lambda: there.prune(datetime.now(UTC)))
         yield from _tried(lambda: there.prune_stores(datetime.now(UTC)))
 
 
+def _deliver_all(run: owed.Publication) -> Iterator[owed.Outcome]:
+    """Deliver the run and its alert first, since people wait for that."""
+    root, outputs = run.settings.root, run.settings.outputs
+    failures = owed.Failures()
+    run_id = run.folder.name
+    yield from owed.publish(run, failures)
+    yield from owed.send_alerts(root, outputs, failures, only=run_id)
+    yield from owed.publish_others(root, outputs, failures, but=run_id)
+    yield from owed.send_alerts(root, outputs, failures, but=run_id)
+
+
 def _tried(action: Callable[[], Any]) -> Iterator[Told]:
-    try:
-        action()
-    except QuireError as error:
-        kind = ArchiveError if isinstance(error, ArchiveError) else type(error)
-        yield {"kind": kind.__name__, "message": str(error)}
-    except Exception as error:
-        yield {"kind": type(error).__name__, "message": f"{type(error).__name__}: {error}"}
-
-
-def _delivered(deliveries: list[Any]) -> None:
-    """Raise ServiceError if a channel did not take an alert or a figure."""
-    failed = [f"{one.channel}: {one.detail}" for one in deliveries if one.status == "failed"]
-    if failed:
-        raise ServiceError(f"Not delivered by {'; '.join(failed)}")
-
-
-def _alert(settings: Settings, record: dict[str, Any], folder: Path) -> list[Any]:
-    from quire.flow.failure import explain
-    from quire.io import database, notify
-
-    failed = {name: stage for name, stage in record["stages"].items() if stage["status"] == "failed"}
-    texts = [
-        explain(name, stage, params=settings.name, workflow=record["workflow"], folder=folder)
-        for name, stage in failed.items()
-    ]
-    alert = notify.Alert(
-        kind="run_failed",
-        title=f"{settings.name}: {record['workflow']} failed in {', '.join(failed)}",
-        body="\n\n".join(texts),
-        severity="critical",
-        cause=f"run_failed {settings.name} {' '.join(failed)}",
-        link=str(folder / "index.html"),
-    )
-    return notify.send(alert, settings, database.open(settings.database_url), run_id=record["run_id"])
-
-
-def send_figures(settings: Settings, record: dict[str, Any]) -> list[Any]:
-    """Tell CloudWatch, if it is a channel, whether the run succeeded and how long it took; return the deliveries."""
-    from quire.io import notify
-
-    figures = {"RunSucceeded": float(record["status"] == "succeeded"), "RunSeconds": float(record["seconds"] or 0)}
-    return notify.measure(figures, settings, workflow=record["workflow"])
+    outcome = owed.attempt("", "", action)
+    if outcome.message:
+        yield {"kind": outcome.kind, "message": outcome.message}
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from typing import Any
 
 from quire import config
 from quire.config import Settings
-from quire.errors import ArchiveError, ArtifactError, Interrupted
-from quire.flow import failure, libraries
+from quire.errors import ArchiveError, Interrupted
+from quire.flow import failure, libraries, owed
 from quire.flow.cache import Cache
 from quire.flow.checks import refuse_missing_files, refuse_paths_beside
 from quire.flow.clone import Clone
@@ -21,12 +21,12 @@ from quire.flow.context import Context, Drivers, Listener, Request
 from quire.flow.elsewhere import Elsewhere
 from quire.flow.graph import build
 from quire.flow.key import own_code
-from quire.flow.lock import Holder, only_run
+from quire.flow.lock import mark_dead_run, only_run
 from quire.flow.parameters import resolve
 from quire.flow.private import remove_left_behind
 from quire.flow.publish import PUBLISH_FAILED, Publisher
 from quire.flow.reach import Library, package_root
-from quire.flow.record import Record, new_run_id, read_record
+from quire.flow.record import Record, new_run_id
 from quire.flow.saves import refuse_repeats
 from quire.flow.schedule import Schedule
 from quire.flow.signals import ended_by_signal
@@ -152,6 +152,7 @@ def _run(context: Context) -> Result:
     started = time.monotonic()
     for part in ("notebooks", "reports", "artifacts"):
         (context.folder / part).mkdir(parents=True, exist_ok=True)
+    owed.remember(context.record.content, context.settings)
     context.record.update()
     expected = {name: trace["seconds"] for name, task in context.graph.items() if (trace := context.cache.last(task))}
     context.emit("run_started", run_id=context.run_id, stages=list(context.graph), expected_s=expected)
@@ -216,23 +217,6 @@ def _status(context: Context) -> str:
     if context.stopping.is_set():
         return "interrupted"
     return "failed" if "failed" in statuses else "succeeded"
-
-
-def mark_dead_run(outputs: Path, holder: Holder) -> None:
-    """Mark the run as interrupted whose process died while it held the lock, and its unfinished stages too."""
-    run_id = holder.read().get("run_id")
-    folder = outputs / "runs" / str(run_id)
-    if not run_id or not (folder / "run.json").exists():
-        return
-    try:
-        content = read_record(folder)
-    except ArtifactError:
-        return
-    if content["status"] == "running":
-        for stage in content["stages"].values():
-            if stage["status"] in ("waiting", "running"):
-                stage["status"] = "interrupted"
-        Record(folder, content).update(status="interrupted")
 
 
 def commit_of(root: Path) -> str:

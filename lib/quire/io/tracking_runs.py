@@ -5,6 +5,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,9 +242,8 @@ def log_run(registry: "Registry", record: Mapping[str, Any], folder: Path) -> st
     tags |= {USER: record["user"]} if record.get("user") else {}
     tags |= {"mlflow.note.content": f"Experiment: {record['try']}"} if record.get("try") else {}
     if parent is None:
-        parent = client.create_run(
-            experiment, tags=tags, run_name=f"{'try' if record.get('try') else record['workflow']} {record['run_id']}"
-        ).info.run_id
+        name = f"{'try' if record.get('try') else record['workflow']} {record['run_id']}"
+        parent = client.create_run(experiment, _ms(record.get("started_at")), tags, name).info.run_id
     else:
         for key, value in tags.items():
             client.set_tag(parent, key, value)
@@ -257,8 +257,13 @@ def log_run(registry: "Registry", record: Mapping[str, Any], folder: Path) -> st
     for name in ("index.html", "run.json"):
         if (folder / name).is_file():
             client.log_artifact(parent, str(folder / name))
-    client.set_terminated(parent, ENDINGS.get(record["status"], "FINISHED"))
+    client.set_terminated(parent, ENDINGS.get(record["status"], "FINISHED"), _ms(record.get("finished_at")))
     return parent
+
+
+def _ms(moment: str | None) -> int | None:
+    """Return an ISO 8601 time in milliseconds, as MLflow has them: a run may be logged long after it ended."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000) if moment else None
 
 
 def _stage_numbers(record: Mapping[str, Any], folder: Path) -> dict[str, float]:
