@@ -69,6 +69,7 @@ def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Itera
     yield _folders(root, outputs)
     yield _outputs(outputs)
     yield from _strangers(outputs)
+    yield _owed(outputs)
     for name in names:
         try:
             settings = config.load(name, root=root)
@@ -173,6 +174,21 @@ def _strangers(outputs: Path) -> Iterator[Finding]:
         yield Finding("runs", "warn", stranger.reason, f"Move it elsewhere, or remove it: {stranger.path}")
     if len(found) > MOST_STRANGERS:
         yield Finding("runs", "warn", f"{len(found) - MOST_STRANGERS} more in {outputs / 'runs'} are no runs.")
+
+
+def _owed(outputs: Path) -> Finding:
+    """Say which ended runs are not published yet, and how many alerts a channel has yet to take."""
+    from quire.flow import owed
+
+    runs, alerts = owed.left(outputs)
+    if not (runs or alerts):
+        return Finding("owed", "ok", "all runs are published, and all alerts sent")
+    texts = [f"runs that are not published: {_few(runs)}"] if runs else []
+    texts += [f"alerts that have not reached every channel: {len(alerts)}"] if alerts else []
+    return Finding(
+        "owed", "warn", "; ".join(texts),
+        f"`quire publish` delivers it, as the next run does; to give one up, remove its file in {outputs / '.owed'}",
+    )  # fmt: skip
 
 
 def _source(settings: "Settings") -> tuple[str, ...]:

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("quire.cli.runs:diff", "Compare two runs: parameters, metrics, times, artifacts."),
     "why": ("quire.cli.runs:why", "Say what changed for a stage since it last ran."),
     "fetch": ("quire.cli.fetch:fetch", "Bring a run back from the archive."),
+    "publish": ("quire.cli.publish:publish", "Deliver what earlier runs still owe to MLflow, the archive and people."),
     "graph": ("quire.cli.graph:graph", "Print which stage runs after which."),
     "clean": ("quire.cli.clean:clean", "Remove old runs and what the cache no longer needs."),
     "backfill": ("quire.cli.backfill:backfill", "Run a workflow as of a series of dates."),
