@@ -59,8 +59,9 @@ test: lint ## Lint, then run all tests (TESTS="tests/flow -k cache" for some)
 	@pytest -n 2 --dist loadfile $(or $(TESTS),tests)
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Kill 200 runs at random moments and check what is left
+soak: $(VENV)/.dev ## Kill 400 runs at random moments and check what is left
 	@python benchmarks/soak.py --rounds 200
+	@python benchmarks/soak.py --rounds 200 --publish
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Renew both locks from pyproject.toml

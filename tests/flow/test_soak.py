@@ -13,3 +13,8 @@ spec.loader.exec_module(soak)
 @pytest.mark.slow
 def test_after_a_kill_at_any_moment_the_next_run_completes_and_nothing_is_left(project):
     assert soak.soak(soak.fill(project), rounds=5, seed=0) >= 3
+
+
+@pytest.mark.slow
+def test_after_a_kill_at_any_moment_the_next_run_publishes_what_is_owed(project):
+    assert soak.soak(soak.fill(project), rounds=3, seed=0, publish=True) >= 1
