@@ -56,6 +56,14 @@ def test_on_an_address_that_is_not_known_as_loopback_a_token_is_made_and_printed
         assert httpx.get(f"{address}runs", headers={"authorization": f"Bearer {token}"}).status_code == 200
 
 
+def test_a_token_of_the_environment_is_not_printed(tmp_path):
+    for host in ("127.0.0.1", "127.0.0.2"):
+        with dashboard(tmp_path, host=host, token="s3cret-of-the-team") as (address, said):
+            assert said.strip().endswith(address)
+            assert "s3cret" not in said
+            assert httpx.get(f"{address}?token=s3cret-of-the-team").status_code == 303
+
+
 def test_on_the_loopback_no_token_is_needed(tmp_path):
     with dashboard(tmp_path) as (address, said):
         assert "token" not in said

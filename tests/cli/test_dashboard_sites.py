@@ -52,9 +52,12 @@ def test_a_rebound_name_a_large_head_and_a_path_that_is_no_text_are_refused(star
     assert status(host=f"localhost:{address.rpartition(':')[2]}") == 404
     assert status(**{"x-a": "a" * 70_000}) == 431
     assert [status(path) for path in ("/runs/%00/", "/%ff")] == [400, 400]
-    headers = httpx.get(address).headers
-    assert headers["x-content-type-options"] == "nosniff"
-    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    for path in ("/", "/runs", "/health", "/nothing", "/runs/nothing/", "/%ff"):
+        headers = httpx.get(address + path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'"), path
+        assert "frame-ancestors 'none'" in policy, path
     assert httpx.post(address, headers={"origin": "null"}).status_code == 403
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 import pytest
@@ -236,9 +237,61 @@ def test_a_token_is_asked_for_and_taken_from_address_cookie_or_bearer(outputs):
     assert get(app, "/", authorization="Bearer s3cret").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["//evil.example/x", "/\\evil.example", "/%5Cevil.example", "/%2F%2Fevil.example/", "/%09/evil.example",
+     "/ /evil.example", "https:evil.example", "/https:/evil.example", "///evil.example", "/%2f%5c%2fevil.example",
+     "/%0d%0aset-cookie:%20a=b"],
+)  # fmt: skip
+def test_whoever_brings_the_token_in_the_address_stays_on_this_host(outputs, path):
+    app, sent = app_of(outputs, token="s3cret"), []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "scheme": "http", "path": unquote(path), "raw_path": path.encode()}
+    scope |= {
+        "query_string": b"a=1&token=wrong&token=s3cret",
+        "headers": [(b"host", b"board")],
+        "server": ("board", 80),
+    }
+    asyncio.run(app(scope, None, send))
+    headers = dict(sent[0]["headers"])
+    target = headers[b"location"].decode()
+    assert sent[0]["status"] == 303
+    assert re.fullmatch(r"/([^/\\\s].*)?", target)
+    assert urlsplit(urljoin("http://board/", target)).netloc == "board"
+    assert "s3cret" not in target
+    assert {part.strip().lower() for part in headers[b"set-cookie"].decode().split(";")} >= {"httponly", "samesite=lax"}
+
+
+def test_a_token_leaves_the_address_also_of_whoever_has_the_cookie(outputs):
+    app = app_of(outputs, token="s3cret")
+    again = get(app, "/runs?token=s3cret", cookie="quire_dashboard=s3cret")
+    assert again.headers["location"] == "/runs"
+
+
+def test_no_page_may_run_a_foreign_script_or_send_anything(outputs):
+    app = app_of(outputs, token="s3cret")
+    run = "/runs/20261102T000000-bbbb/"
+    for path in ("/", "/runs", "/health", run, f"{run}index.html", f"{run}reports/monitor.html", f"{run}no.html"):
+        for headers in ({}, {"authorization": "Bearer s3cret"}):
+            answer = get(app, path, **headers)
+            policy = answer.headers["content-security-policy"]
+            assert {"default-src 'none'", "connect-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(
+                policy.split("; ")
+            )
+            assert "unsafe" not in policy.replace("style-src 'unsafe-inline'", "")
+            assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "content-security-policy" in get(app, "/?token=s3cret").headers
+
+
 def test_whether_it_is_well_is_said_without_a_token_and_nothing_else(outputs):
     app = app_of(outputs, token="s3cret")
-    assert get(app, "/health").json()["status"] == "ok"
+    assert get(app, "/health").json() == {"status": "ok"}
+    add_failed_run(outputs)
+    assert get(app, "/health").json() == {"status": "run failed"}
+    assert get(app, "/health", authorization="Bearer s3cret").json()["failed"]["stage"] == "validate"
     assert [get(app, path).status_code for path in ("/runs", "/health/", "/live/", "//health")] == [401] * 4
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from quire.serve.sites import PAGE_HEADERS, SAFE_HEADERS, SiteCheck, Sites, sites_of
+from quire.serve.sites import SAFE_HEADERS, SiteCheck, Sites, sites_of
 
 LOCAL = sites_of("127.0.0.1", (), (), behind_proxy=False)
 
@@ -99,7 +99,7 @@ def answer(path, raw=None, kind="http", **headers):
 
     scope = {"type": kind, "method": "GET", "path": path, "raw_path": (raw or path).encode(), "http_version": "1.1"}
     scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
-    asyncio.run(SiteCheck(page, LOCAL, PAGE_HEADERS)(scope, receive, send))
+    asyncio.run(SiteCheck(page, LOCAL)(scope, receive, send))
     return sent
 
 

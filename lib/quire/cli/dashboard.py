@@ -42,12 +42,12 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
     from quire.monitor.live import Live
     from quire.monitor.snapshots import Snapshots
     from quire.serve.limits import server_options, trusting
-    from quire.serve.sites import LOOPBACK_ADDRESSES, PAGE_HEADERS, SiteCheck, sites_of
+    from quire.serve.sites import LOOPBACK_ADDRESSES, SiteCheck, sites_of
 
     settings = config.load(params)
-    token = settings.dashboard_token
-    if not token and host not in LOOPBACK and not behind_proxy:
-        token = secrets.token_urlsafe(24)
+    made = ""
+    if not settings.dashboard_token and host not in LOOPBACK and not behind_proxy:
+        made = secrets.token_urlsafe(24)
     with ExitStack() as stack:
         behind = None
         if live:
@@ -59,13 +59,14 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
         app = make_app(
             Snapshots(settings.outputs, settings.name),
             title=settings.config.title or settings.name,
-            token=token,
+            token=settings.dashboard_token or made,
             live=behind,
         )
-        address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
+        # What is printed goes to logs: one that was set is known to whoever set it.
+        address = f"http://{host}:{port}/" + (f"?token={made}" if made else "")
         click.echo(f"The dashboard of {settings.name} is at {address}")
         serve = settings.config.serve
         sites = sites_of(host, serve.hosts, (), behind_proxy=behind_proxy)
         proxies = (*serve.proxies, *LOOPBACK_ADDRESSES) if behind_proxy else ()
-        app = trusting(SiteCheck(app, sites, PAGE_HEADERS), proxies)
+        app = trusting(SiteCheck(app, sites), proxies)
         uvicorn.run(app, host=host, port=port, log_level="warning", **server_options(serve.max_connections))

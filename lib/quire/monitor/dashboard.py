@@ -6,14 +6,17 @@ port of the loopback, and is reached only through here, so that one token and on
 
 import contextlib
 import hmac
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote
 
 from quire import page
 from quire.monitor.snapshots import Snapshot, Snapshots
 from quire.page.numbers import age
+from quire.page.policy import page_policy
 from quire.page.rendering import moment
 
 if TYPE_CHECKING:
@@ -105,11 +108,15 @@ class Board:
     async def health(self, request: "Request") -> "Response":
         """Say that the dashboard answers, how old what it shows is, and whether the newest run failed.
 
-        The code is 200 as long as it answers: to start the dashboard again mends no run.
+        The code is 200 as long as it answers: to start the dashboard again mends no run. Who brings no token where one
+        is needed learns the status alone.
         """
         from starlette.responses import JSONResponse
 
-        shown, failure = next(iter(self.snapshots.all()), None), self.snapshots.failure()
+        failure = self.snapshots.failure()
+        if STRANGER in request.scope:
+            return JSONResponse({"status": "run failed" if failure else "ok"}, headers=SAFE)
+        shown = next(iter(self.snapshots.all()), None)
         age_s = shown.age_s(self.now()) if shown else None
         content: dict[str, Any] = {
             "status": "run failed" if failure else "ok",
@@ -118,7 +125,7 @@ class Board:
         }
         if failure:
             content["failed"] = {"made": failure.made, "status": failure.run_status, "stage": failure.stage}
-        return JSONResponse(content)
+        return JSONResponse(content, headers=SAFE)
 
     def _page(self, request: "Request", snapshot: Snapshot, *, latest: bool) -> "Response":
         import gzip
@@ -157,11 +164,15 @@ class Board:
 
 SAFE = {
     "Cache-Control": "no-cache",
+    "Content-Security-Policy": f"{page_policy()}; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
 }
-"""Headers of every page; the referrer policy keeps a token in the address from travelling on."""
+"""Headers of every page, those of reports that were made before they held a policy themselves too."""
+
+STRANGER = "quire.stranger"
+"""Set in the scope of a request that brings no token and is let through all the same."""
 
 
 def _notice(shown: Snapshot, failure: Snapshot | None, now: datetime) -> str:
@@ -209,32 +220,44 @@ def _chip(tone: str, text: str) -> str:
 
 
 class Guard:
-    """Lets requests through that bring the token, by cookie, bearer or ``?token=``; the latter sets the cookie."""
+    """Lets requests through that bring the token, by cookie, bearer or ``?token=``.
+
+    The latter sets the cookie and is led to the same path without it, so that no address that is bookmarked, copied or
+    logged by another page holds the token.
+    """
 
     def __init__(self, app: Any, token: str) -> None:
         self.app, self.token = app, token
 
     async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         """Pass the request on, or refuse it."""
-        # Whoever restarts it when it is ill knows no token.
-        if scope["type"] == "lifespan" or not self.token or scope["path"] == "/health" or self._knows(scope):
+        if scope["type"] == "lifespan" or not self.token:
             await self.app(scope, receive, send)
-            return
-        if scope["type"] == "websocket":
+        elif scope["type"] == "http" and self._brings_token(scope):
+            await self._enter(scope, receive, send)
+        elif self._knows(scope):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 4401})
-            return
-        from starlette.requests import Request
-        from starlette.responses import PlainTextResponse, RedirectResponse
-
-        request = Request(scope)
-        response: Any
-        if self._is_token(request.query_params.get("token", "")):
-            response = RedirectResponse(str(request.url.path), status_code=303)
-            response.set_cookie(COOKIE, self.token, httponly=True, samesite="lax", secure=request.url.scheme == "https")
+        elif scope["path"] == "/health":  # whoever restarts it when it is ill knows no token
+            await self.app({**scope, STRANGER: True}, receive, send)
         else:
-            response = PlainTextResponse("The dashboard needs a token: open it with ?token=...\n", status_code=401)
+            from starlette.responses import PlainTextResponse
+
+            text = "The dashboard needs a token: open it with ?token=...\n"
+            await PlainTextResponse(text, status_code=401, headers=SAFE)(scope, receive, send)
+
+    async def _enter(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.responses import RedirectResponse
+
+        response = RedirectResponse(local_path(scope["path"]), status_code=303, headers=SAFE)
+        response.set_cookie(COOKIE, self.token, httponly=True, samesite="lax", secure=scope["scheme"] == "https")
         await response(scope, receive, send)
+
+    def _brings_token(self, scope: Any) -> bool:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        return any(self._is_token(text) for text in query.get("token", ()))
 
     def _knows(self, scope: Any) -> bool:
         from starlette.requests import cookie_parser
@@ -246,3 +269,12 @@ class Guard:
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self.token.encode())
+
+
+def local_path(path: str) -> str:
+    """Return ``path``, decoded, as an address on this host alone.
+
+    A browser takes what follows two slashes, or a slash and a backslash, for another host, and leaves out white space
+    and control characters before it looks.
+    """
+    return "/" + quote(re.sub(r"^[/\\\s\x00-\x1f]+", "", path))

@@ -4,6 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from quire.page.numbers import length, number
+from quire.page.policy import CONTENTS_SCRIPT, page_policy
 from quire.page.sheet import read_sheet
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def _environment() -> "Environment":
     )
     made.filters |= {"number": number, "length_of_time": length, "moment": moment}
     made.globals["sheets"] = Markup(read_sheet("style") + "\n" + read_sheet("report"))
+    made.globals |= {"policy": page_policy(), "contents_script": Markup(CONTENTS_SCRIPT)}
     return made
 
 

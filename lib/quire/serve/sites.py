@@ -21,9 +21,6 @@ SAFE_HEADERS = (
 )
 """Of every answer that does not set them itself."""
 
-PAGE_HEADERS = ((b"content-security-policy", b"frame-ancestors 'self'"), *SAFE_HEADERS[1:])
-"""For pages with scripts of their own, which say themselves what these may do."""
-
 READS = ("GET", "HEAD", "OPTIONS")
 BY_ANY_PAGE = ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded")
 """What a page may send to another site without that site being asked first."""
@@ -86,13 +83,10 @@ class Sites:
 
 
 class SiteCheck:
-    """ASGI middleware: answers what `Sites` refuses, and paths that are no text, and adds the headers that are lacking.
+    """ASGI middleware: answers what `Sites` refuses, and paths that are no text, and adds safe headers if lacking."""
 
-    headers: of every answer that does not have them, pairs of bytes.
-    """
-
-    def __init__(self, app: Any, sites: Sites, headers: Collection[tuple[bytes, bytes]] = SAFE_HEADERS) -> None:
-        self._app, self._sites, self._headers = app, sites, tuple(headers)
+    def __init__(self, app: Any, sites: Sites) -> None:
+        self._app, self._sites = app, sites
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on, or refuse it."""
@@ -101,12 +95,12 @@ class SiteCheck:
             return
         refusal = self._sites.refusal(scope, dict(scope["headers"])) or path_refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, safe_send(send, self._headers))
+            await self._app(scope, receive, safe_send(send))
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 4403, "reason": refusal[1][:120]})
         else:
-            await _answer(safe_send(send, self._headers), *refusal)
+            await _answer(safe_send(send), *refusal)
 
 
 def sites_of(host: str, hosts: Collection[str], origins: Collection[str], *, behind_proxy: bool) -> Sites:
