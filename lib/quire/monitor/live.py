@@ -1,8 +1,17 @@
-"""The live page: Voila in a process of its own, started with the dashboard and reached only through it."""
+"""The live page: Voila in a process of its own, started with the dashboard and reached only through it.
+
+Voila's port is on the loopback, where every user of the machine could reach it, so it asks for a secret that this
+process alone knows; it lies in Voila's configuration, in a folder of ours, and not on a command line that all may read.
+
+The page's policy is wider than that of a report, for widgets need Voila's scripts, style sheets and a websocket to the
+kernel: all of this host. Of the scripts in the page itself only those of Voila's template run, known by a nonce, so
+markup in what a cell shows cannot act; nothing is fetched from or sent to another host.
+"""
 
 import asyncio
 import contextlib
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -12,9 +21,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     import httpx
+    from starlette.requests import Request
     from starlette.responses import Response
 
 PARTS = "/live/voila/"
@@ -24,6 +35,16 @@ MOST_PARTS = 500
 """Parts that are kept; a page has about 150, of together 10 MB."""
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "content-encoding", "content-length", "host"}
+NOT_ASKED = HOP_BY_HOP | {"cookie", "accept-encoding", "authorization"}
+"""Headers of a request that Voila does not get: those of the dashboard's own door among them."""
+
+NOT_ANSWERED = HOP_BY_HOP | {"set-cookie", "content-security-policy"}
+"""Headers of an answer that the browser does not get: a cookie would open Voila's own port."""
+
+BODY_BYTES = 1_048_576
+"""Of a request; Voila's own are some hundred bytes."""
+
+LARGE = f"A request to the live page may have a body of {BODY_BYTES} bytes.\n"
 FULL = "All places on the live page are taken. The latest page is at /; please try /live again in some minutes.\n"
 NOT_YET = "The live page is warming up; please try again in some seconds. The latest page is at /.\n"
 
@@ -46,7 +67,9 @@ class Live:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _client: "httpx.AsyncClient | None" = field(default=None, init=False)
     _port: int = field(default=0, init=False)
-    _parts: "dict[str, Response]" = field(default_factory=dict, init=False, repr=False)
+    _parts: "dict[tuple[str, bytes], Response]" = field(default_factory=dict, init=False, repr=False)
+    _secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), init=False, repr=False)
+    _nonce: str = field(default_factory=lambda: secrets.token_urlsafe(24), init=False, repr=False)
 
     def start(self) -> None:
         """Start Voila on a free port of the loopback."""
@@ -55,7 +78,10 @@ class Live:
         self._scratch = Path(tempfile.mkdtemp(prefix="quire-live-"))
         shown = self._scratch / "monitor.ipynb"
         shown.write_text(json.dumps(with_params(json.loads(self.notebook.read_text("utf-8")), self.params)), "utf-8")
-        shutil.copyfile(self.dashboards / "voila.json", self._scratch / "voila.json")
+        settings = json.loads((self.dashboards / "voila.json").read_text("utf-8"))
+        settings["Voila"]["token"] = self._secret
+        settings["VoilaConfiguration"]["resources"] = {"nonce": self._nonce}
+        (self._scratch / "voila.json").write_text(json.dumps(settings), "utf-8")
         self._port = _free_port()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "voila", str(shown), f"--port={self._port}", "--base_url=/live/", "--no-browser"],
@@ -69,7 +95,25 @@ class Live:
             stderr=subprocess.DEVNULL,
         )
         # A proxy of the environment is for the way out, not for a process on this machine.
-        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=120, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._port}", timeout=120, trust_env=False, headers=self._authorization
+        )
+
+    @property
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"token {self._secret}"}
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        """Headers of every answer; the referrer stays within this host, or a browser would hide the page's origin."""
+        return {
+            "Content-Security-Policy": "default-src 'none'; connect-src 'self'; "
+            f"script-src 'self' 'nonce-{self._nonce}'; style-src 'self' 'unsafe-inline'; "
+            "img-src 'self' data:; font-src 'self' data:; "
+            "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "same-origin",
+        }
 
     async def stop(self) -> None:
         """End Voila with its kernels, and remove what was made for it."""
@@ -97,7 +141,7 @@ class Live:
         from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
         request = Request(scope, receive)
-        address = f"{scope['path']}?{request.url.query}"
+        address = scope["path"], scope["query_string"]
         if address in self._parts:
             await self._parts[address](scope, receive, send)
             return
@@ -106,16 +150,20 @@ class Live:
             await PlainTextResponse(FULL, status_code=503, headers={"Retry-After": "60"})(scope, receive, send)
             return
         assert self._client is not None
-        left_out = HOP_BY_HOP | {"cookie", "accept-encoding"}
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in left_out}
-        target = httpx.URL(path=scope["path"], query=scope["query_string"])
-        asked = self._client.build_request(request.method, target, headers=headers, content=await request.body())
+        body = await _read(request)
+        if body is None:
+            await PlainTextResponse(LARGE, status_code=413)(scope, receive, send)
+            return
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in NOT_ASKED}
+        target = httpx.URL(path=scope["path"], query=quote(scope["query_string"], safe="%=&;/?:@+!$'()*,").encode())
+        asked = self._client.build_request(request.method, target, headers=headers, content=body)
         try:
             answer = await self._client.send(asked, stream=True)
         except httpx.TransportError:
             await PlainTextResponse(NOT_YET, status_code=503, headers={"Retry-After": "5"})(scope, receive, send)
             return
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in NOT_ANSWERED}
+        kept |= self._headers
         if request.method == "GET" and scope["path"].startswith(PARTS) and answer.status_code == 200:
             part = Response(await answer.aread(), headers=kept | {"Cache-Control": "private, max-age=3600"})
             if len(self._parts) < MOST_PARTS:
@@ -132,20 +180,40 @@ class Live:
     async def _watch(self, scope: Any, receive: Any, send: Any) -> None:
         from starlette.websockets import WebSocket
         from websockets.asyncio.client import connect
+        from websockets.exceptions import InvalidHandshake
 
         browser = WebSocket(scope, receive, send)
         if self._watching >= self.viewers:
             await browser.close(code=1013)
             return
         wanted = scope.get("subprotocols") or []
-        address = f"ws://127.0.0.1:{self._port}{scope['path']}?{scope['query_string'].decode()}"
+        query = quote(scope["query_string"], safe="%=&;/?:@+!$'()*,")
+        address = f"ws://127.0.0.1:{self._port}{quote(scope['path'])}?{query}"
         self._watching += 1
         try:
-            async with connect(address, subprotocols=wanted or None, max_size=None, proxy=None) as kernel:
+            async with connect(
+                address,
+                subprotocols=wanted or None,
+                max_size=None,
+                proxy=None,
+                additional_headers=self._authorization,
+            ) as kernel:
                 await browser.accept(subprotocol=kernel.subprotocol)
                 await _both_ways(browser, kernel)
+        except (InvalidHandshake, OSError):  # Voila knows no such kernel, or is not there yet
+            await browser.close(code=1011)
         finally:
             self._watching -= 1
+
+
+async def _read(request: "Request") -> bytes | None:
+    """Return the body of a request, or None if it is larger than `BODY_BYTES`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            return None
+    return bytes(body)
 
 
 async def _both_ways(browser: Any, kernel: Any) -> None:
