@@ -4,12 +4,14 @@ import atexit
 import errno
 import gc
 import importlib
+import os
 import sys
 from typing import Any
 
 import click
 
 from quire import redaction
+from quire.config import private
 from quire.config.loopback import spare_loopback
 from quire.errors import QuireError, near
 
@@ -39,6 +41,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "forget": ("quire.cli.forget:forget", "Delete all that is stored of a row key."),
 }
 """Command name -> ("module:attribute", one line of help)."""
+
+SHARED = ("init",)
+"""Commands whose files are for the repository, and so for everybody who may read the clone."""
 
 
 class LazyGroup(click.Group):
@@ -73,8 +78,12 @@ class LazyGroup(click.Group):
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="quire", prog_name="quire")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Notebook-driven machine learning: run, judge, promote, predict, monitor."""
     spare_loopback()
     redaction.install()
+    if ctx.invoked_subcommand not in SHARED:
+        before = private.restrict()
+        ctx.call_on_close(lambda: os.umask(before))
     atexit.register(gc.freeze)  # or the interpreter takes all modules apart before it ends: 0.2 s after a run

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from quire.config import private
 from quire.config.params import ENTITIES, Params
 from quire.config.places import Config
 from quire.config.schema import Schema
@@ -212,6 +213,7 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
     """Return the settings of the use case ``name`` (``demo`` or ``params/demo``).
 
     Raises ConfigError for the first file with a mistake, naming file, line, key, what was found and what was expected.
+    Whoever goes on to read or write outputs/ comes by here, so that is where it is closed to other users.
     """
     root = root or find_root()
     environment = os.environ if environment is None else environment
@@ -226,6 +228,7 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
     problem = folder_problem(root, outputs_folder(root))
     if problem:
         raise ConfigError(problem)
+    private.close(outputs_folder(root))
     own = folder / "workflow.yaml"
     documents = {
         "config": read_document(folder / "config.yaml"),
