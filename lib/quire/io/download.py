@@ -5,10 +5,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from quire.errors import ConfigError, DataError
 from quire.redaction import ESCAPE, learn
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_S = 60.0
 
@@ -37,7 +41,8 @@ def describe(url: str) -> dict[str, str]:
 
     where = shown(url)
     try:
-        answer = httpx.head(url, follow_redirects=True, timeout=TIMEOUT_S)
+        with _client() as client:
+            answer = client.head(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DataError(f"{where} cannot be reached: {error}. Check source.url in config.yaml.") from None
     if answer.is_error or not (answer.headers.get("etag") or answer.headers.get("last-modified")):
@@ -52,7 +57,7 @@ def chunks(url: str) -> Iterator[bytes]:
 
     where = shown(url)
     try:
-        with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as answer:
+        with _client() as client, client.stream("GET", url) as answer:
             if answer.is_error:
                 hint = ", and the credentials in it." if answer.status_code in (401, 403) else "."
                 raise DataError(
@@ -62,6 +67,22 @@ def chunks(url: str) -> Iterator[bytes]:
             yield from answer.iter_bytes()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DataError(f"{where} cannot be read: {error}. Check source.url in config.yaml.") from None
+
+
+def _client() -> "httpx.Client":
+    """Return a client that follows redirects; httpx keeps credentials from another server, this from plain http."""
+    import httpx
+
+    def check(answer: "httpx.Response") -> None:
+        if not answer.has_redirect_location or answer.url.scheme != "https":
+            return
+        target = answer.url.join(answer.headers["location"])
+        if target.scheme != "https":
+            raise httpx.UnsupportedProtocol(
+                f"it redirects from https to {target.scheme}, at {target.host}, where anybody could read along"
+            )
+
+    return httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, event_hooks={"response": [check]})
 
 
 @contextmanager

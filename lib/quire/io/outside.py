@@ -12,9 +12,9 @@ from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import quote, unquote, urlencode, urlsplit
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError, URLError
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from quire.config import Settings
 from quire.errors import ServiceError, near
@@ -69,7 +69,7 @@ def _champion_at_server(uri: str, settings: Settings) -> str:
     if authorization:
         request.add_header("Authorization", authorization)
     try:
-        with urlopen(request, timeout=ANSWER_WITHIN_S) as answer:
+        with build_opener(_Redirects).open(request, timeout=ANSWER_WITHIN_S) as answer:
             version = json.load(answer)["model_version"]
     except HTTPError as error:
         text = error.read().decode("utf-8", "replace")
@@ -82,6 +82,29 @@ def _champion_at_server(uri: str, settings: Settings) -> str:
         reason = getattr(error, "reason", error)
         raise ServiceError(f"No MLflow server answers at {hide_password(uri)}: {reason}.") from None
     return f"{version['version']} {version.get('run_id', '')}".strip()
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows a redirect without the credentials where it leads to another server, and never from https to http.
+
+    By itself urllib sends every header on to wherever it is sent.
+    """
+
+    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
+        followed = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if followed is None:
+            return None
+        before, after = urlsplit(req.full_url), urlsplit(newurl)
+        if (before.scheme, after.scheme) == ("https", "http"):
+            raise URLError(f"it redirects from https to http, at {after.hostname}, where anybody could read along")
+        places, host = (_place(before), _place(after)), before.hostname
+        if places[0] != places[1] and places != (("http", host, 80), ("https", host, 443)):
+            followed.remove_header("Authorization")
+        return followed
+
+
+def _place(address: SplitResult) -> tuple[str, str | None, int]:
+    return address.scheme, address.hostname, address.port or {"http": 80, "https": 443}.get(address.scheme, 0)
 
 
 def _authorization(user: str | None, password: str | None) -> str:
