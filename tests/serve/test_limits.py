@@ -140,6 +140,15 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(start, sent, status
     assert statuses(start(head_s=0.3, body_s=0.3), sent) == [status]
 
 
+@pytest.mark.parametrize("begun", [POST + b"Content-Length: 9\r\n\r\n{", CHUNKED + b"5\r\nab", CHUNKED + b"x"])
+def test_a_request_that_was_answered_before_its_end_has_no_second_answer(start, begun):
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"1")]})
+        await send({"type": "http.response.body", "body": b"0"})
+
+    assert statuses(start(answer, body_s=0.3), begun, answers=2) in ([413], [400])
+
+
 @pytest.mark.parametrize("sent", [b"POST / HT", b"\r\n", POST + b"Content-Length: 9\r\n\r\n{"])
 def test_so_is_one_that_follows_another(start, sent):
     with connect(start(head_s=0.3, body_s=0.3)) as connection:

@@ -160,8 +160,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _end(self, status: int, reason: str) -> None:
         """Say why, if no answer was begun, and close the connection."""
         self._stop_timer()
-        # What is said now would be taken for the answer to an earlier request that has none yet.
-        is_next = not self._is_answering() or not (self._in_head or self.pipeline or self.cycle.response_started)
+        # What is said now would be taken for the answer to an earlier request that has none yet, or for a second one.
+        is_next = not (self._is_answering() if self._in_head else self.pipeline or self.cycle.response_started)
         if is_next and not self.transport.is_closing():
             self.transport.write(_answer(status, reason))
         self.transport.close()
