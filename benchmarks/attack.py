@@ -5,7 +5,7 @@ python benchmarks/attack.py [CLONE] [--requests 10000] [--short]
 CLONE is the folder of a clone with a .venv made by `make test`, by default this one. Each row runs tests of the clone
 by its own Python, on the loopback and in temporary folders alone; the exit code is 1 if one of them fails or none ran.
 --short leaves out what takes minutes (kills, clients that wait for their time limit, the live page) and sends 500
-requests: it is done in some minutes on two cores.
+requests: about five minutes on two idle cores, ten beside other work.
 """
 
 import argparse
