@@ -119,7 +119,7 @@ def performance(message, frame):
     assert metric in message
     if message.startswith("No outcome is known yet"):
         return
-    value = number(float(re.search(rf"{metric} is (\S+?)[, ]", message)[1].replace(",", "").replace("−", "-")))
+    value = re.search(rf"{metric} is (\S+?)(?:, | |$)", message)[1]
     rows = [row for row in records(frame) if row["value"] == row["value"] and number(float(row["value"])) == value]
     assert rows, message
     words = {"alert": "worse than is usual", "warn": "worse for two periods"}

@@ -75,7 +75,8 @@ def test_the_history_shows_and_names_the_part_of_a_column_that_alerted(quiet):
     past.loc[past[past["column"] == "n1"].index[-1], ["part", "status"]] = ["zeros", "alert"]
     chart = report.drift_history(replace(quiet, history=past))
     assert chart.message.startswith("n1 (zeros) alerted in 1 of")
-    assert chart.figure.axes[0].get_title() == "n1 (zeros)"
+    titles = {chart.figure.axes[0].get_title(loc) for loc in ("left", "center")}  # the house style puts it left
+    assert "n1 (zeros)" in titles
 
 
 def test_the_line_of_estimates_is_not_drawn_across_weeks_that_nobody_saw(benchmark, quiet):

@@ -79,8 +79,8 @@ class Live:
         shown = self._scratch / "monitor.ipynb"
         shown.write_text(json.dumps(with_params(json.loads(self.notebook.read_text("utf-8")), self.params)), "utf-8")
         settings = json.loads((self.dashboards / "voila.json").read_text("utf-8"))
-        settings["Voila"]["token"] = self._secret
-        settings["VoilaConfiguration"]["resources"] = {"nonce": self._nonce}
+        settings.setdefault("Voila", {})["token"] = self._secret
+        settings.setdefault("VoilaConfiguration", {})["resources"] = {"nonce": self._nonce}
         (self._scratch / "voila.json").write_text(json.dumps(settings), "utf-8")
         self._port = _free_port()
         self._process = subprocess.Popen(
