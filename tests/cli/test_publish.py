@@ -102,5 +102,5 @@ def test_the_doctor_says_what_is_owed(stored):
 
 def test_the_help_says_what_it_is_for():
     text = " ".join(publish("--help").output.split())
-    for words in ("MLflow", "the next `quire run` delivers it", "code 7", "Nothing is delivered twice"):
+    for words in ("MLflow", "the next `quire run` delivers it", "code 7", "What arrived is not sent again"):
         assert words in text

@@ -15,8 +15,8 @@ def publish(run_id: str) -> None:
 
     A run is published when it ends. If a server does not answer then, or the process is killed, what is missing is
     noted in outputs/.owed, and the next `quire run` delivers it. This command does so now, for all runs or only for
-    RUN: an id, which may be shortened, or `latest`. Nothing is delivered twice, and a run that is under way is left
-    alone.
+    RUN: an id, which may be shortened, or `latest`. What arrived is not sent again, except where the process was
+    killed in the instant before it noted that. A run that is under way is left alone.
 
     Prints a line for each run and part. Ends with code 7 if something could not be delivered; it stays owed then.
     """
