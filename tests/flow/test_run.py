@@ -52,6 +52,12 @@ def test_the_record_says_what_ran_with_what_and_why(chain):
     assert record["finished_at"] > record["started_at"]
 
 
+def test_a_run_keeps_the_schema_that_it_read(chain):
+    project, first = chain
+    now = next((project.root / "params").glob("*/schema.yaml"))
+    assert (first.folder / "schema.yaml").read_text() == now.read_text()
+
+
 def test_the_second_run_reuses_everything_and_keeps_whole_copies(chain):
     project, first = chain
     second = project.run()

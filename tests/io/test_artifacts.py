@@ -155,6 +155,32 @@ def test_by_hand_after_a_run_that_failed_its_own_data_is_read_and_what_it_lacks_
     )
 
 
+SCHEMA = "task: regression\ncolumns: {t: {type: number}, y: {type: number, role: target}}\n"
+
+
+@pytest.mark.parametrize(
+    ("kept", "changes"),
+    [
+        (SCHEMA, None),
+        (SCHEMA.replace("{t", "# a remark\n  {t"), None),
+        ("", None),  # a run of an older version
+        ("columns: [", None),
+        (SCHEMA.replace("{type: number}", "{type: number, minimum: 0}"), "column t is another"),
+        (SCHEMA.replace("t: {type: number}, ", ""), "column t is new"),
+        (SCHEMA.replace("{t:", "{u: {type: number}, t:"), "column u is gone"),
+        (SCHEMA.replace("regression", "binary") + "segments: [t]\n", "task is another, segments is gone"),
+    ],
+)
+def test_by_hand_it_says_what_of_the_schema_is_not_that_of_the_run(settings, kept, changes):
+    left_by(settings, "20260101T000000000-aaaa")
+    if kept:
+        (settings.outputs / "runs" / "20260101T000000000-aaaa" / "schema.yaml").write_text(kept)
+    where = "outputs/runs/20260101T000000000-aaaa/schema.yaml"
+    sentence = f"\nschema.yaml has changed since that run ({changes}); that of the run is {where}."
+    text = str(artifacts.open(settings))
+    assert text.endswith(sentence) if changes else "schema.yaml" not in text
+
+
 @pytest.mark.parametrize(
     "run_dir",
     [

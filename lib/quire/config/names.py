@@ -8,6 +8,9 @@ from quire.config.params import Estimator
 from quire.config.schema import Schema
 from quire.errors import near
 
+PREDICTED = ("prediction", "probability")
+"""Columns that monitoring watches beside those of the schema; of several classes each has a ``probability_<class>``."""
+
 Keys = tuple[str, ...]
 """The keys that lead to a value inside a parameter: empty for the parameter itself."""
 
@@ -22,9 +25,22 @@ def wrong_names(parameter: str, value: Any, schema: Schema, code: str) -> Iterat
         yield from _unknown((), value, get_args(Estimator))
     elif parameter == "column" and ("segment_rows(" in code or "join_parts(" in code):
         yield from _unknown((), value, segment_columns(schema))
+    elif parameter == "drift" and isinstance(value, Mapping):
+        for keys, name in _watched(value):
+            if not (name.startswith("probability_") and schema.task == "multiclass"):
+                yield from _unknown(keys, name, [*schema.columns, *PREDICTED])
     elif isinstance(value, Mapping):
         for keys, name in _metrics(parameter, value):
             yield from _unknown(keys, name, METRICS[schema.task], f" for a {schema.task} task")
+
+
+def _watched(value: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
+    """Yield the names of columns in the parameter ``drift``, each with where it stands."""
+    ignored, own = value.get("ignore"), value.get("columns")
+    for number, name in enumerate(ignored if isinstance(ignored, list | tuple) else ()):
+        yield ("ignore", str(number)), str(name)
+    for name in own if isinstance(own, Mapping) else ():
+        yield ("columns", str(name)), str(name)
 
 
 def segment_columns(schema: Schema) -> list[str]:

@@ -1,6 +1,7 @@
 """A run: the stages of a workflow, side by side where their needs allow, and what they leave behind."""
 
 import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from quire.flow.schedule import Schedule
 from quire.flow.signals import ended_by_signal
 from quire.flow.warmth import Warmth
 from quire.io.permissions import proof
+from quire.io.run_folder import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _run(context: Context) -> Result:
     started = time.monotonic()
     for part in ("notebooks", "reports", "artifacts"):
         (context.folder / part).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(context.settings.folder / SCHEMA, context.folder / SCHEMA)
     owed.remember(context.record.content, context.settings)
     context.record.update()
     expected = {name: trace["seconds"] for name, task in context.graph.items() if (trace := context.cache.last(task))}

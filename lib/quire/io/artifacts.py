@@ -248,7 +248,7 @@ class Run:
             f"By hand: reads run {self.run_id} of {self.settings.name}{self._about()}, writes to {folder}/. "
             "No alias moves, and nothing is written to the database or alerted."
         )
-        return "\n".join([first, *self.parameter_notes])
+        return "\n".join([first, *self._schema_notes(), *self.parameter_notes])
 
     __repr__ = __str__
 
@@ -264,6 +264,13 @@ class Run:
         if theirs and self.as_of and moment(theirs) != self.as_of:
             parts[-1] += f" (the run: {theirs})"
         return f" ({', '.join(filter(None, parts))})"
+
+    def _schema_notes(self) -> Iterator[str]:
+        """Yield a sentence where schema.yaml is not what it was when the run that is read began."""
+        changes = run_folder.schema_changes(self.reads, self.settings.folder) if self.reads else []
+        if changes:
+            where = os.path.relpath(self.reads / run_folder.SCHEMA, self.settings.root)
+            yield f"schema.yaml has changed since that run ({', '.join(changes)}); that of the run is {where}."
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{escape(line)}</p>" for line in str(self).splitlines())

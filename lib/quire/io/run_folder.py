@@ -11,9 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from quire.errors import ArtifactError
+from quire.config.yaml import read_document
+from quire.errors import ArtifactError, ConfigError
 
 RECORD = "run.json"
+
+SCHEMA = "schema.yaml"
+"""A run keeps the schema that it read; config.yaml is not kept, since it may hold a secret that somebody wrote out."""
 
 _REQUIRED: dict[str, type] = {"params": str, "status": str}
 _DEFAULTS: dict[str, Any] = {
@@ -69,6 +73,29 @@ def read_record(folder: Path) -> dict[str, Any]:
     if problem:
         raise ArtifactError(f"{path} is not the record of a run: {problem}. Remove the folder.")
     return {**_DEFAULTS, **content, "run_id": folder.name}
+
+
+def schema_changes(folder: Path, params: Path) -> list[str]:
+    """Return what of the schema that a run kept is not as in the folder ``params`` now: columns, and other keys.
+
+    A run of an older version kept none; of it nothing is said, nor of a schema that cannot be read.
+    """
+    try:
+        before, after = (_schema_parts(read_document(place / SCHEMA).raw) for place in (folder, params))
+    except (ConfigError, OSError, ValueError):
+        return []
+    return [
+        f"{name} {'is new' if name not in before else 'is gone' if name not in after else 'is another'}"
+        for name in dict.fromkeys([*before, *after])
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def _schema_parts(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns, and the keys beside them, by name."""
+    columns = document.get("columns")
+    named = {f"column {name}": column for name, column in columns.items()} if isinstance(columns, dict) else {}
+    return {name: value for name, value in document.items() if name != "columns"} | named
 
 
 def records(outputs: Path, *, params: str = "") -> Iterator[tuple[Path, dict[str, Any]]]:
