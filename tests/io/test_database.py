@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from quire.errors import ServiceError
 from quire.io import database, engine, tables
 from quire.io.notify import Alert
+from quire.io.row_keys import RowKeys, row_keys
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GIVEN = {"model_name": "demo", "model_version": "3", "as_of": NOW, "now": NOW}
@@ -77,6 +78,15 @@ def test_rows_without_a_key_are_told_apart_by_position(db, monkeypatch):
     assert set(db.predictions("demo")["row_key"]) == {"#0", "#1", "#2", "#3", "#4"}
 
 
+@pytest.mark.parametrize("key", [[], ["at"]])
+def test_a_batch_in_parts_is_kept_whole(db, key):
+    frame = pd.DataFrame({"at": [pd.Timestamp("2026-01-01", tz="UTC")] * 7, "prediction": range(7)})
+    for new in (7, 0):
+        keys = RowKeys(key, numbered=True)
+        parts = [frame.iloc[start : start + 3] for start in (0, 3, 6)]
+        assert sum(db.save_predictions(part, key=key, timestamp="at", keys=keys, **GIVEN) for part in parts) == new
+
+
 def test_classes_keep_their_probabilities(db):
     frame = pd.DataFrame({"k": ["x"], "prediction": ["b"], "probability_a": [0.25], "probability_b": [0.75]})
     db.save_predictions(frame, key=["k"], **GIVEN)
@@ -87,7 +97,7 @@ def test_classes_keep_their_probabilities(db):
 
 def test_keys_of_several_columns_and_of_times_are_text():
     frame = pd.DataFrame({"at": [pd.Timestamp("2026-01-01", tz="UTC")], "n": [3.0]})
-    assert database.row_keys(frame, ["at", "n"]) == ["2026-01-01T00:00:00+00:00|3"]
+    assert row_keys(frame, ["at", "n"]) == ["2026-01-01T00:00:00+00:00|3"]
 
 
 def test_rows_of_one_time_are_kept_apart_and_forgotten_together(db):
@@ -105,7 +115,7 @@ def test_rows_of_one_time_are_kept_apart_and_forgotten_together(db):
 def test_keys_whose_parts_hold_the_separator_are_forgotten_one_by_one(db, first, second):
     frame = pd.DataFrame([first, second], columns=["a", "b"]).assign(prediction=[1.0, 2.0])
     assert db.save_predictions(frame, key=["a", "b"], **GIVEN) == 2
-    assert db.forget(database.row_keys(frame, ["a", "b"])[0]).predictions == 1
+    assert db.forget(row_keys(frame, ["a", "b"])[0]).predictions == 1
     assert db.predictions("demo")["prediction"].tolist() == [2.0]
 
 

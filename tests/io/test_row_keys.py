@@ -3,7 +3,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from quire.io.row_keys import is_repeat, row_key, row_keys
+from quire.io.row_keys import RowKeys, is_repeat, row_key, row_keys
 
 PARTS = ["p", "q|r", "p|q", "r", "|", "\\", "\\|", "a\\", "|b", "", "\\\\|"]
 
@@ -35,3 +35,15 @@ def test_a_key_that_looks_like_a_repeated_one_is_not_taken_for_it():
     assert len(set(keys)) == len(keys)
     assert [key for key in keys if is_repeat(key, "x")] == ["x|#1"]
     assert keys[5] == "x|#1a"
+
+
+@pytest.mark.parametrize("rows_of_a_part", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("key", [[], ["at"], ["at", "id"]])
+@pytest.mark.parametrize("numbered", [False, True])
+def test_rows_that_come_in_parts_have_the_keys_that_they_have_at_once(rows_of_a_part, key, numbered):
+    frame = pd.DataFrame({"at": list("aaabbbbbbccd"), "id": [1, 1, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5]})
+    keys = RowKeys(key, numbered=numbered)
+    parts = [frame.iloc[start : start + rows_of_a_part] for start in range(0, len(frame), rows_of_a_part)]
+    in_parts = [text for part in [*parts, frame.head(0)] for text in keys.of(part)]
+    assert in_parts == row_keys(frame, key, numbered=numbered)
+    assert len(set(in_parts)) == len(frame) or (key and not numbered)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from quire.config import label
 from quire.io.engine import Damaged, check_file, connect, file_of, masked, migrate, speaking
 from quire.io.insert import DIALECTS, insert_new
-from quire.io.row_keys import REPEATED, is_repeat, row_keys
+from quire.io.row_keys import REPEATED, RowKeys, is_repeat
 from quire.io.tables import ALERT, FEEDBACK, METRIC, PREDICTION, TABLES
 
 if TYPE_CHECKING:
@@ -98,21 +98,23 @@ class Database:
         run_id: str | None = None,
         source: str = "batch",
         now: datetime | None = None,
+        keys: RowKeys | None = None,
     ) -> int:
         """Insert the predictions of a batch; returns how many were new, so that a retry returns 0.
 
         frame: a row per prediction with the columns ``prediction`` and, for classes, ``probability`` or
         ``probability_<class>``; and the columns that ``key`` and ``timestamp`` name. A prediction is the same as
-        another if model name, version, key, as_of and source are.
+        another if model name, version, key, as_of and source are. keys: of a batch that comes in parts, the same
+        object for all of them.
         """
         given = {"model_name": model_name, "model_version": str(model_version), "as_of": as_of, "source": source}
         constant = given | {"run_id": run_id, "predicted_at": now or datetime.now(UTC)}
-        new, all_keys = 0, row_keys(frame, key, numbered=timestamp in key)
+        new, all_keys = 0, (keys or RowKeys(key, numbered=timestamp in key)).of(frame)
         for start in range(0, len(frame), CHUNK):
-            part, keys = frame.iloc[start : start + CHUNK], all_keys[start : start + CHUNK]
+            part, names = frame.iloc[start : start + CHUNK], all_keys[start : start + CHUNK]
             rows = [
                 constant | {"row_key": name, "id": _prediction_id(given, name)} | values
-                for name, values in zip(keys, _outcomes(part, timestamp), strict=True)
+                for name, values in zip(names, _outcomes(part, timestamp), strict=True)
             ]
             new += self.insert_predictions(rows)
         return new

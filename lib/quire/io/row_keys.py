@@ -1,6 +1,7 @@
 """The text that identifies a row, the same for a batch, the service and the database."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,19 +30,39 @@ def row_key(parts: Iterable[Any]) -> str:
     return _LIKE_A_REPEAT.sub(lambda match: match[1] * 2 + "\\" + match[2], "".join(texts))
 
 
-def row_keys(frame: "pd.DataFrame", key: Sequence[str], start: int = 0, *, numbered: bool = False) -> list[str]:
-    """Return the text that identifies each row: that of its key columns' values, or ``#<position>`` without a key.
+class RowKeys:
+    """The texts that identify rows that come a part at a time, the same as if they came at once.
 
     numbered: rows that repeat a key, as ``on_duplicate: keep`` allows, are told apart by how many came before:
-    ``KEY|#1``.
+    ``KEY|#1``. Rows with the same key have to follow one another, as they do in a snapshot.
     """
-    if not key:
-        return [f"#{start + position}" for position in range(len(frame))]
-    texts = [row_key(values) for values in frame[list(key)].itertuples(index=False, name=None)]
-    if not numbered or len(set(texts)) == len(texts):
-        return texts
-    repeats = occurrences(frame, key)
-    return [f"{text}{REPEATED}{repeat}" if repeat else text for text, repeat in zip(texts, repeats, strict=True)]
+
+    def __init__(self, key: Sequence[str], *, numbered: bool = False) -> None:
+        self._key, self._numbered = list(key), numbered
+        self._rows, self._last, self._repeats = 0, "", 0
+
+    def of(self, part: "pd.DataFrame") -> list[str]:
+        """Return the text for each row of the next part: of its key's values, or ``#<position>`` without a key."""
+        start, self._rows = self._rows, self._rows + len(part)
+        if not self._key:
+            return [f"#{position}" for position in range(start, self._rows)]
+        texts = [row_key(values) for values in part[self._key].itertuples(index=False, name=None)]
+        return self._numbered_texts(texts) if self._numbered else texts
+
+    def _numbered_texts(self, texts: list[str]) -> list[str]:
+        counts = Counter({self._last: self._repeats})
+        keys = []
+        for text in texts:
+            keys.append(f"{text}{REPEATED}{counts[text]}" if counts[text] else text)
+            counts[text] += 1
+        if texts:
+            self._last, self._repeats = texts[-1], counts[texts[-1]]
+        return keys
+
+
+def row_keys(frame: "pd.DataFrame", key: Sequence[str], *, numbered: bool = False) -> list[str]:
+    """Return the text that identifies each row of a whole frame, as `RowKeys` does."""
+    return RowKeys(key, numbered=numbered).of(frame)
 
 
 def is_repeat(text: str, key: str) -> bool:

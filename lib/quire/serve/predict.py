@@ -12,6 +12,7 @@ from quire.config import Schema, Settings
 from quire.data import SchemaAdapter
 from quire.errors import DataError, ModelError
 from quire.io import frames
+from quire.io.row_keys import RowKeys
 from quire.model.own_rows import other_question, stored_schema
 from quire.model.predictions import predict
 from quire.serve.example import check_example
@@ -88,12 +89,19 @@ def predict_batch(
 
 
 def save_batch(
-    predictions: pd.DataFrame, run: "Run", champion: Champion, *, as_of: str | None, now: datetime | None = None
+    predictions: pd.DataFrame,
+    run: "Run",
+    champion: Champion,
+    *,
+    as_of: str | None,
+    now: datetime | None = None,
+    keys: RowKeys | None = None,
 ) -> int | None:
     """Keep the predictions in the run's database; return how many were new, or None where the run keeps none: by hand,
     with ``--no-publish`` or ``--try``.
 
-    as_of: what the manifest says; data without a logical time takes the time at which the run started.
+    as_of: what the manifest says; data without a logical time takes the time at which the run started. keys: where the
+    predictions are a part of a batch, the same object for all of its parts.
     """
     if not run.publishes:
         return None
@@ -112,6 +120,7 @@ def save_batch(
             timestamp=schema.timestamp,
             run_id=run.run_id,
             now=now,
+            keys=keys,
         )
     finally:
         opened.close()
@@ -126,12 +135,13 @@ def predict_run(
     database, None where none is kept. as_of: what the manifest says.
     """
     rows, schema, new = run.scan("current"), run.settings.schema, 0
+    keys = RowKeys(schema.key, numbered=schema.keeps_repeats)
     with run.writing("predictions.parquet") as path:
         with frames.writer(path) as out:
             for chunk in rows.chunks(rows=chunk_rows) if len(rows) else [rows.read()]:
                 predicted = predict_batch(champion, chunk, schema, chunk_rows=chunk_rows)
                 out.write(predicted)
-                new += save_batch(predicted, run, champion, as_of=as_of, now=now) or 0
+                new += save_batch(predicted, run, champion, as_of=as_of, now=now, keys=keys) or 0
         predictions = frames.Stored(path).sample(run.settings.config.memory_rows, schema.key)
     return predictions, new if run.publishes else None
 
