@@ -267,8 +267,7 @@ class Run:
 
     def _schema_notes(self) -> Iterator[str]:
         """Yield a sentence where schema.yaml is not what it was when the run that is read began."""
-        changes = run_folder.schema_changes(self.reads, self.settings.folder) if self.reads else []
-        if changes:
+        if self.reads and (changes := run_folder.schema_changes(self.reads, self.settings.folder)):
             where = os.path.relpath(self.reads / run_folder.SCHEMA, self.settings.root)
             yield f"schema.yaml has changed since that run ({', '.join(changes)}); that of the run is {where}."
 
