@@ -299,3 +299,16 @@ def test_a_file_without_names_has_its_target_by_its_first_value(project):
     first = (project / "rows.csv").read_text().splitlines()[0].split(",")[2]
     assert run("mine", "--from", "rows.csv", "--target", first).exit_code == 0
     assert config.load("mine", root=project).schema.target == "column_3"
+
+
+def test_what_is_unsure_of_several_columns_is_said_once_and_the_target_comes_first(project):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.choice(["NA", "x", "y"], 300) for name in ("a", "b", "c")})
+    frame["kind"] = rng.permutation(["p"] * 270 + ["q"] * 20 + ["r"] * 10)
+    frame.to_csv(project / "kinds.csv", index=False)
+    result = run("kinds", "--from", "kinds.csv", "--target", "kind")
+    assert result.exit_code == 0, result.output
+    doubts = result.output[result.output.index("Please confirm") :]
+    assert "a and 2 more" in doubts
+    assert doubts.count("stands for no value") == 1
+    assert doubts.index("2 classes have few rows") < doubts.index("a and 2 more")

@@ -129,3 +129,25 @@ def test_classes_of_few_rows_are_left_out_and_said():
     assert target.settings["on_unknown"] == "drop"
     assert target.settings["missing"] == ("NA",)
     assert "left out: c (3)" in " ".join(target.doubts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"a": 200, "b": 200}, ""),
+        ({"a": 350, "b": 50}, ""),
+        ({"a": 351, "b": 49}, "a class has few rows: b (49). The gate asks for 10 of it among the test rows"),
+        ({"a": 200, "b": 175, "c": 25}, ""),
+        ({"a": 200, "b": 176, "c": 24}, "c (24). The gate asks for 5 of it"),
+        (
+            {"a": 300, "b": 30, "c": 22, "d": 21, "e": 17, "f": 10},
+            "4 classes have few rows: f (10), e (17), d (21) and 1 more. The gate asks for 5 of each",
+        ),
+    ],
+)
+def test_classes_of_which_the_test_would_hold_too_few_rows_are_told_before_any_run(counts, words):
+    values = [name for name, rows in counts.items() for _ in range(rows)]
+    drafted = guess_schema(table(y=RNG.permutation(values)), target="y")
+    doubts = " ".join(next(guess for guess in drafted.columns if guess.name == "y").doubts)
+    assert words in doubts
+    assert ("The gate asks" in doubts) == bool(words)

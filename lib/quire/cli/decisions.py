@@ -1,6 +1,7 @@
 """What `quire init` decided, and what it is unsure of, as a short table."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from quire.data.draft import Draft
 
 WIDTH = 80
+_FIGURE = re.compile(r"\d[\d.,%]*")
 MOST_LINES = 12
 
 
@@ -95,9 +97,14 @@ def _key_reason(draft: "Draft", stamp: str | None) -> str:
 
 
 def _doubts(draft: "Draft") -> Iterator[tuple[str, str]]:
+    """Yield what is unsure, the target first; columns in which only the figures differ are named together."""
     yield from (("", text) for text in draft.doubts)
-    for guess in draft.columns:
-        yield from ((guess.name, text) for text in guess.doubts)
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for guess in sorted(draft.columns, key=lambda guess: guess.role != "target"):
+        for text in guess.doubts:
+            groups.setdefault(_FIGURE.sub("", text), []).append((guess.name, text))
+    for (name, text), *others in groups.values():
+        yield f"{name} and {len(others)} more" if others else name, text
 
 
 def _warning(sentence: str) -> tuple[str, str]:

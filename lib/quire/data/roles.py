@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quire.config import duration
+from quire.config import Gate, duration
 from quire.data import typed, window
 from quire.data.columns import LABEL_MARKERS, as_text, in_order, plain
 from quire.data.dates import guess_date_form, guess_epoch, guess_year
@@ -97,7 +97,23 @@ def _target_of_classes(
         told = ", ".join(f"{name} ({counts[name]})" for name in rare[:5]) + (", ..." if len(rare) > 5 else "")
         text = f"classes of fewer than {LEAST_OF_A_CLASS} rows are left out: {told}"
         target = target.having(text, doubt=text, on_unknown="drop")
-    return target
+    return target.having(doubt=_too_few_to_judge({name: rows for name, rows in counts.items() if name not in rare}))
+
+
+def _too_few_to_judge(counts: Mapping[Any, int]) -> str:
+    """Return a sentence about the classes of which a test of the usual share would hold too few rows for the gate."""
+    setting, least = (
+        ("min_positives", Gate().min_positives) if len(counts) == 2 else ("min_class_rows", Gate().min_class_rows)
+    )
+    few = [f"{name} ({rows:,})" for name, rows in counts.items() if rows * window.TEST_SHARE < least][::-1]
+    if not few:
+        return ""
+    names = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
+    classes, these = ("a class has", "it") if len(few) == 1 else (f"{len(few)} classes have", "each")
+    return (
+        f"{classes} few rows: {names}. The gate asks for {least} of {these} among the test rows, or promotes nothing: "
+        f"bring more rows{'' if len(counts) == 2 else ', merge rare classes'} or lower gate.{setting} in params.yaml"
+    )
 
 
 def _positive(counts: pd.Series) -> Any:

@@ -63,7 +63,7 @@ def ingest(
     current: str = "7d",
     test: str = "56d",
     train: str = "",
-    test_share: float = 0.2,
+    test_share: float = window.TEST_SHARE,
     current_share: float = 0.1,
     seed: int = 0,
 ) -> Ingested:

@@ -15,6 +15,9 @@ from quire.errors import ConfigError, DataError
 
 PARTS = ("train", "test", "current")
 
+TEST_SHARE = 0.2
+"""Of the rows, to judge models on, where there is no timestamp and params.yaml does not say otherwise."""
+
 FAR_FUTURE = pd.Timestamp("2200-01-01", tz="UTC")
 """Times from then on are taken for marks that stand for no date, such as 9999-12-31."""
 
@@ -69,7 +72,7 @@ def split_at_random(
     frame: pd.DataFrame,
     schema: Schema,
     *,
-    test_share: float = 0.2,
+    test_share: float = TEST_SHARE,
     current_share: float = 0.1,
     seed: int | list[int] = 0,
 ) -> dict[str, pd.DataFrame]:
