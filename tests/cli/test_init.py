@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from quire import config, data
@@ -312,3 +313,13 @@ def test_what_is_unsure_of_several_columns_is_said_once_and_the_target_comes_fir
     assert "a and 2 more" in doubts
     assert doubts.count("stands for no value") == 1
     assert doubts.index("2 classes have few rows") < doubts.index("a and 2 more")
+
+
+@pytest.mark.parametrize("name", ["No", "yes", "on", "OFF", "y", "N", "null", "True", "x"])
+def test_names_of_columns_are_texts_to_every_reader_of_yaml(project, name):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.random(100), "sales": rng.random(100)})
+    frame.to_csv(project / "t.csv", index=False)
+    assert run("t", "--from", "t.csv", "--target", "sales").exit_code == 0
+    columns = yaml.safe_load((project / "params" / "t" / "schema.yaml").read_text())["columns"]
+    assert list(columns) == [name, "sales"]

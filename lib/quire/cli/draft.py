@@ -8,7 +8,9 @@ from typing import Any
 from quire.data.draft import Draft, Guess
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./()-]*( [A-Za-z0-9_./()-]+)*")
-_WORDS = {"true", "false", "null"}
+_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+"""What YAML reads as something else than a text; the last six in version 1.1, as editors and other tools have it."""
+
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 """What YAML takes for the end of a line, or does not take at all."""
 
