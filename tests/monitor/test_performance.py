@@ -133,6 +133,15 @@ def test_the_estimate_follows_the_inputs_without_labels():
         assert least < value < most
 
 
+@pytest.mark.parametrize(("column", "weeks"), [("x", (0, 8)), ("x", (1, 8)), ("site", (0, 7))])
+def test_a_column_without_values_in_some_periods_is_no_hindrance_to_the_estimate(column, weeks):
+    test = scored(8)
+    week = (test["at"] - test["at"].min()).dt.days // 7
+    test.loc[(week >= weeks[0]) & (week < weeks[1]), column] = np.nan
+    estimator = fit_estimator(test, NUMBER, RULES, metric="mae", period="7d", rng=np.random.default_rng(0))
+    assert np.isfinite(estimator.estimate(scored(2, first=8).assign(**{column: np.nan}), 0.99)).all()
+
+
 def classified(rows, *, seed, shift=0.0, wrong=0.0):
     """A classifier with the true probability, made too confident by ``wrong``."""
     rng = np.random.default_rng(seed)

@@ -18,7 +18,10 @@ GIVES = 0.99
 MAY_GIVE = 0.95
 MOST_ROWS = 20_000
 LEAST_ROWS = 20
-BINS = 200
+MOST_EQUAL = 200
+"""Different values of a number up to which rows with an equal value teach each other; beyond, those with a near one."""
+
+NEIGHBOURS = 5
 
 
 def leave_out_leaks(
@@ -106,14 +109,27 @@ def _told_numbers(known: pd.Series, answer: np.ndarray, asked: pd.Series) -> np.
 
 
 def _told_classes(known: pd.Series, answer: np.ndarray, asked: pd.Series) -> np.ndarray:
-    """Return the most frequent class of the known values that are like the asked ones: equal, or in the same bin."""
-    if known.dtype == "float64" and known.nunique() > BINS:
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
-        known, asked = (pd.Series(np.searchsorted(edges, part.to_numpy())) for part in (known, asked))
+    """Return the most frequent class of the known values that are like the asked ones: equal, or the nearest ones."""
+    if known.dtype == "float64" and known.nunique() > MOST_EQUAL:
+        return _told_by_neighbours(known.to_numpy(), answer, asked.to_numpy())
     usual = pd.Series(answer).groupby(known.to_numpy()).agg(lambda part: part.value_counts().index[0])
     if len(usual) > 0.5 * len(answer):
         return np.full(len(asked), None, dtype=object)  # names of rows, not kinds of them
     return asked.map(usual).to_numpy(dtype=object)
+
+
+def _told_by_neighbours(known: np.ndarray, answer: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Return the most frequent class of the `NEIGHBOURS` known values next to each asked one.
+
+    So a threshold that parts two classes is met as exactly as the rows allow, wherever it lies.
+    """
+    order = np.argsort(known, kind="stable")
+    classes, codes = np.unique(answer[order], return_inverse=True)
+    first = np.searchsorted(known[order], asked) - NEIGHBOURS // 2
+    near = np.clip(first, 0, len(known) - NEIGHBOURS)[:, None] + np.arange(NEIGHBOURS)
+    votes = np.zeros((len(asked), len(classes)))
+    np.add.at(votes, (np.arange(len(asked))[:, None], codes[near]), 1)
+    return classes[votes.argmax(axis=1)]
 
 
 def _is_history(column: pd.Series, answer: pd.Series, times: pd.Series | None) -> bool:

@@ -26,6 +26,9 @@ from quire.monitor.performance import labelled, outcomes_of
 MOST_ROWS = 10_000
 FOLDS = 5
 
+FAR_BELOW = -1e15
+"""Stands for a missing number before trees, which cut it off from all others."""
+
 
 @dataclass(frozen=True)
 class Estimator:
@@ -121,7 +124,8 @@ class ErrorModel:
             self.codes[name].get_indexer(inputs[name]).astype(float) if name in self.codes else inputs[name].to_numpy()
             for name in inputs
         ]
-        return np.column_stack(columns)
+        # Gradient boosting fails on a column without any value (scikit-learn 1.9), as one of a period may be.
+        return np.nan_to_num(np.column_stack(columns).astype(float), nan=FAR_BELOW)
 
 
 class Calibrated:
