@@ -27,7 +27,9 @@ def row_key(parts: Iterable[Any]) -> str:
     texts = [_text(part) for part in parts]
     if len(texts) > 1:
         return SEPARATOR.join(map(_escaped, texts))
-    return _LIKE_A_REPEAT.sub(lambda match: match[1] * 2 + "\\" + match[2], "".join(texts))
+    text = "".join(texts)
+    # Looking first takes a tenth of the time, and hardly a text ends so.
+    return _LIKE_A_REPEAT.sub(lambda match: match[1] * 2 + "\\" + match[2], text) if REPEATED in text else text
 
 
 class RowKeys:
@@ -76,6 +78,8 @@ def occurrences(frame: "pd.DataFrame", key: Sequence[str]) -> "pd.Series":
 
 
 def _text(value: Any) -> str:
+    if type(value) is str:
+        return value
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return label(value.item() if hasattr(value, "item") else value)

@@ -1,7 +1,7 @@
 """The service over HTTP: FastAPI's application."""
 
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -85,12 +85,11 @@ def make_app(
 def _shortcut(app: FastAPI, predict: Predict) -> Any:
     """Return the application, with predictions going past its layers."""
 
-    async def inside(scope: Any, receive: Any, send: Any) -> None:
+    def inside(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             scope["endpoint"] = predict
-            await predict(scope, receive, send)
-        else:
-            await FastAPI.__call__(app, scope, receive, send)
+            return predict(scope, receive, send)
+        return FastAPI.__call__(app, scope, receive, send)
 
     return inside
 

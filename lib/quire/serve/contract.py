@@ -7,11 +7,10 @@ datetime; None where missing. It is what the model is given, what the cache is k
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -52,8 +51,7 @@ YEARS = (1700, 2200)
 """Times outside are refused: pandas holds nanoseconds since 1970 in 64 bits."""
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(NamedTuple):
     """A row of a request: its features, the text of its key ("" where it has none), and its timestamp."""
 
     row: Row
@@ -97,7 +95,7 @@ class Contract:
         """
         if self._is_plain(body):
             try:
-                if _ROWS.match(body):
+                if b"[" in body and _ROWS.match(body):
                     return [self._given(sent) for sent in self._many.validate_json(body, strict=True)["rows"]], True
                 return [self._given(self._one.validate_json(body, strict=True))], False
             except (ValidationError, _LongKey):
@@ -136,9 +134,10 @@ class Contract:
         return name in self.extra or column.nullable or column.on_missing == "fill"
 
     def _given(self, sent: Mapping[str, Any]) -> Given:
-        values = [sent.get(name) for name in self._features]
+        values = list(map(sent.get, self._features))
         for place, convert in self._to_convert:
             values[place] = convert(values[place])
+        row = tuple(values)
         for name, convert in self._convert_extra.items():
             values.append(convert(sent.get(name)))
         parts = [values[place] for place in self._key_places]
@@ -146,7 +145,7 @@ class Contract:
         if 4 * len(key) > MOST_KEY_BYTES and len(key.encode()) > MOST_KEY_BYTES:
             raise _LongKey
         at = None if self._time_place is None else values[self._time_place]
-        return Given(tuple(values[: len(self._features)]), key, at)
+        return Given(row, key, at)
 
     def _type(self, name: str) -> Any:
         kind = _kind(self.columns[name])
@@ -319,7 +318,14 @@ def _converter(column: Column, zone: ZoneInfo) -> Callable[[Any], Any]:
         return lambda value: None if value is None else _in_utc(value, zone)
     meaning = _meanings(column)
     missing_label = None if fill is None else label(fill)
-    return lambda value: missing_label if value is None else meaning.get((type(value), value)) or label(value)
+    texts = {form: name for (kind, form), name in meaning.items() if kind is str}
+
+    def convert(value: Any) -> str | None:
+        if type(value) is str:
+            return texts.get(value, value)
+        return missing_label if value is None else meaning.get((type(value), value)) or label(value)
+
+    return convert
 
 
 def _meanings(column: Column) -> dict[tuple[type, Any], str]:

@@ -88,6 +88,8 @@ async def read_body(receive: Any, limit: int, waiting: Waiting | None = None) ->
     """
     message = await receive()
     body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body") and len(body) <= limit:
+        return body
     parts, length = [body], len(body)
     counted = 0
     try:
@@ -105,7 +107,7 @@ async def read_body(receive: Any, limit: int, waiting: Waiting | None = None) ->
         raise ClientDisconnect
     if length > limit:
         raise TooLarge(f"A body may have {limit} bytes.")
-    return body if len(parts) == 1 else b"".join(parts)
+    return b"".join(parts)
 
 
 def _explain(query: bytes) -> bool:

@@ -6,7 +6,6 @@ import hmac
 import logging
 import mmap
 import re
-import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ import orjson
 from starlette.requests import ClientDisconnect, cookie_parser
 
 from quire.serve.ids import random_ids
-from quire.serve.sites import Sites, with_safe
+from quire.serve.sites import SAFE_HEADERS, Sites, with_safe
 
 OPEN = ("/", "/openapi.json", "/health", "/health/live", "/health/ready", "/feedback-form")
 """Paths that need no key: health is for load balancers; the forms of the page check the key themselves."""
@@ -67,27 +66,27 @@ class Rate:
         self._shared = file is not None
         self._file: BinaryIO = open(file, "r+b") if file else tempfile.TemporaryFile()  # noqa: SIM115 - held for life
         self._file.truncate(self.SLOTS * 8)
-        self._times = mmap.mmap(self._file.fileno(), self.SLOTS * 8)
+        self._times = memoryview(mmap.mmap(self._file.fileno(), self.SLOTS * 8)).cast("d")
 
     def wait(self, client: str, now: float) -> float:
         """Return 0 if a request may pass, else the seconds until one may. now: seconds since 1970."""
         if not self._interval:
             return 0.0
-        at = _slot(client) % self.SLOTS * 8
+        slot = _slot(client) % self.SLOTS
         if not self._shared:
-            return self._take(at, now)
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 8, at)
+            return self._take(slot, now)
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 8, slot * 8)
         try:
-            return self._take(at, now)
+            return self._take(slot, now)
         finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 8, at)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 8, slot * 8)
 
-    def _take(self, at: int, now: float) -> float:
-        due = max(struct.unpack_from("d", self._times, at)[0], now)
+    def _take(self, slot: int, now: float) -> float:
+        due = max(self._times[slot], now)
         early = due - now - self._slack + self._interval
         if early > 1e-9:
             return early
-        struct.pack_into("d", self._times, at, due + self._interval)
+        self._times[slot] = due + self._interval
         return 0.0
 
 
@@ -112,6 +111,7 @@ class Guard:
         wrong_keys: Rate | None = None,
     ) -> None:
         self._app, self._keys, self._rate, self._sites = app, keys, rate, sites or Sites()
+        self._has_keys = bool(keys)
         self._wrong_keys = wrong_keys or Rate(WRONG_KEYS_PER_S, WRONG_KEYS_BURST)
         self._ids = random_ids()
         self._max_body_bytes, self._access_log, self._measured = max_body_bytes, access_log, measured
@@ -129,7 +129,7 @@ class Guard:
         request_id = _request_id(headers, self._ids)
         client = scope["client"][0] if scope.get("client") else "unknown"
         status, holder, begun = 500, "", False
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_on(message: Any) -> None:
             nonlocal status, begun
@@ -174,15 +174,17 @@ class Guard:
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_body_bytes:
             return (413, f"A body may have {self._max_body_bytes} bytes; this one has {int(length)}.", {}), ""
-        key = sent_key(headers) if self._keys else ""
-        holder = self._keys.holder(key) if key else None
-        if key and holder is None:
-            seconds = self._wrong_keys.wait(client, time.time())
-            if seconds:
-                return (429, "Too many unknown API keys.", _retry_after(seconds)), ""
-        if self._keys and holder is None and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
-            reason = "An API key is needed: send it as X-API-Key, or as Authorization: Bearer KEY."
-            return (401, reason, {"www-authenticate": "Bearer"}), ""
+        holder = None
+        if self._has_keys:
+            key = sent_key(headers)
+            holder = self._keys.holder(key) if key else None
+            if key and holder is None:
+                seconds = self._wrong_keys.wait(client, time.time())
+                if seconds:
+                    return (429, "Too many unknown API keys.", _retry_after(seconds)), ""
+            if holder is None and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
+                reason = "An API key is needed: send it as X-API-Key, or as Authorization: Bearer KEY."
+                return (401, reason, {"www-authenticate": "Bearer"}), ""
         if not scope["path"].startswith("/health"):
             seconds = self._rate.wait(holder or client, time.time())
             if seconds:
@@ -204,14 +206,15 @@ def sent_key(headers: Mapping[bytes, bytes]) -> str:
 
 
 def _request_id(headers: Mapping[bytes, bytes], ids: Iterator[str]) -> str:
-    sent = headers.get(b"x-request-id", b"").decode("latin-1")
-    return sent if sent and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else next(ids)
+    sent = headers.get(b"x-request-id")
+    return sent.decode() if sent and re.fullmatch(rb"[A-Za-z0-9._-]{1,64}", sent) else next(ids)
 
 
 async def send_json(send: Any, status: int, content: Any, headers: Mapping[str, str] | None = None) -> None:
     """Send an answer in JSON."""
     body = orjson.dumps(content)
-    pairs = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    pairs += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    pairs = [*SAFE_HEADERS, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if headers:
+        pairs += [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})

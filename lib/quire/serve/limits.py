@@ -6,7 +6,6 @@ bytes. `LimitedProtocol` is its parser with an end to both; service and dashboar
 
 import asyncio
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,10 @@ CHUNK_OVERHEAD = 8
 SPARE_FILES = 64
 """Files that are left for the database, the logs and the model when connections are counted."""
 
+FOREVER = float("inf")
+TICK_S = 0.001
+"""Clocks of event loops are no finer."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -40,19 +43,24 @@ class Limits:
 class LimitedProtocol(HttpToolsProtocol):
     """A connection that is ended when its client breaks a limit.
 
-    It lies on the path of every request; calling the parent class by its name takes less time than ``super``.
+    It lies on the path of every request; calling the parent class by its name takes less time than ``super``, and
+    setting a timer for each request takes more time than all else here. So a connection has one timer, which looks when
+    it ends how long the client has let the server wait; uvicorn's own for idle connections is not used.
+
     Where there are as many connections as there may be, the one that has let the server wait for the longest makes room
     for a new one; if all of them are being answered, the new one is turned away.
     """
 
     def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._limits = limits
-        self._in_head, self._begun, self._is_over, self._requests = True, False, False, 0
+        self._limits, self._most_headers = limits, limits.headers
+        self._in_head, self._is_over, self._requests = True, False, 0
         # What came of this request besides its body; each byte of a body pays for the framing of its chunk.
-        self._unpaid = 0
+        self._unpaid, self._most_unmeasured = 0, limits.head_bytes - SLICE
+        # In the middle of a request: its head or body is to come within ``patience``. Else the client may be idle.
+        self._is_midway, self._waiting_since, self._patience = True, self.loop.time(), limits.head_s
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting_since = time.monotonic()
+        self._timer_ends = 0.0
         self._refusal: tuple[int, str] = (400, "This is no HTTP request.")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -61,7 +69,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.connections) > self._limits.connections and not self._make_room():
             self._end(503, "There are too many connections; try again in some seconds.")
             return
-        self._timer = self.loop.call_later(self._limits.head_s, self._late)
+        self._wait(self._limits.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -70,44 +78,45 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, as far as the limits allow."""
-        if len(data) <= SLICE:
-            self._parse(data)
+        if len(data) > SLICE:
+            for start in range(0, len(data), SLICE):
+                if self.transport.is_closing():
+                    return
+                self.data_received(data[start : start + SLICE])
             return
-        for start in range(0, len(data), SLICE):
-            if self.transport.is_closing():
-                return
-            self._parse(data[start : start + SLICE])
-
-    def _parse(self, data: bytes) -> None:
         before, was_in_head = self._requests, self._in_head
         self._unpaid += len(data)
         HttpToolsProtocol.data_received(self, data)
-        is_complete = self._requests != before
-        if is_complete:
-            self._unpaid = 0  # the next request, if any, began somewhere in these bytes
+        cycle = self.cycle
+        if self._requests == before or cycle is None:
+            self._check(is_new=not self._is_midway or (was_in_head and not self._in_head))
+            return
+        self._unpaid = 0  # the next request, if any, began somewhere in these bytes
+        if self.scope is not cycle.scope or len(self.headers) > self._most_headers:
+            self._check(is_new=True)
+            return
+        # Nothing of a next request has come.
+        self._is_midway = False
+        if cycle.response_complete:
+            self._wait(self.timeout_keep_alive)
+        else:
+            self._patience = FOREVER
+
+    def _check(self, *, is_new: bool) -> None:
+        """Hold the client in the middle of a request to its limits. is_new: another part is awaited from now on."""
         if self._is_over or self.transport.is_closing():
             return
-        if self._unpaid > self._limits.head_bytes or len(self.headers or ()) > self._limits.headers:
+        if self._unpaid > self._limits.head_bytes or len(self.headers or ()) > self._most_headers:
             self._refuse_size()
-            return
-        if is_complete or (was_in_head and not self._in_head):
-            self._stop_timer()
-        # When a whole request has come, uvicorn's own clock runs from the end of the answer on.
-        if self._timer is None and (self._begun or not is_complete or not self._is_answering()):
-            self._waiting_since = time.monotonic()
-            seconds = self._limits.head_s if self._in_head else self._limits.body_s
-            self._timer = self.loop.call_later(seconds, self._late)
-
-    def on_message_begin(self) -> None:
-        """Note that a request has begun."""
-        self._begun = True
-        HttpToolsProtocol.on_message_begin(self)
+        elif is_new:
+            self._is_midway = True
+            self._wait(self._limits.head_s if self._in_head else self._limits.body_s)
 
     def on_headers_complete(self) -> None:
         """Hand the request on, unless its head is too large."""
         # What was counted lacks at most the slice in which the head began.
-        size = self._head_size() if self._unpaid > self._limits.head_bytes - SLICE else 0
-        if size > self._limits.head_bytes or len(self.headers) > self._limits.headers:
+        is_large = self._unpaid > self._most_unmeasured and self._head_size() > self._limits.head_bytes
+        if is_large or len(self.headers) > self._most_headers:
             self._refusal = 431, self._too_large()
             raise ValueError  # ends the parser, which has `send_400_response` called
         self._in_head = False
@@ -115,16 +124,26 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
-        self._unpaid -= (1 + CHUNK_OVERHEAD) * len(body)
-        if self._unpaid < 0:
-            self._unpaid = 0
+        unpaid = self._unpaid - (1 + CHUNK_OVERHEAD) * len(body)
+        self._unpaid = unpaid if unpaid > 0 else 0
         HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
         """Note that the next head is awaited."""
         HttpToolsProtocol.on_message_complete(self)
-        self._in_head, self._begun, self._requests = True, False, self._requests + 1
-        self._waiting_since = time.monotonic()
+        self._in_head = True
+        self._requests += 1
+
+    def on_response_complete(self) -> None:
+        """Begin with the next request if it has come, as uvicorn does, or wait for it."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif not self._is_midway:
+            self._wait(self.timeout_keep_alive)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection on; from here on it is the websocket's."""
@@ -148,10 +167,34 @@ class LimitedProtocol(HttpToolsProtocol):
     def _too_large(self) -> str:
         return f"A request may have {self._limits.head_bytes} bytes of headers, and {self._limits.headers} of them."
 
-    def _late(self) -> None:
+    def _wait(self, seconds: float) -> None:
+        """Wait for the client from now on, for so long at most."""
+        self._waiting_since = now = self.loop.time()
+        self._patience = seconds
+        if self._timer is None or now + seconds < self._timer_ends:
+            self._set_timer(seconds)
+
+    def _set_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer_ends = self.loop.time() + seconds
+        self._timer = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Look whether the client is late."""
         self._timer = None
-        if self._in_head and self._is_answering():
-            self._timer = self.loop.call_later(self._limits.head_s, self._late)  # it may wait for the answer first
+        if self._is_over:
+            return
+        left = self._waiting_since + self._patience - self.loop.time()
+        if TICK_S < left < FOREVER:
+            self._set_timer(left)
+        elif left <= TICK_S:
+            self._late()
+
+    def _late(self) -> None:
+        if not self._is_midway:
+            self.transport.close()
+        elif self._in_head and self._is_answering():
+            self._wait(self._limits.head_s)  # it may wait for the answer first
         elif self._in_head:
             self._end(408, f"The head of the request did not come within {self._limits.head_s:g} seconds.")
         else:

@@ -103,20 +103,27 @@ class PredictionLog:
             raise Unavailable(f"Predictions cannot be logged now, so none is given: {state}")
         if self.rows + len(records) > self._limit and self.rows:
             raise Unavailable(f"{self.rows} predictions wait to be logged already; no more than {self._limit} may.")
-        future = self._loop.create_future() if wait and not self._fast else None
-        await self._put(_Entry(records, future))
+        future = self._put(records, wait=wait and not self._fast)
+        if future is not None:
+            await future
 
     async def barrier(self) -> None:
         """Return when all that was written before is committed; raises Unavailable if it takes too long."""
-        await self._put(_Entry([], self._loop.create_future()))
+        future = self._put([], wait=True)
+        assert future is not None
+        await future
 
-    async def _put(self, entry: _Entry) -> None:
-        self.rows += len(entry.records)
-        self._queue.append(entry)
-        self._wake.set()
-        if entry.future is not None:
-            self._awaited.append((self._loop.time() + self._timeout_s, entry.future))
-            await entry.future
+    def _put(self, records: Records, *, wait: bool) -> "asyncio.Future[None] | None":
+        """Have the records written; return what is done when they are committed, if somebody waits for it."""
+        future = self._loop.create_future() if wait else None
+        self.rows += len(records)
+        self._queue.append(_Entry(records, future))
+        # The thread clears it before it looks into the queue, so what was appended while it is set is seen.
+        if not self._wake.is_set():
+            self._wake.set()
+        if future is not None:
+            self._awaited.append((self._loop.time() + self._timeout_s, future))
+        return future
 
     async def _watch(self) -> None:
         """Refuse what waits for too long. One watch for all: a timer for each would cost as much as logging it."""

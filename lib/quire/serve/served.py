@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,7 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}unknown"
 """A category that no model has seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A prediction: a number or a class; ``probability`` of the positive class, or of the predicted one of several."""
 
     prediction: float | str

@@ -40,6 +40,8 @@ PRUNE_EVERY_S = 3_600.0
 
 ERRORS_EVERY_S = 60.0
 
+MOMENT = timedelta(microseconds=1)
+
 
 class Service:
     """One worker's model, log and figures. now: the time, aware; it is asked for each request."""
@@ -268,7 +270,7 @@ class Service:
 
     def _tick(self) -> datetime:
         """Return the time, each later than the last: two predictions of one key are told apart by it."""
-        self._last = max(self.now(), self._last + timedelta(microseconds=1))
+        self._last = max(self.now(), self._last + MOMENT)
         return self._last
 
     def _shadow(self, given: Sequence[Given], request_id: str) -> None:

@@ -130,7 +130,10 @@ def with_safe(
     sent: Iterable[tuple[bytes, bytes]], headers: tuple[tuple[bytes, bytes], ...] = SAFE_HEADERS
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers of an answer with those of ``headers`` that it lacks."""
-    present = dict(sent)
+    made = list(sent)
+    if made[: len(headers)] == [*headers]:
+        return made
+    present = dict(made)
     return [*sent, *(pair for pair in headers if pair[0] not in present)]
 
 
