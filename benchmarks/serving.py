@@ -1,6 +1,7 @@
 """How fast and how safe the service is, against `mlflow models serve` of the same model.
 
     python benchmarks/serving.py speed            # interleaved, 32 connections and one
+    python benchmarks/serving.py speed --against DIR   # another clone's service instead, such as the commit before
     python benchmarks/serving.py kills            # acknowledged predictions lost over 20 kill -9 under load
     python benchmarks/serving.py swaps            # failed requests during 20 champion swaps
     python benchmarks/serving.py hang             # memory while the database hangs for a minute
@@ -8,7 +9,8 @@
 It makes a project of its own in a temporary folder, with a demo model of the default estimator, and ends with 1 if what
 it looks for does not hold. With --postgresql, kills and hang start a PostgreSQL of their own; else they use SQLite.
 Both servers of `speed` are as they come: with ``OMP_NUM_THREADS=1`` in the environment MLflow's has one thread too,
-as ours has by itself.
+as ours has by itself. With --against each clone serves, by its own .venv, a model that its own code has trained; beside
+requests per second it prints the processor time of a request, which other work on the machine changes less.
 """
 
 import argparse
@@ -28,6 +30,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -126,6 +129,9 @@ def start_mlflow(settings, registry, port):
 def speed(arguments, folder):
     from quire.serve import traffic
 
+    if arguments.against:
+        return compare(arguments, folder)
+
     settings, registry, _, rows = make_project(folder)
     ours, theirs = make_bodies(settings, rows)
     ports = {"quire": free_port(), "mlflow": free_port()}
@@ -154,6 +160,52 @@ def speed(arguments, folder):
         print(f"{connections} connections: quire {quire:.0f}/s, mlflow {mlflow:.0f}/s: {quire / mlflow:.1f} times")
     quire, mlflow = (median(found[name, 1], lambda one: one.latency_ms(0.99)) for name in ("quire", "mlflow"))
     print(f"p99 at one connection: quire {quire:.2f} ms, mlflow {mlflow:.2f} ms: {quire / mlflow:.3f} of it")
+
+
+def compare(arguments, folder):
+    """Print how fast the service of this clone is beside that of another clone, in turns."""
+    from quire.serve import traffic
+
+    servers = {}
+    for name, clone in (("this", ROOT), ("other", arguments.against.resolve())):
+        own, port, python = folder / name, free_port(), clone / ".venv" / "bin" / "python"
+        own.mkdir()
+        environment = os.environ | {"PYTHONPATH": str(clone / "lib")}
+        make = "import sys, pathlib, serving; serving.make_project(pathlib.Path(sys.argv[1]))"
+        subprocess.run([python, "-c", make, own], cwd=clone / "benchmarks", env=environment, check=True)
+        environment |= {"QUIRE_ROOT": str(own), "QUIRE_OUTPUTS": str(own / "outputs")}
+        command = [python, "-m", "quire", "serve", "demo", "--port", str(port)]
+        servers[name] = start(command, port, "/health/ready", **environment), f"http://127.0.0.1:{port}"
+    settings, _, _, rows = make_project(folder)
+    ours, _ = make_bodies(settings, rows)
+    figures = {}
+    try:
+        for round_ in range(arguments.rounds + 1):
+            for connections in (32, 1):
+                for name in list(servers)[:: 1 if round_ % 2 else -1]:
+                    process, url = servers[name]
+                    before, seconds = processor_s(process), arguments.seconds if round_ else 2
+                    done = asyncio.run(traffic.load(url, ours, connections=connections, seconds=seconds))
+                    assert done.failed == 0, done.statuses
+                    used = 1e6 * (processor_s(process) - before) / done.answered
+                    if round_:
+                        figures.setdefault((name, connections), []).append((done.per_second, used))
+                        print(f"{round_}  {name:5} {connections:2} connections: {done.per_second:8.1f}/s  "
+                              f"{used:6.1f} us of processor each", flush=True)  # fmt: skip
+    finally:
+        for process, _ in servers.values():
+            os.killpg(process.pid, signal.SIGTERM)
+    for connections in (32, 1):
+        for unit, of in (("/s", itemgetter(0)), (" us of processor each", itemgetter(1))):
+            this, other = (median(figures[name, connections], of) for name in servers)
+            ratio = f"{this / other:.3f} of it"
+            print(f"{connections} connections: this {this:.0f}{unit}, other {other:.0f}{unit}: {ratio}")
+
+
+def processor_s(process):
+    """Return the seconds that the threads of a process have computed."""
+    used = [int(path.read_text().split()[0]) for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat")]
+    return sum(used) / 1e9
 
 
 def median(rounds, of):
@@ -330,6 +382,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--postgresql", action="store_true")
+    parser.add_argument("--against", type=Path, metavar="CLONE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quire-serving-") as folder:
         sys.exit(globals()[arguments.what](arguments, Path(folder)) or 0)

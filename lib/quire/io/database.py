@@ -303,7 +303,7 @@ class Database:
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
         with speaking(self.engine), self.engine.connect() as connection:
-            check_file(connection)
+            check_file(connection, with_log=False)
             with connection.begin():
                 yield connection
             # A file that was removed meanwhile has taken what was written with it.

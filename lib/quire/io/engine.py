@@ -98,17 +98,18 @@ def file_of(engine: sa.Engine) -> str | None:
     return name if name and name != ":memory:" else None
 
 
-def check_file(connection: sa.Connection) -> None:
+def check_file(connection: sa.Connection, *, with_log: bool = True) -> None:
     """Raise Damaged unless the file of a SQLite database is the one that was opened, and has not become shorter.
 
     SQLite itself goes on writing to a file that was removed or replaced, where nobody will find what it wrote. The file
-    is not opened for this: closing it again would end SQLite's own locks on it.
+    is not opened for this: closing it again would end SQLite's own locks on it. with_log: whether the write-ahead log
+    is looked at too, without which nothing that was written is there.
     """
     path = file_of(connection.engine)
     if path is None:
         return
     known = connection.info
-    files, size = _identities(path)
+    files, size = _identities(path) if with_log else _identities(path, known["files"][1])
     if files == known["files"] and size >= known["size"]:
         known["size"] = size
         return
@@ -130,13 +131,17 @@ def _set_aside(path: str, opened: tuple[Any, ...]) -> None:
                 os.replace(f"{path}{end}", f"{path}{end}.removed")
 
 
-def _identities(path: str) -> tuple[tuple[Any, Any], int]:
-    """Return device and inode of the file and of its write-ahead log, None for one that is not there; and its size."""
+def _identities(path: str, log: Any = ...) -> tuple[tuple[Any, Any], int]:
+    """Return device and inode of the file and of its write-ahead log, None for one that is not there; and its size.
+
+    log: what is known of the write-ahead log, if it is not to be looked at.
+    """
+    log = _identity(f"{path}-wal") if log is ... else log
     try:
         status = os.stat(path)
     except OSError:
-        return (None, _identity(f"{path}-wal")), 0
-    return ((status.st_dev, status.st_ino), _identity(f"{path}-wal")), status.st_size
+        return (None, log), 0
+    return ((status.st_dev, status.st_ino), log), status.st_size
 
 
 def _identity(path: str) -> tuple[int, int] | None:

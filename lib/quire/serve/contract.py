@@ -73,6 +73,7 @@ class Contract:
         self._convert = [_converter(schema.columns[name], zone) for name in schema.features]
         self._convert_extra = {name: _converter(schema.columns[name], zone) for name in self.extra}
         self._features = schema.features
+        self._times = [name for name in schema.features if schema.columns[name].type == "datetime"]
         # A number that is never filled in is a float already.
         self._to_convert = [
             (place, convert)
@@ -114,8 +115,11 @@ class Contract:
 
     def named(self, row: Row) -> dict[str, Any]:
         """Return a row's features by name, as JSON has them."""
-        pairs = zip(self.schema.features, row, strict=True)
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in pairs}
+        named = dict(zip(self._features, row, strict=True))
+        for name in self._times:
+            if named[name] is not None:
+                named[name] = named[name].isoformat()
+        return named
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON schema of one row."""
