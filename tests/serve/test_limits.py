@@ -33,15 +33,16 @@ async def count_bytes(scope, receive, send):
 
 @pytest.fixture
 def start():
-    """A function that starts a server with limits; returns its port."""
+    """A function that starts a server with limits, and keeps idle connections for some seconds; returns its port."""
     servers = []
 
-    def start_it(app=count_bytes, **limits):
+    def start_it(app=count_bytes, idle_s=5, **limits):
         protocol = partial(LimitedProtocol, limits=Limits(**{"connections": 100} | limits))
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         listening.listen(200)
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", http=protocol))
+        options = {"lifespan": "off", "log_level": "critical", "timeout_keep_alive": idle_s, "http": protocol}
+        server = uvicorn.Server(uvicorn.Config(app, **options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         servers.append((server, thread))
@@ -179,6 +180,41 @@ def test_an_answered_connection_that_is_idle_is_kept_for_the_next_request(start)
             connection.sendall(WHOLE)
             assert connection.recv(4_096).startswith(b"HTTP/1.1 200")
             time.sleep(1)
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_an_answered_connection_that_stays_idle_is_closed_without_a_word(start, requests):
+    with connect(start(idle_s=1, head_s=0.3)) as connection:
+        for _ in range(requests):
+            connection.sendall(WHOLE)
+            assert connection.recv(4_096).startswith(b"HTTP/1.1 200")
+            time.sleep(0.4)
+        assert connection.recv(4_096) == b""
+
+
+@pytest.mark.parametrize("sent", [b"POST / HT", b"\r\n", POST + b"Content-Length: 9\r\n\r\n{"])
+def test_who_was_idle_for_long_gains_no_time_for_the_next_request(start, sent):
+    with connect(start(idle_s=3_600, head_s=0.3, body_s=0.3)) as connection:
+        connection.sendall(WHOLE)
+        assert connection.recv(4_096).startswith(b"HTTP/1.1 200")
+        time.sleep(1)  # the clock for an idle connection runs by now
+        connection.sendall(sent)
+        assert connection.recv(4_096).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("behind", [b"", WHOLE, WHOLE * 3, POST])
+def test_no_time_is_counted_while_a_request_is_being_answered(start, behind):
+    async def slow(scope, receive, send):
+        await asyncio.sleep(1)
+        await count_bytes(scope, receive, send)
+
+    with connect(start(slow, idle_s=1, head_s=0.2, body_s=0.2)) as connection:
+        connection.sendall(WHOLE + behind)
+        received = b""
+        while more := connection.recv(4_096):  # until it is idle for too long, or the half of a head is given up
+            received += more
+    answers = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
+    assert answers == [200] * (1 + behind.count(WHOLE)) + [408] * (behind == POST)
 
 
 @pytest.mark.parametrize(

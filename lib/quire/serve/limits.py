@@ -6,6 +6,7 @@ bytes. `LimitedProtocol` is its parser with an end to both; service and dashboar
 
 import asyncio
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ SPARE_FILES = 64
 
 FOREVER = float("inf")
 TICK_S = 0.001
-"""Clocks of event loops are no finer."""
+"""Timers of event loops are no finer."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
         # What came of this request besides its body; each byte of a body pays for the framing of its chunk.
         self._unpaid, self._most_unmeasured = 0, limits.head_bytes - SLICE
         # In the middle of a request: its head or body is to come within ``patience``. Else the client may be idle.
-        self._is_midway, self._waiting_since, self._patience = True, self.loop.time(), limits.head_s
+        self._is_midway, self._waiting_since, self._patience = True, time.monotonic(), limits.head_s
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ends = 0.0
         self._refusal: tuple[int, str] = (400, "This is no HTTP request.")
@@ -169,14 +170,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _wait(self, seconds: float) -> None:
         """Wait for the client from now on, for so long at most."""
-        self._waiting_since = now = self.loop.time()
+        self._waiting_since = now = time.monotonic()
         self._patience = seconds
         if self._timer is None or now + seconds < self._timer_ends:
             self._set_timer(seconds)
 
     def _set_timer(self, seconds: float) -> None:
         self._stop_timer()
-        self._timer_ends = self.loop.time() + seconds
+        self._timer_ends = time.monotonic() + seconds
         self._timer = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
@@ -184,7 +185,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._timer = None
         if self._is_over:
             return
-        left = self._waiting_since + self._patience - self.loop.time()
+        left = self._waiting_since + self._patience - time.monotonic()
         if TICK_S < left < FOREVER:
             self._set_timer(left)
         elif left <= TICK_S:
