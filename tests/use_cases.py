@@ -16,6 +16,7 @@ import yaml
 
 from quire import config
 from quire.io import permissions
+from quire.io.artifacts import Stopped
 
 ROOT = Path(__file__).parents[1]
 SEARCH = {"trials": 2, "folds": 2, "space": {"max_iter": [40]}}
@@ -46,12 +47,13 @@ class Executed:
 
 @dataclass(frozen=True)
 class UseCase:
-    """A use case in a folder of its own."""
+    """A use case in a folder of its own. displays: whether what cells show is also drawn, as a notebook does."""
 
     name: str
     root: Path
     dates: tuple = ("", "", "")
     overrides: dict = field(default_factory=dict)
+    displays: bool = False
 
     def run(self, workflow, run_id, *, as_of="", fails_in="", **overrides):
         """Execute the stages of a workflow in order; the run's record says how it ended.
@@ -65,20 +67,29 @@ class UseCase:
             record = {"params": self.name, "run_id": run_id, "workflow": workflow, "as_of": as_of or ""}
             record |= {"proof": permissions.proof(TOKEN), "stages": {}, "status": "running"}
             self._record(executed, record)
+            ended = set()
             for name, stage in settings.workflow.selected(workflow).items():
                 if name == fails_in:
                     self._record(executed, record | {"status": "failed"})
                     return executed
+                if ended & set(stage.needs):
+                    record["stages"][name] = {"status": "skipped"}
+                    ended.add(name)
+                    continue
                 for part, values in _parts(stage):
                     record["stages"][name + part] = {"status": "running"}
                     self._record(executed, record)
                     sets = settings.params.get(name, {}) | OVERRIDES | self.overrides | overrides | values
-                    executed.stages[name + part] = execute(
-                        self.root / "notebooks" / f"{stage.notebook}.ipynb",
-                        {"params": self.name, "run_dir": str(executed.folder / "artifacts" / (name + part))}
-                        | {"as_of": as_of}
-                        | sets,
-                    )
+                    try:
+                        executed.stages[name + part] = execute(
+                            self.root / "notebooks" / f"{stage.notebook}.ipynb",
+                            {"params": self.name, "run_dir": str(executed.folder / "artifacts" / (name + part))}
+                            | {"as_of": as_of}
+                            | sets,
+                            displays=self.displays,
+                        )
+                    except Stopped:
+                        ended.add(name)
                     record["stages"][name + part] = {"status": "succeeded"}
             self._record(executed, record | {"status": "succeeded"})
             return executed
@@ -118,7 +129,7 @@ def _cells(path):
     ]
 
 
-def execute(path, parameters):
+def execute(path, parameters, *, displays=False):
     """Execute the code cells of a notebook; parameters that it does not have are left out."""
     shown = Shown(path.stem)
     for source, tags in _cells(path):
@@ -127,9 +138,19 @@ def execute(path, parameters):
         exec(compile(tree, f"{path.name}", "exec"), shown.names)
         if last is not None:
             shown.values.append(eval(compile(ast.Expression(last.value), path.name, "eval"), shown.names))
+            if displays:
+                _display(shown.values[-1])
         if "parameters" in tags:
             shown.names.update({name: value for name, value in parameters.items() if name in shown.names})
     return shown
+
+
+def _display(value):
+    """Make what a notebook shows of a value."""
+    repr(value)
+    for name in ("_repr_mimebundle_", "_repr_html_"):
+        if hasattr(value, name):
+            getattr(value, name)()
 
 
 def make_use_case(root, name, data, store):

@@ -1,0 +1,125 @@
+"""Generated tables through `quire init` and all stages of a run: what comes of them, and what crashes.
+
+    python benchmarks/tables.py [--tables 500] [--seed 1] [--processes 2]
+    python benchmarks/tables.py --tables 500 --seed 1 --only 17     # this table again, with its recipe and traceback
+
+Tables are drawn by hypothesis (tests/tables.py), of any types, names and gaps, in any format, of 1 to 2,000 rows. Each
+must end in success, or in an error that says what to do; anything else is a failure, and the exit code is then 1.
+"""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # the processes are the parallel part
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
+from tests.table_runs import Outcome, run_table  # noqa: E402
+from tests.tables import Recipe, recipes  # noqa: E402
+
+from quire.io.tracking_store import create_store  # noqa: E402
+
+LIMIT_S = 900
+"""A table that takes longer hangs."""
+
+
+def draw_recipes(count: int, number: int) -> list[Recipe]:
+    """Return ``count`` recipes, the same for the same seed."""
+    drawn: list[Recipe] = []
+
+    @seed(number)
+    @settings(
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HealthCheck
+    )
+    @given(recipes())
+    def collect(recipe: Recipe) -> None:
+        drawn.append(recipe)
+
+    collect()
+    return drawn
+
+
+def run_in_folder(task: tuple[int, Recipe, Path]) -> tuple[int, Outcome]:
+    """Return the outcome of one table in a folder that goes with it."""
+    number, recipe, store = task
+    folder = Path(tempfile.mkdtemp(prefix="quire-table-"))
+    signal.signal(signal.SIGALRM, _hang)
+    signal.alarm(LIMIT_S)
+    try:
+        return number, run_table(recipe, folder / "project", store)
+    finally:
+        signal.alarm(0)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hang(number: int, frame: object) -> None:
+    raise TimeoutError(f"the table took longer than {LIMIT_S} s")
+
+
+def outcomes(tasks: Sequence[tuple[int, Recipe, Path]], processes: int) -> Iterator[tuple[int, Outcome]]:
+    """Yield each table's outcome as it is known."""
+    if processes == 1:
+        yield from map(run_in_folder, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(run_in_folder, tasks)
+
+
+def print_outcomes(results: Sequence[tuple[int, Outcome]], number: int) -> None:
+    """Print how many tables ended how, the reasons grouped, and each failure with what reproduces it."""
+    total = len(results)
+    print(f"\n{'outcome':<28}{'tables':>7}{'share':>8}")
+    for name, count in Counter(map(_name, (outcome for _, outcome in results))).most_common():
+        print(f"{name:<28}{count:>7}{count / total:>8.1%}")
+    for name in ("refused at init", "refused in a later stage"):
+        reasons = Counter((outcome.stage, outcome.group) for _, outcome in results if _name(outcome) == name)
+        for (stage, group), count in reasons.most_common():
+            example = next(i for i, outcome in results if (outcome.stage, outcome.group) == (stage, group))
+            print(f"  {count:>4}  {stage}: {group}  (such as {example})")
+    for i, outcome in sorted(results, key=lambda result: result[0]):
+        if outcome.kind == "failed":
+            print(f"  FAILED --seed {number} --tables {total} --only {i}: {outcome.stage}: {outcome.reason[:300]}")
+
+
+def _name(outcome: Outcome) -> str:
+    if outcome.kind == "refused":
+        return "refused at init" if outcome.stage == "init" else "refused in a later stage"
+    return {"ok": "ok, all stages", "stopped": "ok, the gate let none through"}.get(outcome.kind, outcome.kind)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", type=int, action="append", help="the number of a table; may be repeated")
+    options = parser.parse_args()
+    drawn = draw_recipes(options.tables, options.seed)
+    numbers = options.only or range(len(drawn))
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "mlflow.db"
+        create_store(f"sqlite:///{store}")
+        results = []
+        for i, outcome in outcomes([(i, drawn[i], store) for i in numbers], options.processes):
+            results.append((i, outcome))
+            failed = sum(result.kind == "failed" for _, result in results)
+            print(f"{len(results)} of {len(numbers)} tables, {failed} failed", end="\r", file=sys.stderr, flush=True)
+            if options.only:
+                print(f"\n{i}: {drawn[i]}\n{outcome.kind} {outcome.stage}\n{outcome.reason}\n{outcome.details}")
+    print_outcomes(results, options.seed)
+    slowest = sorted(results, key=lambda result: -result[1].seconds)[:3]
+    print("slowest:", ", ".join(f"{i} in {outcome.seconds:.0f} s" for i, outcome in slowest))
+    return int(any(outcome.kind == "failed" for _, outcome in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

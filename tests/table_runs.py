@@ -1,0 +1,155 @@
+"""One generated table through `quire init` and all stages, in this process, and what came of it."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import sqlite3
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+
+import pandas as pd
+from tests.use_cases import ROOT, UseCase
+
+from quire import redaction
+from quire.cli.init import init
+from quire.errors import QuireError
+
+NAME = "table"
+RUN_ID = "20260105T000000-aaaa"
+LENIENT = {"min_test_rows": 1, "min_positives": 1, "min_class_rows": 0, "max_rule_breaks": 1.0}
+"""Few rows may make a champion, so that the stages behind the gate meet small tables as well."""
+
+REMEDY = re.compile(
+    r"(?:^|[.:;,?!]\s+|\s(?:and|or|then|instead)\s)`?(?:please )?(?:Add|Ask|Bring|Check|Choose|Convert|Delete|Download|"
+    r"Export|Fill|Give|Install|Leave|List|Lower|Make|Mark|Mend|Name|Pass|Point|Put|Raise|Read|Remove|Rename|Repeat|"
+    r"Run|Save|Say|See|Set|Shorten|Split|Take|Train|Unpack|Use|Wait|Write|quire)\b",
+    re.IGNORECASE,
+)
+"""Something that a person is told to do: a clause that begins with a verb in the imperative."""
+
+NOT_A_NUMBER = re.compile(r"(?<![\w.])(nan|NaN|NaT|inf|None|<NA>)(?![\w.])")
+
+
+def names_remedy(message):
+    """Return whether an error's text says what to do."""
+    return bool(REMEDY.search(message))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a table: ok, stopped, refused or failed; in which stage (init, or one of the run), and why."""
+
+    kind: str
+    stage: str = ""
+    reason: str = ""
+    details: str = ""
+    seconds: float = 0.0
+
+    @property
+    def group(self):
+        """The reason without what differs from table to table: values in quotes and numbers."""
+        text = re.sub(
+            r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", "'..'", self.reason.splitlines()[0] if self.reason else ""
+        )
+        return re.sub(r"\S*/\S+|[\d.,]*\d", "#", text)[:150]
+
+
+def run_table(recipe, folder, store):
+    """Return the outcome of a table in a new folder. store: an empty MLflow store, to be copied."""
+    started = time.monotonic()
+    outcome = _run(recipe, _make_case(folder, store))
+    return Outcome(outcome.kind, outcome.stage, outcome.reason, outcome.details, time.monotonic() - started)
+
+
+def _make_case(folder, store):
+    (folder / "params").mkdir(parents=True)
+    shutil.copy(ROOT / "params" / "workflow.yaml", folder / "params")
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    for name in ("data", "outputs"):
+        (folder / name).mkdir()
+    shutil.copy(store, folder / "outputs" / "mlflow.db")
+    return UseCase(NAME, folder, overrides={"gate": LENIENT}, displays=True)
+
+
+def _run(recipe, case):
+    redaction.forget()
+    folder, printed = case.root / "params" / NAME, io.StringIO()
+    stage = "init"
+    with case.environment(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            init.main(_arguments(recipe, recipe.write(case.root / "data")), standalone_mode=False)
+            stage = ""
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                executed = case.run("train", RUN_ID, as_of="")
+        except QuireError as error:
+            stage = stage or _stage_under_way(case)
+            if stage == "init" and folder.exists():
+                return Outcome("failed", stage, f"The folder is there after: {error}")
+            if not names_remedy(str(error)):
+                return Outcome("failed", stage, f"No remedy is named: {error}", traceback.format_exc())
+            return Outcome("refused", stage, str(error))
+        except Exception as error:
+            stage = stage or _stage_under_way(case)
+            return Outcome("failed", stage, f"{type(error).__name__}: {error}", traceback.format_exc())
+    problem = _problem(executed, case, recipe)
+    if problem:
+        return Outcome("failed", "records", problem)
+    return Outcome("ok" if "monitor" in executed.stages else "stopped", max(executed.stages, default=""))
+
+
+def _arguments(recipe, path):
+    names = [column.name for column in recipe.columns]
+    arguments = [NAME, "--from", str(path)]
+    for option in ("target", "timestamp"):
+        place = getattr(recipe, option)
+        if place is not None:
+            arguments.append(f"--{option}={names[place]}")
+    return arguments
+
+
+def _stage_under_way(case):
+    record = json.loads((case.root / "outputs" / "runs" / RUN_ID / "run.json").read_text("utf-8"))
+    return next((name for name, stage in record["stages"].items() if stage["status"] == "running"), "settings")
+
+
+def _problem(executed, case, recipe):
+    """Return what is wrong with what the run wrote: a value that is no number, in a record, a sentence or a table."""
+    for path in sorted(executed.folder.rglob("*.json")):
+        try:
+            document = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+        except ValueError as error:
+            return f"{path.name}: {error}"
+        if path.name == "_answer.json" and not _has_such_words(recipe) and (match := _in_sentences(document)):
+            return f"{path.parent.name}/{path.name} says {match}"
+    for path in executed.folder.rglob("predictions.parquet"):
+        frame = pd.read_parquet(path)
+        if "prediction" in frame and frame["prediction"].isna().any():
+            return f"{path.name} holds {int(frame['prediction'].isna().sum())} predictions that are missing"
+    with contextlib.closing(sqlite3.connect(case.root / "outputs" / "mlflow.db")) as database:
+        undefined = database.execute("SELECT DISTINCT key FROM metrics WHERE is_nan").fetchall()
+    return f"metrics of MLflow are NaN: {undefined}" if undefined else ""
+
+
+def _refuse(word):
+    raise ValueError(f"the record holds {word}")
+
+
+def _in_sentences(document):
+    texts = [document] if isinstance(document, str) else []
+    children = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    for child in children:
+        if match := _in_sentences(child):
+            return match
+    return next((repr(text[:300]) for text in texts if NOT_A_NUMBER.search(text)), "")
+
+
+def _has_such_words(recipe):
+    """Whether the table itself holds words such as nan, or infinite values, which sentences may quote."""
+    frame = recipe.frame()
+    values = (value for place in range(frame.shape[1]) for value in frame.iloc[:, place].dropna())
+    return any(NOT_A_NUMBER.search(str(value)) for value in (*frame.columns, *values))
