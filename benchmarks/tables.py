@@ -34,18 +34,21 @@ LIMIT_S = 900
 
 def draw_recipes(count: int, number: int) -> list[Recipe]:
     """Return ``count`` recipes, the same for the same seed."""
+    return [_draw_recipe(number * 1_000_003 + i) for i in range(count)]
+
+
+def _draw_recipe(number: int) -> Recipe:
+    """Return the last of three: hypothesis begins with the simplest, and makes later ones out of earlier ones."""
     drawn: list[Recipe] = []
 
     @seed(number)
-    @settings(
-        max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HealthCheck
-    )
+    @settings(max_examples=3, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HealthCheck)
     @given(recipes())
     def collect(recipe: Recipe) -> None:
         drawn.append(recipe)
 
     collect()
-    return drawn
+    return drawn[-1]
 
 
 def run_in_folder(task: tuple[int, Recipe, Path]) -> tuple[int, Outcome]:
@@ -87,13 +90,13 @@ def print_outcomes(results: Sequence[tuple[int, Outcome]], number: int) -> None:
             print(f"  {count:>4}  {stage}: {group}  (such as {example})")
     for i, outcome in sorted(results, key=lambda result: result[0]):
         if outcome.kind == "failed":
-            print(f"  FAILED --seed {number} --tables {total} --only {i}: {outcome.stage}: {outcome.reason[:300]}")
+            print(f"  FAILED --seed {number} --only {i}: {outcome.stage}: {outcome.reason[:300]}")
 
 
 def _name(outcome: Outcome) -> str:
     if outcome.kind == "refused":
         return "refused at init" if outcome.stage == "init" else "refused in a later stage"
-    return {"ok": "ok, all stages", "stopped": "ok, the gate let none through"}.get(outcome.kind, outcome.kind)
+    return outcome.kind
 
 
 def main() -> int:

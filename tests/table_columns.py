@@ -75,7 +75,22 @@ BOOLEANS = (
     *(("no", "yes"), ("No", "Yes"), ("N", "Y"), ("false", "true"), ("False", "True"), ("FALSE", "TRUE"), ("f", "t")),
     *((0, 1), ("0", "1"), (0.0, 1.0), (False, True), ("off", "on"), ("male", "female"), (-1, 1), (1, 2), ("", "x")),
 )
-WORDS = tuple("red green blue black white old new big small north south east west open closed paid due".split())
+WORDS = (
+    "red",
+    "green",
+    "blue",
+    "black",
+    "white",
+    "old",
+    "new",
+    "big",
+    "small",
+    "north",
+    "south",
+    "east",
+    "open",
+    "due",
+)
 KINDS = {}
 TIMES = []
 
@@ -370,7 +385,9 @@ def thousands(rng, rows):
 
 @kind
 def units(rng, rows):
-    return _objects(f"{number:.2f}{unit}" for number, unit in zip(rng.random(rows), rng.choice(["g", "kg"], rows)))
+    return _objects(
+        f"{number:.2f}{unit}" for number, unit in zip(rng.random(rows), rng.choice(["g", "kg"], rows), strict=True)
+    )
 
 
 @kind

@@ -223,7 +223,7 @@ _ANY_NAME = st.one_of(st.sampled_from(NAMES), st.sampled_from(NAMES), st.text(_L
 
 @st.composite
 def recipes(draw):
-    """Draw a recipe: three tables of four are as users have them, with at most one strange thing; the others have any."""
+    """Draw a recipe: of four tables three are usual but for one column at most, and one has anything."""
     is_usual = draw(st.integers(0, 3)) > 0
     count = draw(st.integers(2, 8)) if is_usual else draw(st.integers(1, 10))
     columns = [_draw_column(draw, place, is_usual) for place in range(count)]

@@ -8,14 +8,14 @@ from sklearn.pipeline import Pipeline
 from quire.errors import ConfigError
 from quire.model import NAMES, model_input, target_values
 from quire.model.estimators import DEFAULTS, SPACES, build_pipeline, check_name, check_space, target_kind
-from quire.model.features import known_categories, numeric_gaps
+from quire.model.features import columns_with_gaps, known_categories
 from quire.model.search import few_threads
 
 
 def fitted(name, frame, schema):
     X, y = model_input(frame, schema), target_values(frame, schema)
     kind = target_kind(schema, y)
-    pipeline = build_pipeline(name, schema, known_categories(X, schema), kind=kind, gaps=numeric_gaps(X))
+    pipeline = build_pipeline(name, schema, known_categories(X, schema), kind=kind, gaps=columns_with_gaps(X))
     with few_threads(len(X)):
         return pipeline.fit(X, y), X
 
@@ -26,7 +26,7 @@ def test_a_pipeline_is_a_column_transformer_and_an_estimator(make, hourly_schema
     assert list(pipeline.named_steps) == ["features", "model"]
     assert isinstance(pipeline["features"], ColumnTransformer)
     names = {part for part, _, _ in pipeline["features"].transformers_}
-    assert names <= {"numbers", "categories", "gaps", "calendar", "trend", "many", "remainder"}
+    assert names <= {"numbers", "categories", "category_gaps", "gaps", "calendar", "trend", "many", "remainder"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,6 +48,20 @@ def test_a_column_with_one_value_or_none_does_no_harm(make, hourly_schema, name)
     frame = make.hourly(2).assign(temperature=4.0)
     pipeline, X = fitted(name, frame, hourly_schema)
     assert np.isfinite(pipeline.predict(X)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("column", ["temperature", "weather", "workday"])
+def test_a_column_that_begins_late_can_be_learned_from_before(make, hourly_schema, name, column):
+    frame = make.hourly(4)
+    frame.loc[: len(frame) // 2, column] = None
+    X, y = model_input(frame, hourly_schema), target_values(frame, hourly_schema)
+    categories, kind = known_categories(X, hourly_schema), target_kind(hourly_schema, y)
+    pipeline = build_pipeline(name, hourly_schema, categories, kind=kind, gaps=columns_with_gaps(X))
+    early = len(frame) // 2
+    with few_threads(len(X)):
+        predicted = pipeline.fit(X[:early], y[:early]).predict(X[early:])
+    assert np.isfinite(predicted).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

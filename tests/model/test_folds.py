@@ -73,5 +73,5 @@ def test_whole_weeks_take_turns_in_a_partition(make, hourly_schema):
 
 
 def test_too_few_rows_are_said(make, hourly_schema):
-    with pytest.raises(DataError, match="5 rows, too few for 4 folds"):
+    with pytest.raises(DataError, match="5 rows, and a search takes 6"):
         make_folds(make.hourly(1).head(5), hourly_schema, folds=4, seed=0)

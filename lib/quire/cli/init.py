@@ -77,7 +77,7 @@ def source_settings(origin: str, query: str, root: Path, name: str) -> dict[str,
 
 
 def infer(
-    settings: dict[str, Any],
+    place: dict[str, Any],
     root: Path,
     name: str,
     origin: str,
@@ -92,31 +92,34 @@ def infer(
     """
     from quire.cli import draft as texts
     from quire.cli.decisions import Drafted
-    from quire.config import Config, parse
+    from quire.config import Config, Search, parse
     from quire.config.yaml import expand
     from quire.data.guess import guess_schema
     from quire.data.source import read_place
     from quire.data.trial import try_draft
     from quire.data.wrangle import without_blank_rows
     from quire.errors import DataError
+    from quire.model.train import check_rows
 
-    environment = {**os.environ, **_secrets(settings, origin)}
-    values = expand(settings, environment, where="--from")
+    environment = {**os.environ, **_secrets(place, origin)}
+    values = expand(place, environment, where="--from")
     raw = read_place(Config.of({"source": values}), root, None)
     frame, _ = without_blank_rows(raw.frame)
     if frame.empty:
-        raise DataError(f"{raw.where} has no rows: there is nothing to guess a schema from.")
+        raise DataError(f"{raw.where} has no rows: there is nothing to guess a schema from. Bring a file with rows.")
     has_header = values.get("header", True)
     target = _column("--target", target, frame, raw.where, has_header=has_header)
     timestamp = _column("--timestamp", timestamp, frame, raw.where, has_header=has_header)
     draft = guess_schema(frame, target=target, timestamp=timestamp, task=task, decimal=raw.decimal)
     files = {
-        "config": texts.config_text(name, settings),
+        "config": texts.config_text(name, place),
         "schema": texts.schema_text(draft, len(frame)),
         "params": texts.params_text(draft),
     }
-    warnings = try_draft(raw, parse(name, root, files, environment))
-    return Drafted(draft, files, len(frame), raw.where, warnings)
+    settings = parse(name, root, files, environment)
+    trial = try_draft(raw, settings)
+    check_rows(trial.train, settings.schema, Search.of(settings.params.get("train", {}).get("search", {})))
+    return Drafted(draft, files, len(frame), raw.where, trial.warnings)
 
 
 def _column(option: str, name: str | None, frame: Any, where: str, *, has_header: bool) -> str | None:
@@ -136,7 +139,9 @@ def _column(option: str, name: str | None, frame: Any, where: str, *, has_header
     listed = ", ".join(column if len(column) <= 40 else f"{column[:39]}…" for column in columns[:40])
     more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""
     hint = "" if has_header else " The file has no line of names; its columns are called by their number."
-    raise DataError(f"{option} {name!r} is no column of {where}; it has: {listed}{more}.{near(name, columns)}{hint}")
+    raise DataError(
+        f"{option} {name!r} is no column of {where}. Name one that it has: {listed}{more}.{near(name, columns)}{hint}"
+    )
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> None:

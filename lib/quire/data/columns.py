@@ -14,6 +14,7 @@ from quire.data.window import FAR_FUTURE
 MOST_CATEGORIES = 30
 FEW_CODES = 5
 MOST_PLACEHOLDERS = 5
+MOST_QUOTED = 60
 
 MARKERS = frozenset({"na", "n/a", "#n/a", "nan", "null", "?", "-", "."})
 """Texts, in lower case, that a category is taken not to have as one of its values."""
@@ -32,7 +33,7 @@ def guess_column(raw: pd.Series, *, decimal: str = ".") -> Guess:
     values = text.dropna()
     distinct = int(values.nunique())
     if distinct <= 1:
-        seen = "no value at all" if distinct == 0 else f"always {values.iloc[0]!r}"
+        seen = "no value at all" if distinct == 0 else f"always {quoted(values.iloc[0])}"
         return Guess(name, {"type": "text", "role": "ignore", "why": f"constant: {seen}"})
     if not re.search(r"\w", name) and not values.str.contains(r"\w", regex=True).any():
         return Guess(name, {"type": "text", "role": "ignore", "why": "neither words nor numbers"})
@@ -154,7 +155,7 @@ def _with_gaps(
     unparsable = pd.Series(typed.read_number(raw, notation).found.get("unparsable", False), raw.index)
     broken = values[unparsable[values.index]]
     if len(broken):
-        text = f"{len(broken):,} values are no numbers, such as {broken.iloc[0]!r}: they become missing"
+        text = f"{len(broken):,} values are no numbers, such as {quoted(broken.iloc[0])}: they become missing"
         guess = guess.having(text, doubt=text, nullable=True)
     return guess.having(missing=tuple(missing) or None)
 
@@ -199,7 +200,12 @@ def _with_placeholder(guess: Guess, raw: pd.Series) -> Guess:
 
 
 def _listed(values: tuple[str, ...]) -> str:
-    return ", ".join(map(repr, values[:3])) + (", ..." if len(values) > 3 else "")
+    return ", ".join(map(quoted, values[:3])) + (", ..." if len(values) > 3 else "")
+
+
+def quoted(text: str) -> str:
+    """Return a value as a sentence shows it: in quotes, and not more than its beginning."""
+    return repr(text if len(text) <= MOST_QUOTED else f"{text[: MOST_QUOTED - 1]}…")
 
 
 def plain(text: str) -> Any:

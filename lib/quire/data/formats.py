@@ -134,7 +134,7 @@ def opened(file: "Path | IO[bytes]", *, where: str = "") -> Iterator[IO[bytes]]:
         else:
             yield file
     except (gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{where} is damaged, or was not downloaded to its end: {error}.") from None
+        raise DataError(f"{where} is damaged, or was not downloaded to its end: {error}. Download it again.") from None
 
 
 def _only_member(archive: zipfile.ZipFile, where: str) -> str:

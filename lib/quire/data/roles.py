@@ -10,7 +10,7 @@ import pandas as pd
 
 from quire.config import Gate, duration
 from quire.data import typed, window
-from quire.data.columns import LABEL_MARKERS, as_text, in_order, plain
+from quire.data.columns import LABEL_MARKERS, as_text, in_order, plain, quoted
 from quire.data.dates import guess_date_form, guess_epoch, guess_year
 from quire.data.draft import Guess
 from quire.errors import DataError
@@ -59,12 +59,14 @@ def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool
     doubt = "" if is_asked else f"{guess.name} is the target"
     if len(counts) < 2:
         raise DataError(
-            f"The target {guess.name!r} is {guess.settings.get('why', 'constant')}: nothing can be learned."
+            f"The target {quoted(guess.name)} is {guess.settings.get('why', 'constant')}: nothing can be learned. "
+            "Name another column with --target, or bring rows in which it differs."
         )
     if task == "regression":
         if guess.type not in ("integer", "number", "category", "boolean"):
             raise DataError(
-                f"The target {guess.name!r} holds no numbers, such as {counts.index[0]!r}, for a regression."
+                f"The target {quoted(guess.name)} holds no numbers for a regression, but {quoted(counts.index[0])}. "
+                "Name another column with --target, or leave out --task."
             )
         kind = guess.type if guess.type in ("integer", "number") else "number"
         return task, None, guess.having("confirm: the target", doubt=doubt, **clear, type=kind, categories=None)
@@ -72,13 +74,17 @@ def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool
 
 
 def _classes(counts: pd.Series, task: str, guess: Guess) -> tuple[str, Any]:
-    if len(counts) > MOST_CLASSES or counts.iloc[0] < LEAST_OF_A_CLASS:
+    if len(counts) > MOST_CLASSES or len(counts) * 2 > counts.sum() >= LEAST_OF_A_CLASS:
         raise DataError(
-            f"The target {guess.name!r} has {len(counts):,} different values, such as {str(counts.index[0])!r}: they "
-            "are neither numbers nor some classes. Name another column with --target."
+            f"The target {quoted(guess.name)} has {len(counts):,} different values, such as "
+            f"{quoted(str(counts.index[0]))}: they are neither numbers nor some classes. Name another column with "
+            "--target."
         )
     if task == "binary" and len(counts) != 2:
-        raise DataError(f"The target {guess.name!r} has {len(counts)} values; a binary task needs two.")
+        raise DataError(
+            f"The target {quoted(guess.name)} has {len(counts)} values; a binary task needs two. Name another column "
+            "with --target, or leave out --task."
+        )
     return task, _positive(counts) if task == "binary" else None
 
 
@@ -88,8 +94,12 @@ def _target_of_classes(
     """Return the target with its classes; those of very few rows are left out, and said."""
     rare = [name for name, rows in counts.items() if rows < LEAST_OF_A_CLASS] if len(counts) > 2 else []
     kept = tuple(plain(name) for name in sorted(set(counts.index) - set(rare), key=in_order))
-    if len(kept) < 2:
-        raise DataError(f"The target {guess.name!r} has no two classes of {LEAST_OF_A_CLASS} rows or more.")
+    if len(kept) < 2 or counts.iloc[0] < LEAST_OF_A_CLASS:
+        rows = ", ".join(f"{quoted(str(name))} {count:,}" for name, count in counts.iloc[:3].items())
+        raise DataError(
+            f"The target {quoted(guess.name)} has no two classes of {LEAST_OF_A_CLASS} rows or more, which learning "
+            f"and judging take. The most frequent have: {rows}. Bring more rows, or name another column with --target."
+        )
     settings = {"type": "category", "categories": kept, "minimum": None, "maximum": None}
     settings |= {"format": None, "thousands": None, "affixes": None, "missing": unknown or None}
     target = Guess(guess.name, guess.settings).having("confirm: the target", doubt=doubt, **{**clear, **settings})
@@ -170,8 +180,10 @@ def _as_time(raw: pd.Series, guess: Guess, decimal: str) -> Guess:
     values = as_text(raw).dropna()
     form = guess_date_form(values) if len(values) else None
     if form is None:
-        shown = f", such as {values.iloc[0]!r}" if len(values) else ""
-        raise DataError(f"--timestamp {guess.name!r} holds no dates of one form{shown}. Name another column, or none.")
+        shown = f", such as {quoted(values.iloc[0])}" if len(values) else ""
+        raise DataError(
+            f"--timestamp {quoted(guess.name)} holds no dates of one form{shown}. Name another column, or none."
+        )
     return Guess(guess.name, {"type": "datetime"}).having(format=form.format)
 
 

@@ -1,5 +1,9 @@
 """A drafted use case tried on the rows it was drafted from, by what the run's ingest and validate do."""
 
+from dataclasses import dataclass
+
+import pandas as pd
+
 from quire.config import Settings
 from quire.data import quality, snapshot
 from quire.data.source import Raw
@@ -9,8 +13,16 @@ TRIED_ROWS = 10_000
 """Most rows of a part that the rules are tried on."""
 
 
-def try_draft(raw: Raw, settings: Settings) -> tuple[str, ...]:
-    """Return what a run would warn of; raises DataError where it would stop.
+@dataclass(frozen=True)
+class Trial:
+    """What a run would make of the rows: those to learn from, and what it would warn of."""
+
+    train: pd.DataFrame
+    warnings: tuple[str, ...]
+
+
+def try_draft(raw: Raw, settings: Settings) -> Trial:
+    """Return what ingest and validate make of the rows; raises DataError where a run would stop.
 
     raw: all rows and columns of the source, as `quire.data.source.read_place` returns them.
     """
@@ -23,5 +35,8 @@ def try_draft(raw: Raw, settings: Settings) -> tuple[str, ...]:
     failed = report.having("fail")
     if failed:
         told = "; ".join(check.sentence for check in failed[:5])
-        raise DataError(f"The data does not hold what a run needs: {told}. Nothing was written.")
-    return tuple(check.sentence for check in report.having("warn"))
+        raise DataError(
+            f"The data does not hold what a run needs: {told}. Nothing was written. Mend the source, "
+            "or name other columns with --target and --timestamp."
+        )
+    return Trial(ingested.train, tuple(check.sentence for check in report.having("warn")))

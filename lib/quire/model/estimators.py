@@ -111,7 +111,7 @@ def build_pipeline(
     """Return an unfitted pipeline with the estimator's defaults.
 
     name: one of `NAMES`. categories: those of each column that is not numeric, in order. kind: of the target, as
-    `target_kind` says. gaps: numeric columns in which values are missing. Raises ConfigError for an unknown name.
+    `target_kind` says. gaps: columns in which values are missing. Raises ConfigError for an unknown name.
     """
     check_name(name)
     numbers = input_names(schema)[0]
@@ -179,20 +179,28 @@ def _prepare_trees(
     numbers: list[str], gaps: tuple[str, ...], categories: Mapping[str, list[str]], schema: Schema, seed: int
 ) -> list[Any]:
     few, many = _by_size(categories)
-    # Codes in the schema's order: trees cut an order where it means something, and isolate a category in few cuts.
-    codes = OrdinalEncoder(
-        categories=[categories[name] for name in few],
-        handle_unknown="use_encoded_value",
-        unknown_value=np.nan,
-        encoded_missing_value=np.nan,
-    )
+    whole, partial = ([name for name in few if (name in gaps) is has_gaps] for has_gaps in (False, True))
     # Trees take NaN, but gradient boosting fails on a fold where a column has no value at all (scikit-learn 1.9).
     low = SimpleImputer(strategy="constant", fill_value=FAR_BELOW, keep_empty_features=True)
     return _present(
         ("numbers", "passthrough", [name for name in numbers if name not in gaps]),
         ("gaps", low, [name for name in numbers if name in gaps]),
-        ("categories", codes, few),
+        ("categories", _codes(whole, categories, unknown=np.nan), whole),
+        ("category_gaps", _codes(partial, categories, unknown=-1), partial),
         _encode_many(many, schema, seed),
+    )
+
+
+def _codes(names: list[str], categories: Mapping[str, list[str]], *, unknown: float) -> OrdinalEncoder:
+    """Return codes in the schema's order: trees cut an order where it means something, and isolate few categories.
+
+    unknown: the code of what is missing or not among the categories.
+    """
+    return OrdinalEncoder(
+        categories=[categories[name] for name in names],
+        handle_unknown="use_encoded_value",
+        unknown_value=unknown,
+        encoded_missing_value=np.nan,
     )
 
 

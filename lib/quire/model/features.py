@@ -62,9 +62,9 @@ def known_categories(X: pd.DataFrame, schema: Schema) -> dict[str, list[str]]:
     return {name: _ordered(X[name], schema.columns[name]) for name in input_names(schema)[1]}
 
 
-def numeric_gaps(X: pd.DataFrame) -> tuple[str, ...]:
-    """Return the numeric columns of `model_input` in which values are missing."""
-    return tuple(name for name in X if X[name].dtype == np.float64 and X[name].isna().any())
+def columns_with_gaps(X: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns of `model_input` in which values are missing."""
+    return tuple(name for name in X if X[name].isna().any())
 
 
 def target_values(frame: pd.DataFrame, schema: Schema) -> np.ndarray:

@@ -26,6 +26,13 @@ SHARES = ((1, 3), (1, 2), (1, 4), (2, 3), (1, 6))
 """How much of the time, up to its end, the folds may cover, as fractions, in the order in which it is tried."""
 
 
+LEAST_ROWS = 6
+"""Rows of train below which there are no folds: two of them, each of a third of the rows at most."""
+
+LEAST_TIMES = 6
+"""Different times that train must have where the folds are in time, for the same reason."""
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a fold must hold of the target ``y``, shape (rows,), so that ``scoring`` can be computed on it."""
@@ -96,9 +103,10 @@ def make_folds(frame: pd.DataFrame, schema: Schema, *, folds: int, seed: int, sc
     if schema.timestamp is None:
         return _chosen(needs, lambda: _random_layouts(frame, needs, folds, seed))
     times = frame[schema.timestamp]
-    if times.nunique() // (3 * 2) == 0:
+    if times.nunique() < LEAST_TIMES:
         raise DataError(
-            f"The train window has {times.nunique()} times, too few for {folds} folds; lower train.search.folds."
+            f"The train window has {times.nunique()} different times, and a search takes {LEAST_TIMES}. Bring a longer "
+            "history, or leave out the timestamp in schema.yaml: then rows are split at random."
         )
     if not any(_time_layouts(times, needs, folds)):
         raise DataError(
@@ -167,8 +175,11 @@ def _chosen(needs: Needs, *ways: Callable[[], Iterator[list[Fold]]]) -> list[Fol
 
 def _fewer(rows: int, folds: int) -> int:
     """Return how many folds so many rows allow, at most ``folds``; raises DataError for fewer than two."""
-    if rows < 3 * 2:
-        raise DataError(f"The train window has {rows} rows, too few for {folds} folds; lengthen it.")
+    if rows < LEAST_ROWS:
+        raise DataError(
+            f"The train part has {rows} rows, and a search takes {LEAST_ROWS}. Bring more rows, or give train more of "
+            "them by ingest's windows or shares in params.yaml."
+        )
     return min(folds, rows // 3)
 
 

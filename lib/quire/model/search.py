@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from quire.config import Schema, Search
 from quire.errors import ModelError
 from quire.model.estimators import build_pipeline, search_space
-from quire.model.features import known_categories, numeric_gaps
+from quire.model.features import known_categories, columns_with_gaps
 from quire.model.folds import Fold
 from quire.model.metrics import HIGHER_IS_BETTER, METRICS, compare, measure, undefined_for
 from quire.model.predictions import predict_input
@@ -59,7 +59,7 @@ def search_best(names: tuple[str, ...], problem: Problem, search: Search) -> tup
     winners: list[tuple[float, Pipeline, int]] = []
     for name in names:
         pipeline = build_pipeline(
-            name, problem.schema, categories, kind=problem.kind, gaps=numeric_gaps(problem.X), seed=problem.seed
+            name, problem.schema, categories, kind=problem.kind, gaps=columns_with_gaps(problem.X), seed=problem.seed
         )
         results = _try(pipeline, problem, search_space(name, problem.kind, search.space), search.trials)
         scores = sign * _by_fold(results, problem.scoring)[:, judging]

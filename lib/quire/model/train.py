@@ -83,10 +83,9 @@ def fit_candidate(
     scoring = check_metric(search.scoring or "", schema.task, where="params.yaml: train.search.scoring")
     rows = _in_order(train, schema)
     X, y = model_input(rows, schema), target_values(rows, schema)
-    check_target(y, schema)
+    folds = check_rows(rows, schema, search, seed)
     kind, names = target_kind(schema, y), NAMES if estimator == BEST else (estimator,)
     check_space(names, kind, search.space)
-    folds = make_folds(rows, schema, folds=search.folds, seed=seed, scoring=scoring)
     best, trials = search_best(names, Problem(schema, X, y, kind, folds, scoring, seed, cluster), search)
     partition = make_partition(rows, schema, folds=search.folds, seed=seed)
     with few_threads(len(X)):
@@ -117,6 +116,16 @@ def fit_candidate(
         seconds=time.perf_counter() - started,
         remarks=tuple(fold_remarks(folds, rows, schema, folds=search.folds, scoring=scoring)),
     )
+
+
+def check_rows(train: pd.DataFrame, schema: Schema, search: Search, seed: int = 0) -> list[Fold]:
+    """Return the folds that a search would judge on.
+
+    Raises ConfigError, DataError or ModelError where a model cannot learn from the rows or be judged on them.
+    """
+    scoring = check_metric(search.scoring or "", schema.task, where="params.yaml: train.search.scoring")
+    check_target(target_values(train, schema), schema)
+    return make_folds(_in_order(train, schema), schema, folds=search.folds, seed=seed, scoring=scoring)
 
 
 def _finite(trial: pd.Series, schema: Schema) -> dict[str, float]:
