@@ -188,6 +188,11 @@ def floats_of_any_size(rng, rows):
 
 
 @kind
+def rarely_huge_floats(rng, rows):
+    return rng.normal(0, 1, rows) * np.where(rng.random(rows) < 0.05, 1e200, 1.0)
+
+
+@kind
 def floats_with_infinities(rng, rows):
     return np.where(rng.random(rows) < 0.05, rng.choice([np.inf, -np.inf, np.nan], rows), rng.normal(0, 1, rows))
 

@@ -116,7 +116,8 @@ def _arguments(recipe, path):
     arguments = [NAME, "--from", str(path)]
     for option in ("target", "timestamp"):
         place = getattr(recipe, option)
-        if place is not None:
+        # What stands above no column cannot be named.
+        if place is not None and names[place].strip() and recipe.edge != "no header":
             arguments.append(f"--{option}={names[place]}")
     return arguments
 

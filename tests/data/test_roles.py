@@ -116,6 +116,36 @@ def test_what_a_person_asks_for_in_vain_is_told(columns, options, message):
         guess_schema(table(**columns), **options)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1, 2]] * ROWS,
+        [1] * (ROWS - 1) + [[2]],
+        [b"x"] * ROWS,
+        [{"a": 1}] * ROWS,
+        pd.to_timedelta(range(ROWS), unit="s"),
+        ["a"] * ROWS,
+        [None] * ROWS,
+        ["long " * 900] * ROWS,
+        [f"{'long ' * 900}{row}" for row in range(ROWS)],
+        ["rare"] * 3 + [None] * (ROWS - 3),
+        ["a"] * 5 + ["b"] * 5 + [None] * (ROWS - 10),
+        [1e300 * row for row in range(ROWS)],
+    ],
+    ids=lambda values: repr(values)[:24],
+)
+def test_a_target_that_cannot_be_learned_is_refused_with_another_way_and_in_short(values):
+    frame = table().assign(wanted=pd.Series(values))
+    with pytest.raises(DataError, match=r"(?i)name another column") as error:
+        guess_schema(frame, target="wanted")
+    assert len(str(error.value)) < 500
+
+
+def test_of_columns_called_like_a_target_one_that_can_be_is_guessed():
+    frame = table(target=["x"] * ROWS, label=["a", "b"] * (ROWS // 2))
+    assert guess_schema(frame.drop(columns="y")).column("target") == "label"
+
+
 def test_where_nothing_is_left_to_learn_from_each_column_is_told():
     rows = pd.DataFrame({"text": [f"words {n // 2} ..." for n in range(ROWS)], "y": ["spam", "ham"] * (ROWS // 2)})
     with pytest.raises(DataError, match=r"Nothing is left to learn y from. text: text with 200 different values"):

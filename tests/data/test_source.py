@@ -1,7 +1,11 @@
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from quire import data
+from quire.config import Config
+from quire.data.source import read_place
 from quire.errors import DataError
 
 ROWS = pd.DataFrame(
@@ -104,3 +108,28 @@ def test_a_cut_parquet_file_is_told(source, tmp_path):
     (tmp_path / "shop.parquet").write_bytes((tmp_path / "shop.parquet").read_bytes()[:-20])
     with pytest.raises(DataError, match=r"shop\.parquet is not a whole Parquet file"):
         read(source("{kind: parquet, path: shop.parquet}"))
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "", "b"], ["a", "Unnamed: 1", "b"]),
+        (["", " ", "x"], ["Unnamed: 0", "Unnamed: 1", "x"]),
+        (["a", "a", "b"], ["a", "a.1", "b"]),
+        (["a", "a", "a.1"], ["a", "a.2", "a.1"]),
+        (["", "Unnamed: 0", ""], ["Unnamed: 0", "Unnamed: 0.1", "Unnamed: 2"]),
+    ],
+)
+def test_columns_of_parquet_without_a_name_or_with_the_same_are_told_apart(tmp_path, names, labels):
+    path = tmp_path / "rows.parquet"
+    arrow = pa.Table.from_arrays([pa.array([place]) for place in range(len(names))], names=names)
+    parquet.write_table(arrow, path)
+    raw = read_place(Config.of({"source": {"kind": "parquet", "path": str(path)}}), tmp_path, None)
+    assert raw.frame.iloc[0].to_dict() == {label: place for place, label in enumerate(labels)}
+
+
+def test_a_field_of_json_without_a_name_gets_one(tmp_path):
+    (tmp_path / "rows.json").write_text('[{"a": 1, "": 2}]')
+    raw = read_place(Config.of({"source": {"kind": "json", "path": str(tmp_path / "rows.json")}}), tmp_path, None)
+    assert raw.frame.iloc[0].to_dict() == {"a": 1, "Unnamed: 1": 2}

@@ -65,9 +65,17 @@ def test_integers_keep_every_digit(values):
     assert typed.read_integer(text(*map(str, values))).values.tolist() == values
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+@given(st.lists(st.floats(-1e38, 1e38), min_size=1))
 def test_numbers_keep_every_digit(values):
     assert typed.read_number(text(*map(repr, values))).values.tolist() == values
+
+
+@pytest.mark.parametrize("value", [4e38, -1e39, 1e200, -1.7e308, float("inf"), float("-inf")])
+@pytest.mark.parametrize("written", [pd.Series, lambda values: text(*map(repr, values))], ids=["numbers", "text"])
+def test_a_number_that_no_model_can_square_is_unparsable(written, value):
+    reading = typed.read_number(written([1.0, value, -3e38]))
+    assert reading.values.isna().tolist() == [False, True, False]
+    assert reading.found["unparsable"].tolist() == [False, True, False]
 
 
 def test_decimal_comma_is_read_where_the_source_says_so():

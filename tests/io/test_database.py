@@ -280,3 +280,15 @@ def test_another_kind_of_database_is_refused(url, said):
 def test_a_time_without_a_zone_is_refused(db):
     with pytest.raises(Exception, match="has no time zone"):
         db.insert_predictions([service_row("a", predicted_at=datetime(2026, 1, 1))])
+
+
+@pytest.mark.parametrize("name", ["probability_at", "probability_", "probability_a b"])
+def test_a_key_or_timestamp_called_like_a_probability_is_none(db, name):
+    times = pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True)
+    keyed = pd.DataFrame({name: ["x", "y"], "prediction": ["b", "b"], "probability_b": [0.75, 0.5]})
+    timed = pd.DataFrame({name: times, "prediction": [1.0, 2.0]})
+    assert db.save_predictions(keyed, key=[name], **GIVEN) == 2
+    assert all(
+        shares == {"b": p} for shares, p in zip(db.predictions("demo")["probabilities"], (0.75, 0.5), strict=True)
+    )
+    assert db.save_predictions(timed, key=[name], timestamp=name, **GIVEN | {"source": "service"}) == 2

@@ -92,6 +92,8 @@ def _guess_label(name: str, raw: pd.Series, values: pd.Series, distinct: int) ->
         return Guess(name, {"type": "category"}, (f"{distinct:,} different values, not listed",))
     if distinct == len(raw):
         return Guess(name, {"type": "text"})
+    if (pd.to_numeric(values, errors="coerce").abs() > typed.LARGEST).any():
+        return Guess(name, {"type": "text"}).left_out(f"numbers beyond {typed.LARGEST:.1g}, which models cannot take")
     why = f"text with {distinct:,} different values: more than a model can learn from"
     return Guess(name, {"type": "text", "role": "ignore", "why": why})
 

@@ -39,7 +39,7 @@ _YES = ("yes", "true", "1", "y", "t", "churn", "churned", "positive", "default",
 
 def guess_target(guesses: Mapping[str, Guess]) -> str:
     """Return the column that is predicted: what its name says, else the last that can be."""
-    named = [name for name in guesses if _TARGET_NAME.match(name)]
+    named = [name for name, guess in guesses.items() if _TARGET_NAME.match(name) and guess.role != "ignore"]
     usable = [name for name, guess in guesses.items() if guess.type in ("number", "integer", "boolean", "category")]
     return (named or usable[::-1] or list(guesses)[::-1])[0]
 
@@ -49,6 +49,9 @@ def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool
 
     Raises DataError where the values are neither numbers nor some classes.
     """
+    strange = typed.unusable(raw)
+    if strange:
+        raise DataError(f"The target {quoted(guess.name)} holds {strange}. Name another column with --target.")
     texts, labels = typed.read_category(raw).values, as_text(raw, LABEL_MARKERS)
     unknown = tuple(sorted(texts[labels.isna() & texts.notna()].unique()))
     counts = labels.value_counts()
@@ -74,7 +77,7 @@ def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool
 
 
 def _classes(counts: pd.Series, task: str, guess: Guess) -> tuple[str, Any]:
-    if len(counts) > MOST_CLASSES or len(counts) * 2 > counts.sum() >= LEAST_OF_A_CLASS:
+    if len(counts) > MOST_CLASSES or (len(counts) > 20 and counts.iloc[0] < LEAST_OF_A_CLASS):
         raise DataError(
             f"The target {quoted(guess.name)} has {len(counts):,} different values, such as "
             f"{quoted(str(counts.index[0]))}: they are neither numbers nor some classes. Name another column with "

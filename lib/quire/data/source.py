@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,7 +99,8 @@ def csv_chunks(file: Path, layout: Delimited, schema: Schema, *, where: str) -> 
 
 
 def _read_json(file: Any, schema: Schema | None, where: str) -> Raw:
-    return _picked(documents.read_json(file, where), schema, where)
+    frame = documents.read_json(file, where)
+    return _picked(frame.set_axis(_different(frame.columns), axis=1), schema, where)
 
 
 def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[str, str] | None = None) -> Raw:
@@ -110,10 +110,14 @@ def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[s
     parts = parts or {}
     try:
         with pq.ParquetFile(file) as parquet:
-            names = [name for name in parquet.schema_arrow.names if not name.startswith("__index_level_")]
+            header = parquet.schema_arrow.names
+            labels = _different(header)
+            names = [name for name in labels if not name.startswith("__index_level_")]
             named = {name: value for name, value in parts.items() if name not in names}
             columns = _wanted([*names, *named], schema, where)
-            table = parquet.read(columns=[name for name in columns if name in names])
+            needed = [name for name in columns if name in names]
+            table = parquet.read(columns=needed if labels == header else None)
+            table = table.rename_columns(needed if labels == header else labels).select(needed)
             frame = table.to_pandas(ignore_metadata=True, date_as_object=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{where} is not a whole Parquet file: {str(error).splitlines()[0]}") from None
@@ -160,13 +164,16 @@ def _read_format(file: Any, place: HttpSource | S3Source, schema: Schema | None,
 
 
 def _different(names: Iterable[str]) -> list[str]:
-    """Return the names, repeated ones with a number, as pandas calls those of a CSV file."""
-    seen: Counter[str] = Counter()
-    different = []
-    for name in map(str, names):
-        different.append(f"{name}.{seen[name]}" if seen[name] else name)
-        seen[name] += 1
-    return different
+    """Return the names as pandas calls those of a CSV file: repeated ones and empty ones with a number."""
+    written = [str(name) if str(name).strip() else f"Unnamed: {place}" for place, name in enumerate(names)]
+    labels: dict[str, None] = {}
+    for name in written:
+        label, number = name, 0
+        while label in labels or (number and label in written):
+            number += 1
+            label = f"{name}.{number}"
+        labels[label] = None
+    return list(labels)
 
 
 def _wanted(header: Sequence[str], schema: Schema | None, where: str) -> list[str]:

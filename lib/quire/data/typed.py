@@ -21,6 +21,9 @@ MARKERS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-"
 TRUE = frozenset({"true", "t", "yes", "y", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "0"})
 
+LARGEST = float(np.finfo(np.float32).max)
+"""The size, 3.4e38, beyond which a number is none here: models round to single precision, and its square has none."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -78,7 +81,6 @@ def unusable(raw: pd.Series) -> str:
         return f"values of type {raw.dtype}, which is not read"
     if raw.dtype != object:
         return ""
-    first = next((value for value in raw if value is not None and not _is_missing(value)), None)
     kinds: dict[Any, str] = {
         bytes: "bytes",
         bytearray: "bytes",
@@ -88,8 +90,8 @@ def unusable(raw: pd.Series) -> str:
         tuple: "lists",
     }
     kinds |= {set: "lists", np.ndarray: "lists"}
-    kind = kinds.get(type(first), "")
-    return f"{kind} in each row; write what matters of them as columns of their own" if kind else ""
+    kind = next((kinds[type(value)] for value in raw if type(value) in kinds), "")
+    return f"{kind} in its rows; write what matters of them as columns of their own" if kind else ""
 
 
 def _is_missing(value: Any) -> bool:
@@ -110,7 +112,7 @@ def _merged(found: Mapping[str, np.ndarray], more: Mapping[str, np.ndarray]) -> 
 
 
 def read_number(raw: pd.Series, notation: Notation = Notation()) -> Reading:
-    """Return float64; infinities and what is no number are unparsable."""
+    """Return float64; what is no number is unparsable, and infinities and numbers beyond `LARGEST` are none."""
     raw, found = without_missing(raw, notation.missing)
     if _is_number(raw):
         values = raw.astype("Float64").to_numpy("float64", na_value=np.nan).copy()
@@ -123,10 +125,10 @@ def read_number(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     if placeholder.any():
         found = _merged(found, {"marker": placeholder})
         values[placeholder] = np.nan
-    infinite = np.isinf(values)
-    if infinite.any():
-        found["unparsable"] = found.get("unparsable", np.zeros(len(raw), bool)) | infinite
-        values = np.where(infinite, np.nan, values)
+    beyond = np.abs(values) > LARGEST
+    if beyond.any():
+        found["unparsable"] = found.get("unparsable", np.zeros(len(raw), bool)) | beyond
+        values = np.where(beyond, np.nan, values)
     return Reading(pd.Series(values, raw.index, name=raw.name), found)
 
 

@@ -114,7 +114,7 @@ class Database:
             part, names = frame.iloc[start : start + CHUNK], all_keys[start : start + CHUNK]
             rows = [
                 constant | {"row_key": name, "id": _prediction_id(given, name)} | values
-                for name, values in zip(names, _outcomes(part, timestamp), strict=True)
+                for name, values in zip(names, _outcomes(part, key, timestamp), strict=True)
             ]
             new += self.insert_predictions(rows)
         return new
@@ -341,11 +341,11 @@ def _trial(at: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _outcomes(frame: "pd.DataFrame", timestamp: str | None) -> Iterator[dict[str, Any]]:
+def _outcomes(frame: "pd.DataFrame", key: Sequence[str], timestamp: str | None) -> Iterator[dict[str, Any]]:
     """Yield value or label, probability, probabilities and at of each row."""
     import pandas as pd
 
-    classes = [name for name in frame.columns if str(name).startswith("probability_")]
+    classes = [name for name in frame.columns if str(name).startswith("probability_") and name not in (*key, timestamp)]
     is_number = pd.api.types.is_numeric_dtype(frame["prediction"])
     for row in frame.to_dict("records"):
         outcome = row["prediction"]

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from quire.config import Schema, Search
 from quire.errors import ModelError
 from quire.model.estimators import build_pipeline, search_space
-from quire.model.features import known_categories, columns_with_gaps
+from quire.model.features import columns_with_gaps, known_categories
 from quire.model.folds import Fold
 from quire.model.metrics import HIGHER_IS_BETTER, METRICS, compare, measure, undefined_for
 from quire.model.predictions import predict_input
