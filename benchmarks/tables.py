@@ -22,33 +22,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # the processes are the parallel part
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 from tests.table_runs import Outcome, run_table  # noqa: E402
-from tests.tables import Recipe, recipes  # noqa: E402
+from tests.tables import Recipe, draw_recipe  # noqa: E402
 
 from quire.io.tracking_store import create_store  # noqa: E402
 
+SEEDS = 1_000_003
+"""More than the tables of one seed."""
+
 LIMIT_S = 900
 """A table that takes longer hangs."""
-
-
-def draw_recipes(count: int, number: int) -> list[Recipe]:
-    """Return ``count`` recipes, the same for the same seed."""
-    return [_draw_recipe(number * 1_000_003 + i) for i in range(count)]
-
-
-def _draw_recipe(number: int) -> Recipe:
-    """Return the last of three: hypothesis begins with the simplest, and makes later ones out of earlier ones."""
-    drawn: list[Recipe] = []
-
-    @seed(number)
-    @settings(max_examples=3, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HealthCheck)
-    @given(recipes())
-    def collect(recipe: Recipe) -> None:
-        drawn.append(recipe)
-
-    collect()
-    return drawn[-1]
 
 
 def run_in_folder(task: tuple[int, Recipe, Path]) -> tuple[int, Outcome]:
@@ -106,7 +89,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", type=int, action="append", help="the number of a table; may be repeated")
     options = parser.parse_args()
-    drawn = draw_recipes(options.tables, options.seed)
+    drawn = [draw_recipe(options.seed * SEEDS + i) for i in range(options.tables)]
     numbers = options.only or range(len(drawn))
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "mlflow.db"
@@ -116,6 +99,8 @@ def main() -> int:
             results.append((i, outcome))
             failed = sum(result.kind == "failed" for _, result in results)
             print(f"{len(results)} of {len(numbers)} tables, {failed} failed", end="\r", file=sys.stderr, flush=True)
+            if outcome.kind == "failed":
+                print(f"\n{i}: {outcome.stage}: {outcome.reason[:300]}", file=sys.stderr, flush=True)
             if options.only:
                 print(f"\n{i}: {drawn[i]}\n{outcome.kind} {outcome.stage}\n{outcome.reason}\n{outcome.details}")
     print_outcomes(results, options.seed)

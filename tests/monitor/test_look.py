@@ -2,7 +2,6 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,7 +9,6 @@ from quire import monitor
 from quire.config import Schema
 from quire.errors import ArtifactError
 from quire.io import database
-from quire.monitor.look import histogram_edges
 from quire.monitor.observe import join_outcomes
 from quire.monitor.share import sent_figures
 
@@ -121,26 +119,3 @@ def test_rows_of_one_time_keep_their_own_prediction_and_label():
     assert joined["prediction"].tolist() == [10.0, 20.0, 30.0, 40.0]
     assert joined["actual"].isna().tolist() == [False, True, False, False]
     assert joined["actual"].dropna().tolist() == [11.0, 31.0, 41.0]
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        [0.0, 1.0, 5.0],
-        [3.0],
-        [0.0, 0.0],
-        [1e17, 1e17],
-        [1e17, 1e17 + 16],
-        [0.1, 0.1 + 1e-17],
-        [0.3, np.nextafter(0.3, 1)],
-        [-1e-300, 1e-300],
-        [-3e38, 3e38],
-        [],
-    ],
-    ids=str,
-)
-def test_a_histogram_has_bins_for_values_as_close_as_they_come(values):
-    edges = histogram_edges(np.array(values, float), 20)
-    assert len(edges) == 21
-    assert (np.diff(edges) > 0).all()
-    assert np.histogram(values, edges)[0].sum() == len(values)

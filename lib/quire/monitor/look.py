@@ -10,6 +10,7 @@ import pandas as pd
 
 from quire.config import Checks, Drift, Performance
 from quire.data import Profiles
+from quire.data.histogram import histogram_edges
 from quire.io.artifacts import Run
 from quire.monitor.checks import check_current
 from quire.monitor.drift import compared, measure_drift, measure_shares
@@ -172,19 +173,6 @@ def spread_of(observed: Observed, bins: int = 20) -> pd.DataFrame:
     edges = histogram_edges(np.concatenate([now, test]), bins)
     shares = {name: np.histogram(part, edges)[0] / max(len(part), 1) for name, part in (("now", now), ("test", test))}
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "label": "", **shares})
-
-
-def histogram_edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Return the edges of ``bins`` equal bins over the values, shape (bins + 1,), increasing.
-
-    Where the values differ by less than so many bins can tell apart, the bins reach further than the values.
-    """
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    least = 4 * bins * np.spacing(max(abs(low), abs(high)))
-    if high - low < least:
-        middle, half = low + (high - low) / 2, max(0.5 if low == high else 0.0, least)
-        low, high = middle - half, middle + half
-    return np.linspace(low, high, bins + 1)
 
 
 def logical_time(run: Run, end: datetime | None) -> datetime:

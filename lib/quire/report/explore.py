@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from quire.data.histogram import histogram_edges
 from quire.report.answers import Answer
 from quire.report.answers import answer as make_answer
 from quire.report.charts import Chart
@@ -116,7 +117,7 @@ def _numeric_target(found: Findings) -> Chart:
     middle = float(frame["value"].median())
     unit = schema.columns[schema.target].unit
     fig, ax = figure(height=3)
-    ax.hist(frame["value"], bins=60, color=ACCENT, alpha=0.85)
+    ax.hist(frame["value"], bins=histogram_edges(frame["value"].to_numpy(), 60), color=ACCENT, alpha=0.85)
     ax.axvline(middle, color=MUTED, linewidth=1.2)
     ax.annotate(f" median {value(middle)}", (middle, 0.98), xycoords=("data", "axes fraction"), va="top", fontsize=9)
     ax.grid(axis="x", visible=False)
@@ -255,7 +256,7 @@ def _edges(values: pd.Series) -> Any:
     """Return edges of bins; for whole numbers they hold the same count of them each, so that no bin is favoured."""
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     if not (values == values.round()).all():
-        return 40
+        return histogram_edges(values.to_numpy(), 40)
     width = max(1, int(np.ceil((high - low + 1) / 40)))
     return np.arange(low - 0.5, high + width + 0.5, width)
 

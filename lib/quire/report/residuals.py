@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Decision, Schema
+from quire.data.histogram import histogram_edges
 from quire.model.calibration import calibration_curve
 from quire.model.evaluation import Evaluation
 from quire.model.metrics import Outcomes
@@ -114,7 +115,7 @@ def worst_message(frame: pd.DataFrame) -> str:
 def _distribution(found: Outcomes, schema: Schema) -> Chart:
     frame = pd.DataFrame({"error": (found.prediction - found.truth).astype("float64")})
     drawn, ax = figure(height=3)
-    ax.hist(frame["error"], bins=60, color=ACCENT, alpha=0.85)
+    ax.hist(frame["error"], bins=histogram_edges(frame["error"].to_numpy(), 60), color=ACCENT, alpha=0.85)
     ax.axvline(0, color=MUTED, linewidth=1)
     ax.grid(axis="x", visible=False)
     ax.set(xlabel=f"predicted minus actual: {_named(schema)}", ylabel="rows")

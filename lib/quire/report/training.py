@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Schema
+from quire.data.histogram import histogram_edges
 from quire.io.artifacts import count_rows
 from quire.model.metrics import HIGHER_IS_BETTER, Outcomes, measure
 from quire.model.train import Candidate
@@ -149,11 +150,10 @@ def _numbers_chart(found: Outcomes, schema: Schema) -> Chart:
     name = label_text(f"{schema.target}{f' ({unit})' if unit else ''}", 48)
     frame = pd.DataFrame({"predicted": found.prediction, "actual": found.truth}).astype("float64")
     low, high = np.quantile(frame.to_numpy(), [0, 0.999])
-    high = high if high > low else low + 1.0
+    edges = histogram_edges(np.array([low, high]), GRID_CELLS)
+    low, high = edges[0], edges[-1]
     drawn, axes = figure(width=6.2, height=5)
-    cells, x_edges, y_edges = np.histogram2d(
-        frame["predicted"], frame["actual"], bins=GRID_CELLS, range=[[low, high], [low, high]]
-    )
+    cells, x_edges, y_edges = np.histogram2d(frame["predicted"], frame["actual"], bins=[edges, edges])
     shown = np.ma.masked_equal(cells.T, 0)
     mesh = axes.pcolormesh(x_edges, y_edges, shown, cmap="Blues", norm="log", rasterized=True)
     # The usual formatter of a logarithmic axis writes its powers in the language of mathematics.
