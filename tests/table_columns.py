@@ -224,7 +224,8 @@ def nothing(rng, rows):
 
 @kind
 def booleans(rng, rows):
-    return _objects(BOOLEANS[rng.integers(len(BOOLEANS))][at] for at in (rng.random(rows) < 0.4).astype(int))
+    spelling = BOOLEANS[rng.integers(len(BOOLEANS))]
+    return _objects(spelling[at] for at in (rng.random(rows) < 0.4).astype(int))
 
 
 @kind

@@ -36,6 +36,18 @@ def test_what_only_counts_or_names_rows_is_the_key(name, values):
     assert settings(guess_schema(table(**{name: values})))[name]["role"] == "key"
 
 
+@pytest.mark.parametrize("name", ["Unnamed: 0", "Unnamed: 3", "level_0", "rownames"])
+@pytest.mark.parametrize("values", [["a", "b", "c", "d"], ["1", "2", "3", "4"], ["no", "yes", "no", "yes"]], ids=str)
+def test_categories_called_like_an_index_are_features(name, values):
+    drafted = settings(guess_schema(table(**{name: values * (ROWS // 4)}), target="y"))
+    assert drafted[name].get("role", "feature") == "feature"
+
+
+@pytest.mark.parametrize("name", ["Unnamed: 0", "level_0", "rownames", "row_id"])
+def test_an_index_that_begins_again_is_no_feature(name):
+    assert settings(guess_schema(table(**{name: [*range(ROWS // 2)] * 2}), target="y"))[name]["role"] == "ignore"
+
+
 def test_of_several_counters_one_is_the_key_and_none_a_feature():
     drafted = settings(
         guess_schema(table(**{"Unnamed: 0": range(ROWS), "id": [f"c{n}" for n in range(ROWS)], "k": range(ROWS)}))
@@ -108,7 +120,7 @@ def test_each_window_has_rows(times):
         ({"same": ["a"] * ROWS}, {"target": "same"}, "nothing can be learned"),
         ({"note": [f"n {n // 2}" for n in range(ROWS)]}, {"timestamp": "note"}, "holds no dates of one form"),
         ({"at": ["2024-01-01", "2024-01-02"] * (ROWS // 2)}, {"timestamp": "at", "target": "y"}, "2 different times"),
-        ({"at": pd.date_range("2024-01-01", periods=ROWS)}, {"target": "at"}, "holds no numbers"),
+        ({"at": pd.date_range("2024-01-01", periods=ROWS)}, {"target": "at"}, "holds dates"),
     ],
 )
 def test_what_a_person_asks_for_in_vain_is_told(columns, options, message):

@@ -67,9 +67,10 @@ def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool
         )
     if task == "regression":
         if guess.type not in ("integer", "number", "category", "boolean"):
+            what = "dates" if guess.type == "datetime" else "no numbers"
             raise DataError(
-                f"The target {quoted(guess.name)} holds no numbers for a regression, but {quoted(counts.index[0])}. "
-                "Name another column with --target, or leave out --task."
+                f"The target {quoted(guess.name)} holds {what}, such as {quoted(counts.index[0])}; a regression "
+                "predicts numbers. Name another column with --target, or another task with --task."
             )
         kind = guess.type if guess.type in ("integer", "number") else "number"
         return task, None, guess.having("confirm: the target", doubt=doubt, **clear, type=kind, categories=None)
@@ -244,7 +245,9 @@ def guess_key(
         else:
             done[name] = done[name].left_out(f"{reason}: it says nothing of other rows")
     for name, guess in guesses.items():
-        if name not in unique and guess.role == "feature" and _COUNTER_NAME.fullmatch(name):
+        # Categories are none, whatever they are called: a line of names may lack one, and levels of an index say a lot.
+        is_counter = guess.role == "feature" and guess.type == "integer" and _COUNTER_NAME.fullmatch(name)
+        if name not in unique and is_counter:
             done[name] = guess.left_out("an index of the rows: it says nothing of other rows")
     if unique or times is None or not times.duplicated().any():
         return done, None
