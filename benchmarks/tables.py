@@ -8,6 +8,7 @@ must end in success, or in an error that says what to do; anything else is a fai
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -82,6 +83,15 @@ def _name(outcome: Outcome) -> str:
     return outcome.kind
 
 
+def _report(results: Sequence[tuple[int, Outcome]], of: int) -> None:
+    """Print how far it is, and the last table if it failed."""
+    i, last = results[-1]
+    failed = sum(outcome.kind == "failed" for _, outcome in results)
+    print(f"{len(results)} of {of} tables, {failed} failed", end="\r", file=sys.stderr, flush=True)
+    if last.kind == "failed":
+        print(f"\n{i}: {last.stage}: {last.reason[:300]}", file=sys.stderr, flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=int, default=500)
@@ -94,19 +104,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "mlflow.db"
         create_store(f"sqlite:///{store}")
-        results = []
-        for i, outcome in outcomes([(i, drawn[i], store) for i in numbers], options.processes):
-            results.append((i, outcome))
-            failed = sum(result.kind == "failed" for _, result in results)
-            print(f"{len(results)} of {len(numbers)} tables, {failed} failed", end="\r", file=sys.stderr, flush=True)
-            if outcome.kind == "failed":
-                print(f"\n{i}: {outcome.stage}: {outcome.reason[:300]}", file=sys.stderr, flush=True)
-            if options.only:
-                print(f"\n{i}: {drawn[i]}\n{outcome.kind} {outcome.stage}\n{outcome.reason}\n{outcome.details}")
+        results: list[tuple[int, Outcome]] = []
+        with contextlib.suppress(KeyboardInterrupt):  # then what is known so far is printed
+            for i, outcome in outcomes([(i, drawn[i], store) for i in numbers], options.processes):
+                results.append((i, outcome))
+                _report(results, len(numbers))
+                if options.only:
+                    print(f"{i}: {drawn[i]}\n{outcome.kind} {outcome.stage}\n{outcome.reason}\n{outcome.details}")
     print_outcomes(results, options.seed)
+    if len(results) < len(numbers):
+        print(f"interrupted: {len(results)} of {len(numbers)} tables")
     slowest = sorted(results, key=lambda result: -result[1].seconds)[:3]
     print("slowest:", ", ".join(f"{i} in {outcome.seconds:.0f} s" for i, outcome in slowest))
-    return int(any(outcome.kind == "failed" for _, outcome in results))
+    return int(len(results) < len(numbers) or any(outcome.kind == "failed" for _, outcome in results))
 
 
 if __name__ == "__main__":
