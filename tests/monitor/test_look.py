@@ -10,7 +10,9 @@ from quire.config import Schema
 from quire.errors import ArtifactError
 from quire.io import database
 from quire.monitor.observe import join_outcomes
+from quire.monitor.performance import outcomes_of, scored
 from quire.monitor.share import sent_figures
+from quire.monitor.verdict import area_of
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +121,25 @@ def test_rows_of_one_time_keep_their_own_prediction_and_label():
     assert joined["prediction"].tolist() == [10.0, 20.0, 30.0, 40.0]
     assert joined["actual"].isna().tolist() == [False, True, False, False]
     assert joined["actual"].dropna().tolist() == [11.0, 31.0, 41.0]
+
+
+@pytest.mark.parametrize("name", ["probability_a", "probability of rain", "probability_", "probability2"])
+@pytest.mark.parametrize("role", ["key", "feature"])
+def test_a_column_called_like_a_probability_is_none_of_the_model(name, role):
+    columns = {
+        "id": {"type": "integer", "role": "key"},
+        name: {"type": "number", **({"role": "key"} if role == "key" else {})},
+        "y": {"type": "category", "role": "target", "categories": ["u", "v", "w"]},
+    }
+    schema = Schema.of({"task": "multiclass", "columns": columns})
+    rows = pd.DataFrame({"id": [1, 2, 3], name: [5.0, 6.0, 7.0]})
+    shares = {"probability_u": [0.5, 0.2, 0.2], "probability_v": [0.3, 0.6, 0.1], "probability_w": [0.2, 0.2, 0.7]}
+    predictions = rows[list(schema.key)].assign(prediction=["u", "v", "w"], **shares)
+    labels = rows[list(schema.key)].assign(y=["u", "v", "u"])
+    joined = join_outcomes(rows, predictions, labels, schema)
+    assert joined[name].tolist() == [5.0, 6.0, 7.0]
+    outcomes = outcomes_of(scored(joined, schema), schema)
+    assert outcomes.classes == ("u", "v", "w")
+    assert outcomes.probability.sum(axis=1) == pytest.approx(1)
+    assert area_of(name, schema) == "input"
+    assert area_of("probability_u", schema) == "prediction"

@@ -211,6 +211,10 @@ class Schema(Entity):
                 taken |= {f"{name}_{part}": f"the part {part} of {name}" for part in column.calendar or ELAPSED}
         return taken
 
+    def is_predicted(self, name: str) -> bool:
+        """Return whether a column beside those of the source is one that a model gives: prediction, probability, ..."""
+        return (name == "prediction" or name.startswith("probability")) and name not in self.columns
+
     def _expectations(self) -> list[tuple[str, Expectation]]:
         named = [("expectations", one) for one in self.expectations]
         return named + [

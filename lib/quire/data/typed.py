@@ -22,7 +22,7 @@ TRUE = frozenset({"true", "t", "yes", "y", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "0"})
 
 LARGEST = float(np.finfo(np.float32).max)
-"""The size, 3.4e38, beyond which a number is none here: models round to single precision, and its square has none."""
+"""The size, 3.4e38, beyond which a number is none here: models compute in single precision, which ends there."""
 
 
 @dataclass(frozen=True)

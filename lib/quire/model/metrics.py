@@ -71,7 +71,8 @@ def compare(truth: np.ndarray, predicted: Any, schema: Schema) -> Outcomes:
         prediction = (predicted["prediction"] == positive).to_numpy(np.int64)
         hits = (truth == positive).astype(np.int64)
         return Outcomes("binary", hits, prediction, np.column_stack([1 - share, share]), (str(other), positive))
-    names = [name.removeprefix("probability_") for name in predicted if name.startswith("probability_")]
+    shares = [name for name in predicted if name.startswith("probability_") and schema.is_predicted(name)]
+    names = [name.removeprefix("probability_") for name in shares]
     classes = tuple(sorted({*names, *truth}))
     place = {name: at for at, name in enumerate(classes)}
     probability = np.zeros((len(truth), len(classes)))

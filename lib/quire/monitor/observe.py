@@ -106,7 +106,7 @@ def join_outcomes(rows: pd.DataFrame, predictions: pd.DataFrame, labels: pd.Data
     Rows are matched by the schema's key, those that repeat one by their order; without a key all by their order.
     """
     key = list(schema.key)
-    told = [name for name in predictions if name == "prediction" or str(name).startswith("probability")]
+    told = [name for name in predictions if schema.is_predicted(name)]
     rows = rows.drop(columns=[schema.target, *told], errors="ignore")
     if not key:
         _check_length(rows, predictions, labels)

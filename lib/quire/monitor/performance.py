@@ -41,8 +41,8 @@ def labelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 def scored(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return of the columns those that metrics are made of: what is known, predicted, when, and of which segment."""
-    wanted = {"actual", "prediction", "window", *schema.segments, *([schema.timestamp] if schema.timestamp else [])}
-    return rows[[name for name in rows if name in wanted or str(name).startswith("probability")]]
+    wanted = {"actual", "window", *schema.segments, *([schema.timestamp] if schema.timestamp else [])}
+    return rows[[name for name in rows if name in wanted or schema.is_predicted(name)]]
 
 
 def outcomes_of(rows: pd.DataFrame, schema: Schema) -> Outcomes:

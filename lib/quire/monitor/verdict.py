@@ -271,7 +271,7 @@ def describe_drift(row: Any) -> str:
 
 def area_of(column: str, schema: Schema) -> str:
     """Return what a drifted column is: prediction, target or input."""
-    if column == "prediction" or column.startswith("probability"):
+    if schema.is_predicted(column):
         return "prediction"
     return "target" if column == schema.target else "input"
 
