@@ -153,6 +153,22 @@ def test_a_target_that_cannot_be_learned_is_refused_with_another_way_and_in_shor
     assert len(str(error.value)) < 500
 
 
+@pytest.mark.parametrize("name", ["at", "target", "y"])
+def test_the_timestamp_that_a_person_names_is_not_guessed_to_be_the_target(name):
+    seconds = pd.Series(1_700_000_000 + 3600 * np.arange(ROWS))
+    frame = pd.DataFrame({"x": RNG.random(ROWS), "n": RNG.random(ROWS), name: seconds}).astype("str")
+    drafted = guess_schema(frame, timestamp=name)
+    assert (drafted.column("target"), drafted.column("timestamp")) == ("n", name)
+
+
+def test_a_timestamp_alone_and_a_timestamp_as_target_are_refused():
+    seconds = pd.DataFrame({"at": [str(1_700_000_000 + 3600 * row) for row in range(ROWS)]})
+    with pytest.raises(DataError, match="Bring one more"):
+        guess_schema(seconds, timestamp="at")
+    with pytest.raises(DataError, match="Name another column with one of them"):
+        guess_schema(table(at=seconds["at"]), timestamp="at", target="at")
+
+
 def test_of_columns_called_like_a_target_one_that_can_be_is_guessed():
     frame = table(target=["x"] * ROWS, label=["a", "b"] * (ROWS // 2))
     assert guess_schema(frame.drop(columns="y")).column("target") == "label"

@@ -128,11 +128,12 @@ def test_rows_of_one_time_keep_their_own_prediction_and_label():
 def test_a_column_called_like_a_probability_is_none_of_the_model(name, role):
     columns = {
         "id": {"type": "integer", "role": "key"},
+        "x": {"type": "number"},
         name: {"type": "number", **({"role": "key"} if role == "key" else {})},
         "y": {"type": "category", "role": "target", "categories": ["u", "v", "w"]},
     }
     schema = Schema.of({"task": "multiclass", "columns": columns})
-    rows = pd.DataFrame({"id": [1, 2, 3], name: [5.0, 6.0, 7.0]})
+    rows = pd.DataFrame({"id": [1, 2, 3], "x": 1.0, name: [5.0, 6.0, 7.0]})
     shares = {"probability_u": [0.5, 0.2, 0.2], "probability_v": [0.3, 0.6, 0.1], "probability_w": [0.2, 0.2, 0.7]}
     predictions = rows[list(schema.key)].assign(prediction=["u", "v", "w"], **shares)
     labels = rows[list(schema.key)].assign(y=["u", "v", "u"])

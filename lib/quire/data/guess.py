@@ -32,7 +32,9 @@ def guess_schema(
     guesses = {str(name): guess_column(frame[name], decimal=decimal) for name in frame.columns}
     guesses = _with_shared_placeholder(guesses, frame, decimal)
     is_asked = target is not None
-    target = target or roles.guess_target(guesses)
+    if is_asked and target == timestamp:
+        raise DataError(f"--target and --timestamp are both {target!r}. Name another column with one of them.")
+    target = target or roles.guess_target({name: guess for name, guess in guesses.items() if name != timestamp})
     task, positive, guesses[target] = roles.guess_task(frame[target], guesses[target], task, is_asked=is_asked)
     guesses, times = roles.guess_time(frame, guesses, timestamp, target, decimal)
     guesses, on_duplicate = roles.guess_key(frame, guesses, times, target, decimal)

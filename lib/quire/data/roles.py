@@ -38,7 +38,12 @@ _YES = ("yes", "true", "1", "y", "t", "churn", "churned", "positive", "default",
 
 
 def guess_target(guesses: Mapping[str, Guess]) -> str:
-    """Return the column that is predicted: what its name says, else the last that can be."""
+    """Return the column that is predicted: what its name says, else the last that can be.
+
+    Raises DataError where there is no column.
+    """
+    if not guesses:
+        raise DataError("There is no column to predict. Bring one more, beside that of the timestamp.")
     named = [name for name, guess in guesses.items() if _TARGET_NAME.match(name) and guess.role != "ignore"]
     usable = [name for name, guess in guesses.items() if guess.type in ("number", "integer", "boolean", "category")]
     return (named or usable[::-1] or list(guesses)[::-1])[0]
