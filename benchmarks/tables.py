@@ -99,6 +99,8 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", type=int, action="append", help="the number of a table; may be repeated")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     drawn = [draw_recipe(options.seed * SEEDS + i) for i in range(options.tables)]
     numbers = options.only or range(len(drawn))
     with tempfile.TemporaryDirectory() as folder:
