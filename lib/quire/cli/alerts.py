@@ -36,13 +36,13 @@ def alerts(context: click.Context, params: str, everything: bool, limit: int) ->
         return
     settings, store = _open(params or "demo")
     try:
-        found = store.alerts(settings.model_name if params else None, only_open=not everything, limit=limit)
+        rows = store.alerts(settings.model_name if params else None, only_open=not everything, limit=limit)
     finally:
         store.close()
-    if found.empty:
+    if rows.empty:
         click.echo("No alert." if everything else "No open alert; --all lists the acknowledged ones too.")
         return
-    for row in found.itertuples():
+    for row in rows.itertuples():
         closed = f"  (acknowledged by {row.acknowledged_by})" if isinstance(row.acknowledged_by, str) else ""
         click.secho(f"{row.id:>5}  {row.at:%Y-%m-%d %H:%M}  {row.severity:8}  {row.model_name}", bold=True, nl=False)
         click.echo(f"  {row.title}{closed}")
@@ -58,12 +58,12 @@ def ack(alert_ids: tuple[int, ...], params: str, by: str) -> None:
     """Acknowledge alerts by their numbers."""
     _, store = _open(params)
     try:
-        done = {number: store.acknowledge(number, by=by or getpass.getuser()) for number in alert_ids}
+        results = {number: store.acknowledge(number, by=by or getpass.getuser()) for number in alert_ids}
     finally:
         store.close()
-    for number, known in done.items():
-        click.echo(f"{number}: acknowledged" if known else f"{number}: there is no open alert with this number")
-    if not all(done.values()):
+    for number, is_open in results.items():
+        click.echo(f"{number}: acknowledged" if is_open else f"{number}: there is no open alert with this number")
+    if not all(results.values()):
         raise SystemExit(1)
 
 
@@ -80,14 +80,14 @@ def setup(params: str, emails: tuple[str, ...], workflow: str, overdue_days: int
     from quire.io import alarms
 
     settings = config.load(params)
-    made = alarms.make(settings, emails=emails, workflow=workflow, overdue_days=overdue_days)
-    click.echo(f"Topic:  {made.topic}")
-    click.echo(f"Mailed: {', '.join(made.subscribers) or 'nobody; --email ADDRESS subscribes somebody'}")
-    click.echo("Alarms: " + ", ".join(made.alarms))
-    wanted = {"sns", "cloudwatch"} - set(settings.config.alerts.channels)
-    if wanted or settings.config.alerts.sns_topic != made.topic:
+    resources = alarms.make(settings, emails=emails, workflow=workflow, overdue_days=overdue_days)
+    click.echo(f"Topic:  {resources.topic}")
+    click.echo(f"Mailed: {', '.join(resources.subscribers) or 'nobody; --email ADDRESS subscribes somebody'}")
+    click.echo("Alarms: " + ", ".join(resources.alarms))
+    channels = {"sns", "cloudwatch"} - set(settings.config.alerts.channels)
+    if channels or settings.config.alerts.sns_topic != resources.topic:
         click.echo(f"Write into {settings.folder}/config.yaml:")
-        click.echo(f"  alerts: {{channels: [log, sns, cloudwatch], sns_topic: {made.topic!r}}}")
+        click.echo(f"  alerts: {{channels: [log, sns, cloudwatch], sns_topic: {resources.topic!r}}}")
 
 
 @alerts.command()
@@ -100,9 +100,9 @@ def test(params: str) -> None:
     settings = config.load(params)
     alert = notify.Alert("test", "This is a test: alerts arrive.", severity="info")
     deliveries = notify.send(alert, settings)
-    for one in deliveries:
-        click.echo(f"{one.channel:10}  {one.status}  {one.detail}".rstrip())
-    if any(one.status == "failed" for one in deliveries):
+    for delivery in deliveries:
+        click.echo(f"{delivery.channel:10}  {delivery.status}  {delivery.detail}".rstrip())
+    if any(delivery.status == "failed" for delivery in deliveries):
         raise SystemExit(7)
 
 

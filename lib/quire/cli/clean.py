@@ -19,7 +19,7 @@ def clean(params: str, keep: int, dry_run: bool) -> None:
     from quire.flow.cleaning import remove_old_runs
 
     outputs = config.outputs_folder(config.find_root())
-    removed = remove_old_runs(outputs, keep=keep, params=Path(params).name if params else "", dry_run=dry_run)
-    for run_id in removed:
+    run_ids = remove_old_runs(outputs, keep=keep, params=Path(params).name if params else "", dry_run=dry_run)
+    for run_id in run_ids:
         click.echo(f"{'would remove' if dry_run else 'removed'} {run_id}")
-    click.echo(f"{len(removed)} runs {'would go' if dry_run else 'removed'}.")
+    click.echo(f"{len(run_ids)} runs {'would go' if dry_run else 'removed'}.")

@@ -45,25 +45,25 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
     from quire.serve.sites import LOOPBACK_ADDRESSES, SiteCheck, sites_of
 
     settings = config.load(params)
-    made = ""
+    new_token = ""
     if not settings.dashboard_token and host not in LOOPBACK and not behind_proxy:
-        made = secrets.token_urlsafe(24)
+        new_token = secrets.token_urlsafe(24)
     with ExitStack() as stack:
-        behind = None
+        live_page = None
         if live:
             environment = {**os.environ, "QUIRE_ROOT": str(settings.root), "QUIRE_OUTPUTS": str(settings.outputs)}
             environment |= {"PYTHONWARNINGS": "ignore"}  # what viewers see is no place for them
             environment |= stack.enter_context(warm_kernels(IMPORTS, environment))
             notebook = settings.root / "notebooks" / f"{settings.workflow.stages['monitor'].notebook}.ipynb"
-            behind = Live(notebook, settings.name, settings.root / "dashboards", environment, viewers)
+            live_page = Live(notebook, settings.name, settings.root / "dashboards", environment, viewers)
         app = make_app(
             Snapshots(settings.outputs, settings.name),
             title=settings.config.title or settings.name,
-            token=settings.dashboard_token or made,
-            live=behind,
+            token=settings.dashboard_token or new_token,
+            live=live_page,
         )
         # What is printed goes to logs: one that was set is known to whoever set it.
-        address = f"http://{host}:{port}/" + (f"?token={made}" if made else "")
+        address = f"http://{host}:{port}/" + (f"?token={new_token}" if new_token else "")
         click.echo(f"The dashboard of {settings.name} is at {address}")
         serve = settings.config.serve
         sites = sites_of(host, serve.hosts, (), behind_proxy=behind_proxy)

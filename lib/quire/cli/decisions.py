@@ -37,15 +37,15 @@ def show(drafted: Drafted, folder: Path, root: Path, secrets: Mapping[str, str])
     """Print where the files are, what was decided and why, what to confirm, and what to do next."""
     from rich.console import Console
 
-    shown, draft = os.path.relpath(folder, Path.cwd()), drafted.draft
+    path, draft = os.path.relpath(folder, Path.cwd()), drafted.draft
     click.echo(
-        f"{shown}/ holds config.yaml, schema.yaml and params.yaml, from {drafted.rows:,} rows of {drafted.where}."
+        f"{path}/ holds config.yaml, schema.yaml and params.yaml, from {drafted.rows:,} rows of {drafted.where}."
     )
     console = Console(width=WIDTH, highlight=False, markup=False)
     console.print(_table("Decided", ("What", "Value", "Why"), _decisions(draft)))
     doubts = [*_doubts(draft), *(_warning(text) for text in drafted.warnings)]
     if doubts:
-        console.print(_table(f"Please confirm in {shown}/schema.yaml", ("Column", "Doubt"), _cut(doubts)))
+        console.print(_table(f"Please confirm in {path}/schema.yaml", ("Column", "Doubt"), _cut(doubts)))
     for variable in secrets:
         click.echo(f"The address can hold a secret: export {variable}=... before each run.")
     click.echo(f"Then: quire run params/{folder.name}")
@@ -72,10 +72,10 @@ def _decisions(draft: "Draft") -> list[tuple[str, ...]]:
         rows.append(("windows", f"current {draft.current}, test {draft.test}", "what comes before is train"))
     features = [guess.name for guess in draft.columns if guess.role == "feature" or guess.settings.get("calendar")]
     rows.append(("features", f"{len(features):,}", ", ".join(features[:6]) + (", ..." if len(features) > 6 else "")))
-    left = [(guess.name, str(guess.settings["why"])) for guess in draft.columns if guess.role == "ignore"]
-    rows += [("not used", name, why) for name, why in left[:MOST_LINES]]
-    if len(left) > MOST_LINES:
-        rows.append(("not used", f"{len(left) - MOST_LINES} more", "see schema.yaml"))
+    exclusions = [(guess.name, str(guess.settings["why"])) for guess in draft.columns if guess.role == "ignore"]
+    rows += [("not used", name, reason) for name, reason in exclusions[:MOST_LINES]]
+    if len(exclusions) > MOST_LINES:
+        rows.append(("not used", f"{len(exclusions) - MOST_LINES} more", "see schema.yaml"))
     return [tuple(_short(cell) for cell in row) for row in rows]
 
 
@@ -113,9 +113,9 @@ def _warning(sentence: str) -> tuple[str, str]:
 
 
 def _cut(rows: list[tuple[str, str]]) -> list[tuple[str, ...]]:
-    shown: list[tuple[str, ...]] = [tuple(_short(cell, 120) for cell in row) for row in rows[:MOST_LINES]]
-    more = len(rows) - len(shown)
-    return shown + ([("", f"and {more} more: see the remarks in schema.yaml")] if more > 0 else [])
+    lines: list[tuple[str, ...]] = [tuple(_short(cell, 120) for cell in row) for row in rows[:MOST_LINES]]
+    more = len(rows) - len(lines)
+    return lines + ([("", f"and {more} more: see the remarks in schema.yaml")] if more > 0 else [])
 
 
 def _short(text: str, most: int = 90) -> str:

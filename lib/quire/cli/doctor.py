@@ -42,9 +42,9 @@ def doctor(params: str | None) -> None:
     Of all use cases, or of PARAMS. Ends with code 1 if something is bad; warnings do not count.
     """
     root = config.find_root()
-    asked = [Path(params).name] if params else []
+    names = [Path(params).name] if params else []
     columns = terminal.width()
-    findings = list(examine(root, asked or config.use_cases(root), asked=asked))
+    findings = list(examine(root, names or config.use_cases(root), asked=names))
     for finding in findings:
         mark, colour = MARKS[finding.status]
         text = terminal.wrapped(f"{mark} {finding.what:<22} {finding.text}", columns, indent=" " * 25)
@@ -77,9 +77,9 @@ def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Itera
             yield Finding(name, "bad", str(error).splitlines()[0], "Mend the file that is named.")
             continue
         yield Finding(name, "ok", f"params/{name}: {len(settings.schema.columns)} columns, {settings.schema.task}")
-        for what, check in CHECKS.items():
-            finding = _guarded(f"{name}: {what}", check, settings)
-            if what == "source" and finding.status == "bad" and name not in asked and _is_optional(settings):
+        for check_name, check in CHECKS.items():
+            finding = _guarded(f"{name}: {check_name}", check, settings)
+            if check_name == "source" and finding.status == "bad" and name not in asked and _is_optional(settings):
                 finding = replace(finding, status="warn")
             yield finding
 
@@ -105,10 +105,10 @@ def _guarded(what: str, check: Callable[["Settings"], tuple[str, ...]], settings
 
 
 def _python() -> Finding:
-    found = f"Python {sys.version.split()[0]}"
+    version = f"Python {sys.version.split()[0]}"
     if (3, 11) <= sys.version_info[:2] <= (3, 12):
-        return Finding("python", "ok", found)
-    return Finding("python", "bad", found, "Python 3.11 or 3.12 is needed; `make setup` looks for one.")
+        return Finding("python", "ok", version)
+    return Finding("python", "bad", version, "Python 3.11 or 3.12 is needed; `make setup` looks for one.")
 
 
 def _lock(root: Path) -> Finding:
@@ -116,24 +116,24 @@ def _lock(root: Path) -> Finding:
     lock = root / "requirements.lock"
     if not lock.is_file():
         return Finding("libraries", "warn", f"{lock} is not there, so versions cannot be compared.")
-    wanted = dict(
+    pins = dict(
         re.findall(r"^([A-Za-z0-9_.\-]+)(?:\[[^]]*\])?==([^\s;\\]+)(?![^\n]*;)", lock.read_text("utf-8"), re.MULTILINE)
     )
-    absent = [name for name in wanted if _installed(name) is None]
+    absent = [name for name in pins if _installed(name) is None]
     other = [
         f"{name} {_installed(name)}, not {version}"
-        for name, version in wanted.items()
+        for name, version in pins.items()
         if _installed(name) not in (None, version)
     ]
     if absent:
         return Finding(
-            "libraries", "bad", f"{len(absent)} of {len(wanted)} are not installed: {_few(absent)}", "`make setup`"
+            "libraries", "bad", f"{len(absent)} of {len(pins)} are not installed: {_few(absent)}", "`make setup`"
         )
     if other:
         return Finding(
-            "libraries", "warn", f"{len(other)} of {len(wanted)} differ from the lock: {_few(other)}", "`make setup`"
+            "libraries", "warn", f"{len(other)} of {len(pins)} differ from the lock: {_few(other)}", "`make setup`"
         )
-    return Finding("libraries", "ok", f"all {len(wanted)} as in requirements.lock")
+    return Finding("libraries", "ok", f"all {len(pins)} as in requirements.lock")
 
 
 def _installed(name: str) -> str | None:
@@ -148,10 +148,10 @@ def _few(items: Sequence[str]) -> str:
 
 
 def _outputs(folder: Path) -> Finding:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(there, os.W_OK):
+    existing_folder = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing_folder, os.W_OK):
         return Finding("outputs", "bad", f"{folder} cannot be written to", "Change its owner, or set QUIRE_OUTPUTS.")
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(existing_folder).free
     text = f"{folder}, {free / 1024**3:.0f} GiB free"
     if free < ENOUGH_BYTES:
         return Finding("outputs", "warn", text, "`quire clean --keep 10` removes old runs.")
@@ -169,11 +169,11 @@ def _strangers(outputs: Path) -> Iterator[Finding]:
     """Yield what lies among the runs and cannot be read as one; all commands pass it over."""
     from quire.io import run_folder
 
-    found = list(run_folder.strangers(outputs))
-    for stranger in found[:MOST_STRANGERS]:
+    strangers = list(run_folder.strangers(outputs))
+    for stranger in strangers[:MOST_STRANGERS]:
         yield Finding("runs", "warn", stranger.reason, f"Move it elsewhere, or remove it: {stranger.path}")
-    if len(found) > MOST_STRANGERS:
-        yield Finding("runs", "warn", f"{len(found) - MOST_STRANGERS} more in {outputs / 'runs'} are no runs.")
+    if len(strangers) > MOST_STRANGERS:
+        yield Finding("runs", "warn", f"{len(strangers) - MOST_STRANGERS} more in {outputs / 'runs'} are no runs.")
 
 
 def _owed(outputs: Path) -> Finding:
@@ -205,13 +205,13 @@ def _tracking(settings: "Settings") -> tuple[str, ...]:
     from quire.io import tracking
     from quire.io.tracking_store import hide_password
 
-    registry, where = tracking.open(settings), hide_password(settings.tracking_uri)
+    registry, address = tracking.open(settings), hide_password(settings.tracking_uri)
     if registry.is_empty:
-        return ("warn", f"{where} is not there yet", f"`quire run params/{settings.name}` makes it.")
+        return ("warn", f"{address} is not there yet", f"`quire run params/{settings.name}` makes it.")
     champion = registry.champion()
     if champion is None:
-        return ("warn", f"{where} answers; no champion yet", f"`quire run params/{settings.name}` trains one.")
-    return ("ok", f"{where} answers; champion: version {champion.version} of {champion.created_at:%Y-%m-%d}")
+        return ("warn", f"{address} answers; no champion yet", f"`quire run params/{settings.name}` trains one.")
+    return ("ok", f"{address} answers; champion: version {champion.version} of {champion.created_at:%Y-%m-%d}")
 
 
 def _model(settings: "Settings") -> tuple[str, ...]:
@@ -232,10 +232,13 @@ def _model(settings: "Settings") -> tuple[str, ...]:
     if takes != gives:
         lacks, more = sorted(takes - gives), sorted(gives - takes)
         needs = [f"it needs {_few(lacks)}"] if lacks else []
-        told = "; ".join([*needs, f"it does not know {_few(more)}"] if more else needs)
-        return ("bad", f"version {champion.version} does not fit schema.yaml: {told}", retrain)
-    kept = registry.files(champion) / "schema.json"
-    if kept.is_file() and Schema.model_validate_json(kept.read_text("utf-8")).target != settings.schema.target:
+        mismatch = "; ".join([*needs, f"it does not know {_few(more)}"] if more else needs)
+        return ("bad", f"version {champion.version} does not fit schema.yaml: {mismatch}", retrain)
+    schema_file = registry.files(champion) / "schema.json"
+    if (
+        schema_file.is_file()
+        and Schema.model_validate_json(schema_file.read_text("utf-8")).target != settings.schema.target
+    ):
         return ("bad", f"version {champion.version} predicts another column than {settings.schema.target}", retrain)
     if not registry.sha256(champion):
         return (
@@ -254,16 +257,16 @@ def _predictions(settings: "Settings") -> tuple[str, ...]:
     score = f"`quire run params/{settings.name} --workflow score`"
     if not _has_run(settings):
         return ("warn", "no run yet", f"`quire run params/{settings.name}`")
-    ended = [artifacts.open_ended(settings, run) for run in runs.succeeded(settings.outputs, settings.name)]
-    run = next((run for run in ended if run.has("predictions")), ended[0])
+    succeeded_runs = [artifacts.open_ended(settings, run) for run in runs.succeeded(settings.outputs, settings.name)]
+    run = next((run for run in succeeded_runs if run.has("predictions")), succeeded_runs[0])
     champion = tracking.open(settings).champion()
     if not run.has("predictions") or champion is None:
         return ("warn", f"run {run.run_id} made none", score)
-    used = sorted(map(str, run.load("predictions")["model_version"].unique()))
-    if used != [champion.version]:
+    versions = sorted(map(str, run.load("predictions")["model_version"].unique()))
+    if versions != [champion.version]:
         return (
             "warn",
-            f"run {run.run_id} predicted with version {', '.join(used)}; champion is {champion.version}",
+            f"run {run.run_id} predicted with version {', '.join(versions)}; champion is {champion.version}",
             score,
         )
     return ("ok", f"run {run.run_id} predicted with the champion, version {champion.version}")
@@ -273,12 +276,12 @@ def _database(settings: "Settings") -> tuple[str, ...]:
     from quire.io import outside
     from quire.io.tracking_store import hide_password, store_path
 
-    where, path = hide_password(settings.database_url), store_path(settings.database_url)
+    address, path = hide_password(settings.database_url), store_path(settings.database_url)
     if path is not None and not path.exists():
-        return ("warn", f"{where} is not there yet", "The first prediction makes it.")
+        return ("warn", f"{address} is not there yet", "The first prediction makes it.")
     if outside.state(settings, "predictions") == "none":
-        return ("warn", f"{where} answers; it holds no table yet", "The first prediction makes them.")
-    return ("ok", f"{where} answers")
+        return ("warn", f"{address} answers; it holds no table yet", "The first prediction makes them.")
+    return ("ok", f"{address} answers")
 
 
 def _archive(settings: "Settings") -> tuple[str, ...]:
@@ -288,15 +291,15 @@ def _archive(settings: "Settings") -> tuple[str, ...]:
     from quire.io import run_folder, storage
 
     store = storage.open(archive.url, archive.endpoint_url)
-    kept = {name.rstrip("/").rpartition("/")[2] for name in store.folders("runs/")}
-    here = [folder.name for folder, _ in run_folder.records(settings.outputs)]
-    absent = sorted(name for name in here if name not in kept)
+    archived_runs = {name.rstrip("/").rpartition("/")[2] for name in store.folders("runs/")}
+    local_runs = [folder.name for folder, _ in run_folder.records(settings.outputs)]
+    absent = sorted(name for name in local_runs if name not in archived_runs)
     if absent:
         return (
             "warn",
-            f"{archive.url} answers; {len(absent)} of {len(here)} runs here are not in it: {_few(absent[::-1])}",
+            f"{archive.url} answers; {len(absent)} of {len(local_runs)} runs here are not in it: {_few(absent[::-1])}",
         )
-    return ("ok", f"{archive.url} answers; it holds {len(kept)} runs")
+    return ("ok", f"{archive.url} answers; it holds {len(archived_runs)} runs")
 
 
 def _alerts(settings: "Settings") -> tuple[str, ...]:

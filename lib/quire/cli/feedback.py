@@ -22,16 +22,16 @@ def feedback(file: str, params: str) -> None:
     schema = settings.schema
     frame = pd.read_csv(file, dtype={name: "str" for name in schema.key if schema.columns[name].type == "text"})
     by_id = "prediction_id" in frame.columns
-    needed = [schema.target, *([] if by_id else schema.key)]
-    for name in needed:
+    required_columns = [schema.target, *([] if by_id else schema.key)]
+    for name in required_columns:
         if name not in frame.columns:
             raise DataError(
                 f"{file} lacks the column {name!r}; it has: {', '.join(frame.columns)}.{near(name, frame.columns)}"
             )
     if not by_id and not schema.key:
         raise DataError(f"{file} lacks the column 'prediction_id', and schema.yaml names no key to go by.")
-    frame = frame.dropna(subset=needed)
-    opened = database.open(settings.database_url)
+    frame = frame.dropna(subset=required_columns)
+    store = database.open(settings.database_url)
     if by_id:
         ids = frame["prediction_id"].astype(str).tolist()
     else:
@@ -39,10 +39,12 @@ def feedback(file: str, params: str) -> None:
             if schema.columns[name].type == "datetime":
                 frame[name] = pd.to_datetime(frame[name], utc=True)
         keys = row_keys(frame, schema.key)
-        known = opened.prediction_ids(settings.model_name, keys)
-        ids = [known.get(key, "") for key in keys]
+        ids_by_key = store.prediction_ids(settings.model_name, keys)
+        ids = [ids_by_key.get(key, "") for key in keys]
     is_number = schema.task == "regression"
     actuals = [float(value) if is_number else value for value in frame[schema.target].tolist()]
-    rows = [{"prediction_id": one, "actual": actual} for one, actual in zip(ids, actuals, strict=True)]
-    found = pd.Series(opened.save_feedback(rows, source="file"), dtype="str").value_counts()
-    click.echo(", ".join(f"{count} {status}" for status, count in found.items()) or "The file has no rows.")
+    rows = [
+        {"prediction_id": prediction_id, "actual": actual} for prediction_id, actual in zip(ids, actuals, strict=True)
+    ]
+    counts = pd.Series(store.save_feedback(rows, source="file"), dtype="str").value_counts()
+    click.echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "The file has no rows.")

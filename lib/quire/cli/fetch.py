@@ -25,22 +25,22 @@ def fetch(run_id: str | None, params: str, only: tuple[str, ...], listing: bool,
     from quire.io import archive, mirror
 
     settings = config.load(params)
-    there = archive.open(settings)
-    if there is None:
+    remote = archive.open(settings)
+    if remote is None:
         raise ConfigError(
             f"{settings.folder}/config.yaml names no archive. Set QUIRE_ARCHIVE where it refers to that, "
             "or write archive: {url: s3://bucket/prefix} there."
         )
-    runs = there.runs()
+    runs = remote.runs()
     if listing:
         for name in runs:
             click.echo(name)
         return
     if run_id in (None, "latest"):
         if not runs:
-            raise ConfigError(f"The archive {there.store.url()} holds no run yet.")
+            raise ConfigError(f"The archive {remote.store.url()} holds no run yet.")
         run_id = runs[-1]
-    folder = there.fetch_run(str(run_id), below=only or ("",))
+    folder = remote.fetch_run(str(run_id), below=only or ("",))
     click.echo(f"{folder}")
     mirrored = mirror.open(settings) if stores else None
     for name in mirrored.bring() if mirrored else ():

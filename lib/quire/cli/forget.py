@@ -22,14 +22,14 @@ def forget(key: str | None, params: str, older_than: str, yes: bool) -> None:
         raise click.UsageError("Say which KEY, or --older-than, and not both.")
     settings = config.load(params or "demo")
     model_name = settings.model_name if params else None
-    what = f"the row {key!r}" if key else f"what is older than {older_than}"
-    opened = database.open(settings.database_url)
+    scope = f"the row {key!r}" if key else f"what is older than {older_than}"
+    store = database.open(settings.database_url)
     if not yes:
-        click.confirm(f"Delete predictions and feedback of {what} from {opened.name}?", abort=True)
+        click.confirm(f"Delete predictions and feedback of {scope} from {store.name}?", abort=True)
     if key:
-        gone = opened.forget(key, model_name=model_name)
+        counts = store.forget(key, model_name=model_name)
     else:
-        gone = opened.prune(datetime.now(UTC) - config.duration(older_than), model_name=model_name)
-    click.echo(f"Deleted {gone.predictions} predictions and {gone.feedback} feedback from {opened.name}.")
+        counts = store.prune(datetime.now(UTC) - config.duration(older_than), model_name=model_name)
+    click.echo(f"Deleted {counts.predictions} predictions and {counts.feedback} feedback from {store.name}.")
     if key:
         click.echo("Snapshots of past runs may hold the row still: `quire clean` removes old runs.")

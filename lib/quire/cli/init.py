@@ -129,31 +129,31 @@ def _column(option: str, name: str | None, frame: Any, where: str, *, has_header
     columns = [str(column) for column in frame.columns]
     if name is None or name in columns:
         return name
-    stripped = [column for column in columns if column.strip() == name.strip()]
+    matches = [column for column in columns if column.strip() == name.strip()]
     if not has_header:
-        stripped += [column for column in columns if str(frame[column].iloc[0]).strip() == name.strip()]
-    if stripped:
-        if len(stripped) > 1:
-            click.echo(f"{option} {name!r} can be {', '.join(stripped)}: {stripped[0]} is taken.", err=True)
-        return stripped[0]
-    listed = ", ".join(column if len(column) <= 40 else f"{column[:39]}…" for column in columns[:40])
+        matches += [column for column in columns if str(frame[column].iloc[0]).strip() == name.strip()]
+    if matches:
+        if len(matches) > 1:
+            click.echo(f"{option} {name!r} can be {', '.join(matches)}: {matches[0]} is taken.", err=True)
+        return matches[0]
+    listing = ", ".join(column if len(column) <= 40 else f"{column[:39]}…" for column in columns[:40])
     more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""
     hint = "" if has_header else " The file has no line of names; its columns are called by their number."
     raise DataError(
-        f"{option} {name!r} is no column of {where}. Name one that it has: {listed}{more}.{near(name, columns)}{hint}"
+        f"{option} {name!r} is no column of {where}. Name one that it has: {listing}{more}.{near(name, columns)}{hint}"
     )
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> None:
     """Write the files; the folder appears whole or not at all."""
-    beside = folder.parent / f".{folder.name}.{os.getpid()}.partial"
-    beside.mkdir(parents=True)
+    temp_folder = folder.parent / f".{folder.name}.{os.getpid()}.partial"
+    temp_folder.mkdir(parents=True)
     try:
         for file, text in texts.items():
-            (beside / f"{file}.yaml").write_text(text, encoding="utf-8")
-        beside.rename(folder)
+            (temp_folder / f"{file}.yaml").write_text(text, encoding="utf-8")
+        temp_folder.rename(folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temp_folder, ignore_errors=True)
 
 
 @contextmanager
@@ -189,11 +189,11 @@ def _file_settings(origin: str, query: str, root: Path) -> dict[str, Any]:
 
     absolute = Path(os.path.abspath(Path(origin).expanduser()))
     first = _first_file(absolute)
-    shown = _shown_path(absolute, root)
+    path = _shown_path(absolute, root)
     kind = formats.detect(first)
     if kind == "sqlite":
-        return {"kind": "sql", "url": f"sqlite:///{shown}", "query": _statement(first, query)}
-    return {"kind": kind, "path": shown, **(_layout(first) if kind == "csv" else {})}
+        return {"kind": "sql", "url": f"sqlite:///{path}", "query": _statement(first, query)}
+    return {"kind": kind, "path": path, **(_layout(first) if kind == "csv" else {})}
 
 
 def _first_file(path: Path) -> Path:
@@ -211,12 +211,12 @@ def _first_file(path: Path) -> Path:
         JsonSource(kind="json", path=str(path)),
     ):
         try:
-            listed = source_files(place, Path("/"))
+            matches = source_files(place, Path("/"))
         except DataError:
             if place.kind == "json" and not files:
                 raise
             continue
-        files = listed if len(listed) > len(files) else files
+        files = matches if len(matches) > len(files) else files
     return files[0]
 
 

@@ -24,8 +24,8 @@ def mlflow(params: str, port: int) -> None:
     click.echo(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C ends it)")
     store = ["--backend-store-uri", settings.tracking_uri, "--host", "127.0.0.1", "--port", str(port)]
     try:
-        done = subprocess.run([sys.executable, "-m", "mlflow", "ui", *store], check=False)
+        process = subprocess.run([sys.executable, "-m", "mlflow", "ui", *store], check=False)
     except KeyboardInterrupt:
         return
-    if done.returncode not in (0, -2, 130):
-        raise ServiceError(f"MLflow's UI ended with code {done.returncode}; is port {port} taken? Try --port.")
+    if process.returncode not in (0, -2, 130):
+        raise ServiceError(f"MLflow's UI ended with code {process.returncode}; is port {port} taken? Try --port.")

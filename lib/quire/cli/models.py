@@ -92,8 +92,8 @@ def rollback(params: str, reason: str, alias: str) -> None:
 
 def _command(name: str, settings: "Settings", **options: str) -> str:
     """Return the command as the history keeps it, without options that were not given."""
-    written = [f"--{option} {value}" for option, value in options.items() if value]
-    return " ".join(["quire", name, f"params/{settings.name}", *written])
+    arguments = [f"--{option} {value}" for option, value in options.items() if value]
+    return " ".join(["quire", name, f"params/{settings.name}", *arguments])
 
 
 def _run(settings: "Settings", run_id: str) -> "Run":
@@ -132,11 +132,11 @@ def _approve(
     verdict, evaluation = run.load("verdict"), run.load("evaluation")
     _refuse_registered(registry, run, verdict, force=force)
     if not (verdict.get("passed") or verdict.get("same")) and not force:
-        broken = "\n".join(f"  - {one['text']}" for one in verdict["reasons"] if not one["holds"])
+        reasons = "\n".join(f"  - {entry['text']}" for entry in verdict["reasons"] if not entry["holds"])
         raise ModelError(
-            f"The gate refused the candidate of run {run.run_id}:\n{broken}\n--force promotes it all the same."
+            f"The gate refused the candidate of run {run.run_id}:\n{reasons}\n--force promotes it all the same."
         )
-    metrics = {name: one["value"] for name, one in evaluation["candidate"]["test"].items()}
+    metrics = {name: entry["value"] for name, entry in evaluation["candidate"]["test"].items()}
     return registry.promote(
         run.load("candidate"),
         reason=reason or ("approved by a person" if verdict.get("passed") else "forced by a person"),
@@ -167,19 +167,19 @@ def _refuse_registered(registry: "Registry", run: "Run", verdict: Mapping[str, A
     if not (verdict.get("promoted") or verdict.get("same")):
         return
     damaged = _damaged(run)
-    elsewhere = (
+    problem = (
         f"The verdict of run {run.run_id} says that its candidate "
         + (f"was promoted, as version {verdict.get('version')}" if verdict.get("promoted") else "is the champion")
         + ", but this registry has no version of it: the run was made with another one."
     )
     if damaged:
         raise ModelError(
-            f"{elsewhere} Its files are not as they were when the run ended ({', '.join(damaged)}), so that it cannot "
+            f"{problem} Its files are not as they were when the run ended ({', '.join(damaged)}), so that it cannot "
             f"be registered here. Copy the run again, or make one: `quire run params/{name}`."
         )
     if not force:
         raise ModelError(
-            f"{elsewhere} Its model files are whole: `quire promote params/{name} --run {run.run_id} --force` "
+            f"{problem} Its model files are whole: `quire promote params/{name} --run {run.run_id} --force` "
             "registers it here and makes it champion, though the gate did not compare it with this registry's champion."
         )
 
@@ -189,19 +189,19 @@ def _damaged(run: "Run") -> list[str]:
     from quire.flow.files import hash_item
     from quire.io import runs
 
-    needed = {"model": "model", "candidate": "candidate.json", "evaluation": "evaluation.json"}
-    missing = [name for name in needed if not run.has(name)]
-    kept = {
+    file_names = {"model": "model", "candidate": "candidate.json", "evaluation": "evaluation.json"}
+    missing = [name for name in file_names if not run.has(name)]
+    hashes = {
         (stage, artifact["name"]): artifact["sha256"]
         for stage, values in runs.read(run.reads or Path()).get("stages", {}).items()
         for artifact in values.get("artifacts", [])
-        if artifact["name"] in needed.values()
+        if artifact["name"] in file_names.values()
     }
-    paths = {place: (run.reads or Path()) / "artifacts" / place[0] / place[1] for place in kept}
+    paths = {place: (run.reads or Path()) / "artifacts" / place[0] / place[1] for place in hashes}
     return missing + [
         f"{stage}/{name}"
         for (stage, name), path in paths.items()
-        if path.exists() and hash_item(path) != kept[stage, name]
+        if path.exists() and hash_item(path) != hashes[stage, name]
     ]
 
 
@@ -257,11 +257,11 @@ def _print_versions(registry: "Registry", current: "Version") -> None:
 
 
 def _record(settings: "Settings", current: "Version | None", history: list["Event"]) -> dict[str, Any]:
-    shown = None
+    champion = None
     if current is not None:
-        shown = {**vars(current), "created_at": current.created_at.isoformat(), "aliases": list(current.aliases)}
+        champion = {**vars(current), "created_at": current.created_at.isoformat(), "aliases": list(current.aliases)}
     events = [{**vars(event), "at": event.at.isoformat()} for event in history]
-    return {"model": settings.model_name, "champion": shown, "history": events}
+    return {"model": settings.model_name, "champion": champion, "history": events}
 
 
 def _line(label: str, text: str) -> None:

@@ -25,13 +25,13 @@ def publish(run_id: str) -> None:
 
     root = config.find_root()
     outputs = config.outputs_folder(root)
-    only = history.find(outputs, run_id).name if run_id else ""
-    if only and only in runs_under_way(outputs):
-        raise Busy(f"Run {only} is under way; it is published when it ends.")
+    full_id = history.find(outputs, run_id).name if run_id else ""
+    if full_id and full_id in runs_under_way(outputs):
+        raise Busy(f"Run {full_id} is under way; it is published when it ends.")
     failures = owed.Failures()
     missing = delivered = 0
     for deliver in (owed.publish_others, owed.send_alerts):
-        for outcome in deliver(root, outputs, failures, only=only):
+        for outcome in deliver(root, outputs, failures, only=full_id):
             missing, delivered = missing + bool(outcome.message), delivered + (not outcome.message)
             colour = "red" if outcome.message else "green"
             click.secho(f"{outcome.run_id}  {outcome.part:<16}  {outcome.message or 'delivered'}", fg=colour)

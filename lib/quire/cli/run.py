@@ -88,8 +88,8 @@ def run(
     if not (quiet or as_json):
         progress.print_findings(results[-1].folder, results[-1].record)
         if results[-1].record["status"] == "interrupted":
-            how = "the same command without --fresh" if fresh else "the same command"
-            click.secho(f"Interrupted. What ended is kept; {how} goes on from there.", fg="yellow", err=True)
+            command = "the same command without --fresh" if fresh else "the same command"
+            click.secho(f"Interrupted. What ended is kept; {command} goes on from there.", fg="yellow", err=True)
     for result in results:
         for text in result.failures:
             click.secho(text, fg="red", err=True)

@@ -30,15 +30,15 @@ def runs(params: str, count: int, as_json: bool) -> None:
     """List the runs, newest first; only those of PARAMS if given."""
     from quire.io import run_folder
 
-    found = list(islice(run_folder.records(_outputs(), params=Path(params).name if params else ""), count))
+    records = list(islice(run_folder.records(_outputs(), params=Path(params).name if params else ""), count))
     if as_json:
-        click.echo(json.dumps([record for _, record in found], indent=2))
+        click.echo(json.dumps([record for _, record in records], indent=2))
         return
-    if not found:
+    if not records:
         click.echo("There is no run yet. Make one: quire run params/demo")
         return
     rows = [["run", "params", "workflow", "as of", "status", "seconds", "ran", "reused"]]
-    for folder, record in found:
+    for folder, record in records:
         statuses = [stage["status"] for stage in record["stages"].values()]
         rows.append(
             [
@@ -47,10 +47,10 @@ def runs(params: str, count: int, as_json: bool) -> None:
                 str(statuses.count("reused")),
             ]
         )  # fmt: skip
-    if any(record.get("try") for _, record in found):
+    if any(record.get("try") for _, record in records):
         rows = [
             [*row, note]
-            for row, note in zip(rows, ["tries", *(record.get("try") or "" for _, record in found)], strict=True)
+            for row, note in zip(rows, ["tries", *(record.get("try") or "" for _, record in records)], strict=True)
         ]
     _table(rows)
 
@@ -70,18 +70,18 @@ def show(run_id: str, as_json: bool) -> None:
         click.echo(json.dumps(record, indent=2))
         return
     as_of = _date(run_folder.data_as_of(folder, record))
-    when = f"as of {as_of}, " if as_of else ""
+    date_prefix = f"as of {as_of}, " if as_of else ""
     columns = terminal.width()
     head = f"{record['run_id']}  params/{record['params']}  workflow {record['workflow']}  {record['status']}"
     click.echo(terminal.wrapped(head, columns))
-    click.echo(terminal.wrapped(f"{when}commit {record['commit'][:12] or 'unknown'}\n", columns))
+    click.echo(terminal.wrapped(f"{date_prefix}commit {record['commit'][:12] or 'unknown'}\n", columns))
     if record.get("try"):
         click.echo(terminal.wrapped(f"Experiment: {record['try']}\n", columns))
     rows = [["stage", "status", "seconds", "artifacts", "why"]]
     for name, stage in record["stages"].items():
         artifacts = [artifact["name"] for artifact in stage.get("artifacts", []) if artifact["name"][0] != "_"]
-        why = stage.get("stopped") or stage.get("why", "")
-        rows.append([name, stage["status"], _seconds(stage.get("seconds")), ", ".join(artifacts), why])
+        reason = stage.get("stopped") or stage.get("why", "")
+        rows.append([name, stage["status"], _seconds(stage.get("seconds")), ", ".join(artifacts), reason])
     _table(rows)
     for name, stage in record["stages"].items():
         if stage["status"] == "failed":
@@ -103,8 +103,8 @@ def diff(old: str, new: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(changes, indent=2))
         return
-    for what, rows in changes.items():
-        click.secho(f"{what}: {'no difference' if not rows else ''}".strip(), bold=True)
+    for section, rows in changes.items():
+        click.secho(f"{section}: {'no difference' if not rows else ''}".strip(), bold=True)
         if rows:
             _table([[f"  {name}", _text(before), "->", _text(after)] for name, (before, after) in rows.items()])
 
@@ -125,18 +125,18 @@ def why(stage: str, params: str, workflow: str, everything: bool, as_json: bool)
 
     settings = config.load(params)
     last = next(history.runs(settings.outputs, params=settings.name), None)
-    found = outlooks(Request(params=params, workflow=workflow))
-    if stage not in found:
-        raise ConfigError(f"There is no stage {stage!r}; it has: {', '.join(found)}.{near(stage, found)}")
-    outlook = found[stage]
+    plan = outlooks(Request(params=params, workflow=workflow))
+    if stage not in plan:
+        raise ConfigError(f"There is no stage {stage!r}; it has: {', '.join(plan)}.{near(stage, plan)}")
+    outlook = plan[stage]
     if as_json:
         click.echo(json.dumps({"now": outlook.reason, "cold": outlook.cold, "looked_at": outlook.looked_at}, indent=2))
         return
     if last and stage in last["stages"]:
-        done = last["stages"][stage]
-        reason = done.get("why") or done.get("stopped") or ""
-        how = _WAS.get(done["status"], done["status"])
-        click.echo(f"In run {last['run_id']} {stage} {how}" + (f" ({reason})." if reason else "."))
+        stage_record = last["stages"][stage]
+        reason = stage_record.get("why") or stage_record.get("stopped") or ""
+        verb = _WAS.get(stage_record["status"], stage_record["status"])
+        click.echo(f"In run {last['run_id']} {stage} {verb}" + (f" ({reason})." if reason else "."))
     click.echo(f"Now: {outlook.reason}")
     if outlook.cold:
         click.echo(f"Its kernel {outlook.cold}.")

@@ -28,8 +28,8 @@ def serve(
     from quire import config
 
     settings = config.load(params)
-    chosen = settings.config.serve
-    host, port = host or chosen.host, chosen.port if port is None else port
+    serve_config = settings.config.serve
+    host, port = host or serve_config.host, serve_config.port if port is None else port
     keys = settings.api_keys
     if not keys and host not in ("127.0.0.1", "localhost", "::1"):
         click.secho(
@@ -40,7 +40,7 @@ def serve(
     click.echo(f"{settings.config.title or settings.name}: http://{host}:{port}/ (Ctrl-C ends it)", err=True)
     from quire.serve import server
 
-    server.run(settings, host=host, port=port, workers=workers or chosen.workers, behind_proxy=behind_proxy)
+    server.run(settings, host=host, port=port, workers=workers or serve_config.workers, behind_proxy=behind_proxy)
 
 
 def _print_key(name: str) -> None:

@@ -47,22 +47,22 @@ def simulate(
     rng = random.Random(seed)
     rng.shuffle(rows)
     if load:
-        sent = [body for body, _ in rows]
-        done = asyncio.run(traffic.load(url, sent, connections=connections, seconds=seconds, key=key))
+        bodies = [body for body, _ in rows]
+        result = asyncio.run(traffic.load(url, bodies, connections=connections, seconds=seconds, key=key))
     else:
-        chosen = itertools.islice(itertools.cycle(rows), max(1, round(rate * seconds)))
-        done = asyncio.run(
-            traffic.simulate(url, chosen, per_second=rate, delay_s=delay, share=feedback, rng=rng, key=key)
+        sample = itertools.islice(itertools.cycle(rows), max(1, round(rate * seconds)))
+        result = asyncio.run(
+            traffic.simulate(url, sample, per_second=rate, delay_s=delay, share=feedback, rng=rng, key=key)
         )
-    answers = ", ".join(f"{count} {status}" for status, count in sorted(done.statuses.items()))
-    click.echo(f"{done.per_second:,.1f} predictions/s over {done.seconds:.1f} s; answers: {answers or 'none'}")
+    answers = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
+    click.echo(f"{result.per_second:,.1f} predictions/s over {result.seconds:.1f} s; answers: {answers or 'none'}")
     percentiles = ", ".join(
-        f"{name} {done.latency_ms(at):.1f} ms" for name, at in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+        f"{name} {result.latency_ms(at):.1f} ms" for name, at in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
     )
     click.echo(f"Time to answer: {percentiles}")
-    if done.feedback:
-        click.echo("Feedback: " + ", ".join(f"{count} {status}" for status, count in sorted(done.feedback.items())))
-    if not done.answered:
+    if result.feedback:
+        click.echo("Feedback: " + ", ".join(f"{count} {status}" for status, count in sorted(result.feedback.items())))
+    if not result.answered:
         raise ServiceError(
             f"No prediction was answered by {url}. Is `quire serve {params}` running? Its log says more."
         )

@@ -38,17 +38,19 @@ def expectation_arguments(kind: str) -> tuple[str, ...]:
             inherited = [_BASES.get(getattr(base, "id", "")) for base in node.bases]
             if None in inherited:
                 return ()
-            return tuple(sorted({*_fields(node), *(one for names in inherited for one in names or ())}))
+            return tuple(sorted({*_fields(node), *(argument for names in inherited for argument in names or ())}))
     return ()
 
 
 def _fields(node: ast.ClassDef) -> list[str]:
-    annotated = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
-    own = [one for one in annotated if not ast.unparse(one.annotation).startswith("ClassVar")]
-    names = [one.target.id for one in own if isinstance(one.target, ast.Name)]
+    annotated = [
+        field for field in node.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    ]
+    own = [field for field in annotated if not ast.unparse(field.annotation).startswith("ClassVar")]
+    names = [field.target.id for field in own if isinstance(field.target, ast.Name)]
     return [name for name in names if name not in _ASIDE and not name.startswith("_")]
 
 
 def _folder() -> Path | None:
-    found = importlib.util.find_spec("great_expectations")
-    return None if found is None or found.origin is None else Path(found.origin).parent / "expectations" / "core"
+    spec = importlib.util.find_spec("great_expectations")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "expectations" / "core"

@@ -42,27 +42,27 @@ class Expectation(Entity):
     @field_validator("type")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        known = expectation_types()
-        if known and name not in known:
-            raise ValueError(f"Great Expectations has no expectation of this type.{near(name, known)}")
+        types = expectation_types()
+        if types and name not in types:
+            raise ValueError(f"Great Expectations has no expectation of this type.{near(name, types)}")
         return name
 
     @model_validator(mode="after")
     def _takes_its_arguments(self) -> Self:
-        known = expectation_arguments(self.type)
+        arguments = expectation_arguments(self.type)
         for name in self.kwargs:
-            if known and name not in known:
+            if arguments and name not in arguments:
                 raise ValueError(
-                    f"{self.type} takes no argument {name!r}; it takes: {', '.join(known)}.{near(name, known)}"
+                    f"{self.type} takes no argument {name!r}; it takes: {', '.join(arguments)}.{near(name, arguments)}"
                 )
         return self
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the arguments name."""
-        named = [self.kwargs.get(key) for key in ("column", "column_A", "column_B")]
+        names = [self.kwargs.get(key) for key in ("column", "column_A", "column_B")]
         several = [name for key in ("column_list", "column_set") for name in self.kwargs.get(key) or ()]
-        return tuple(str(name) for name in (*named, *several) if name is not None)
+        return tuple(str(name) for name in (*names, *several) if name is not None)
 
 
 class Column(Entity):
@@ -179,19 +179,19 @@ class Schema(Entity):
                 + near(label(self.positive), target.labels)
             )
         for name, expectation in self._expectations():
-            for named in expectation.columns:
-                if named not in self.columns:
+            for field in expectation.columns:
+                if field not in self.columns:
                     raise ValueError(
-                        f"{name}: {expectation.type} names {named!r}, which is no column.{near(named, self.columns)}"
+                        f"{name}: {expectation.type} names {field!r}, which is no column.{near(field, self.columns)}"
                     )
         for name in self.segments:
             if name not in self.columns:
                 raise ValueError(f"segments names {name!r}, which is no column.{near(name, self.columns)}")
-        taken = self.taken_names()
+        uses = self.taken_names()
         for name, column in self.columns.items():
-            if name in taken and (column.role != "ignore" or name in self.segments):
+            if name in uses and (column.role != "ignore" or name in self.segments):
                 raise MisplacedError(
-                    f"Quire gives this name to {taken[name]}, so no column can have it. Read the column under another "
+                    f"Quire gives this name to {uses[name]}, so no column can have it. Read the column under another "
                     f"name: `source_{name}: {{source: {name}, ...}}`.",
                     "columns",
                     name,
@@ -200,27 +200,25 @@ class Schema(Entity):
 
     def taken_names(self) -> dict[str, str]:
         """Return the names that Quire gives to columns it makes for this schema, and what each of them holds."""
-        taken = dict(TAKEN)
+        uses = dict(TAKEN)
         if self.task == "multiclass":
-            taken |= {
-                f"probability_{name}": f"the probability of {name!r}" for name in self.columns[self.target].labels
-            }
+            uses |= {f"probability_{name}": f"the probability of {name!r}" for name in self.columns[self.target].labels}
         for name in self.features:
             column = self.columns[name]
             if column.type == "datetime":
-                taken |= {f"{name}_{part}": f"the part {part} of {name}" for part in column.calendar or ELAPSED}
-        return taken
+                uses |= {f"{name}_{part}": f"the part {part} of {name}" for part in column.calendar or ELAPSED}
+        return uses
 
     def is_predicted(self, name: str) -> bool:
         """Return whether a column beside those of the source is one that a model gives: prediction, probability, ..."""
         return (name == "prediction" or name.startswith("probability")) and name not in self.columns
 
     def _expectations(self) -> list[tuple[str, Expectation]]:
-        named = [("expectations", one) for one in self.expectations]
-        return named + [
-            (f"columns.{name}.expectations", one)
+        pairs = [("expectations", expectation) for expectation in self.expectations]
+        return pairs + [
+            (f"columns.{name}.expectations", expectation)
             for name, column in self.columns.items()
-            for one in column.expectations
+            for expectation in column.expectations
         ]
 
     def _named(self, role: str) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ class Settings:
         Written as ``name:hash``, separated by commas or spaces; raises ConfigError for what is not a hash.
         """
         text = self.config.serve.api_keys.get_secret_value() or os.environ.get("QUIRE_API_KEYS", "")
-        found = {}
+        hashes = {}
         for position, entry in enumerate(re.split(r"[,\s]+", text.strip()) if text.strip() else []):
             name, _, digest = entry.rpartition(":")
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
@@ -113,8 +113,8 @@ class Settings:
                     f"QUIRE_API_KEYS: entry {position + 1} is not NAME:HASH with 64 hexadecimal digits. "
                     "`quire serve --new-key NAME` makes a key and its hash."
                 )
-            found[name or f"key{position + 1}"] = digest
-        return found
+            hashes[name or f"key{position + 1}"] = digest
+        return hashes
 
     @property
     def alias(self) -> str:
@@ -171,11 +171,13 @@ def find_root(start: Path | None = None) -> Path:
     configured = os.environ.get("QUIRE_ROOT")
     if configured:
         return Path(configured).resolve()
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+    start_folder = (start or Path.cwd()).resolve()
+    for folder in (start_folder, *start_folder.parents, *Path(__file__).resolve().parents):
         if (folder / "params" / "workflow.yaml").is_file():
             return folder
-    raise ConfigError(f"No Quire project at {here} or above it: expected params/workflow.yaml. Change into your clone.")
+    raise ConfigError(
+        f"No Quire project at {start_folder} or above it: expected params/workflow.yaml. Change into your clone."
+    )
 
 
 def outputs_folder(root: Path) -> Path:
@@ -194,12 +196,12 @@ def folder_problem(root: Path, outputs: Path) -> str:
     parts the folders of a search path.
     """
     escape = _PERCENT.search(str(outputs))
-    found = [(sign, root) for sign in (":", "\n") if sign in str(root)]
-    found += [(sign, outputs) for sign in ("?", "\n", escape.group() if escape else "?") if sign in str(outputs)]
-    found += [("%", Path(sys.prefix))] if "%" in sys.prefix else []
-    if not found:
+    problems = [(sign, root) for sign in (":", "\n") if sign in str(root)]
+    problems += [(sign, outputs) for sign in ("?", "\n", escape.group() if escape else "?") if sign in str(outputs)]
+    problems += [("%", Path(sys.prefix))] if "%" in sys.prefix else []
+    if not problems:
         return ""
-    sign, folder = found[0]
+    sign, folder = problems[0]
     remedy = "Set QUIRE_OUTPUTS to another folder, or rename it." if folder == outputs else "Rename the folder."
     return f"The path {str(folder)!r} holds {sign!r}, which the tools that work there read as something else. {remedy}"
 
@@ -220,9 +222,9 @@ def load(name: str, *, root: Path | None = None, environment: Mapping[str, str] 
     name = Path(name).name
     folder = root / "params" / name
     if not (folder / "config.yaml").is_file():
-        known = use_cases(root)
+        names = use_cases(root)
         raise ConfigError(
-            f"{folder}/config.yaml is not there; known: {', '.join(known) or 'none'}.{near(name, known)} "
+            f"{folder}/config.yaml is not there; known: {', '.join(names) or 'none'}.{near(name, names)} "
             f"`quire init {name}` makes a new one."
         )
     problem = folder_problem(root, outputs_folder(root))
@@ -272,12 +274,12 @@ def learn_secrets(entity: BaseModel, raw: Mapping[str, Any], environment: Mappin
     raw: the same section of config.yaml as it is written, with references.
     """
     for name, value in entity:
-        written = raw.get(name)
+        raw_value = raw.get(name)
         if isinstance(value, BaseModel):
-            learn_secrets(value, written if isinstance(written, Mapping) else {}, environment)
+            learn_secrets(value, raw_value if isinstance(raw_value, Mapping) else {}, environment)
         elif isinstance(value, SecretStr):
             learn(value.get_secret_value(), path=name in _SECRET_PATHS)
-            for reference in REFERENCE.finditer(str(written)):
+            for reference in REFERENCE.finditer(str(raw_value)):
                 learn(environment.get(reference[1], ""))
 
 

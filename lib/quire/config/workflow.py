@@ -107,18 +107,18 @@ class Workflow(Entity):
 
 def _cycle(needs: dict[str, tuple[str, ...]]) -> list[str]:
     """Return the names of one circle of needs, its first name again at the end, or an empty list."""
-    done: set[str] = set()
+    visited: set[str] = set()
 
     def visit(name: str, path: list[str]) -> list[str]:
         if name in path:
             return [*path[path.index(name) :], name]
-        if name in done:
+        if name in visited:
             return []
         for need in needs[name]:
-            found = visit(need, [*path, name])
-            if found:
-                return found
-        done.add(name)
+            cycle = visit(need, [*path, name])
+            if cycle:
+                return cycle
+        visited.add(name)
         return []
 
-    return next((found for name in needs if (found := visit(name, []))), [])
+    return next((cycle for name in needs if (cycle := visit(name, []))), [])

@@ -79,10 +79,10 @@ class Document:
         """Return the line, counted from 1, of the deepest of ``keys`` that is in the file."""
         node, line = self._node, 1
         for key in keys:
-            found = _child(node, key)
-            if found is None:
+            child = _child(node, key)
+            if child is None:
                 break
-            line, node = found
+            line, node = child
         return line
 
     def read(self, kind: type[T] | Any, environment: Mapping[str, str] | None = None) -> T:
@@ -109,28 +109,28 @@ class Document:
         error = item.get("ctx", {}).get("error")
         at = error.keys if isinstance(error, MisplacedError) else ()
         keys = _existing(self.raw, (*below, *item["loc"], *at))
-        where = f"{self.path}:{self.line(keys)}"
+        location = f"{self.path}:{self.line(keys)}"
         name = ".".join(str(key) for key in keys) or "the file"
         if item["type"] == "extra_forbidden":
-            known = _known_keys(kind, item["loc"][:-1])
-            expected = f"; known keys: {', '.join(known)}." if known else "."
-            return f"{where}: {name} is not a known key{expected}{near(str(item['loc'][-1]), known)}"
+            known_keys = _known_keys(kind, item["loc"][:-1])
+            expected = f"; known keys: {', '.join(known_keys)}." if known_keys else "."
+            return f"{location}: {name} is not a known key{expected}{near(str(item['loc'][-1]), known_keys)}"
         if item["type"] == "missing":
             parent = ".".join(str(key) for key in keys)
             missing = str(item["loc"][-1])
-            return f"{where}: {parent + ': ' if parent else ''}the key {missing!r} is missing."
+            return f"{location}: {parent + ': ' if parent else ''}the key {missing!r} is missing."
         if item["type"] == "union_tag_invalid":
             tag, options = item["ctx"]["tag"], re.findall(r"'([^']+)'", item["ctx"]["expected_tags"])
-            return f"{where}: {name}.kind is {tag!r}; expected one of {', '.join(options)}.{near(tag, options)}"
+            return f"{location}: {name}.kind is {tag!r}; expected one of {', '.join(options)}.{near(tag, options)}"
         if item["type"] == "value_error" and (at or not keys):
-            return f"{where}: {name + ': ' if at else ''}{str(error).rstrip('.')}."
-        found = self._at(keys)  # as written: what a reference stands for can be a secret
+            return f"{location}: {name + ': ' if at else ''}{str(error).rstrip('.')}."
+        raw_value = self._at(keys)  # as written: what a reference stands for can be a secret
         message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        if isinstance(found, str) and REFERENCE.search(found):
-            message = message.replace(str(item["input"]), found)
+        if isinstance(raw_value, str) and REFERENCE.search(raw_value):
+            message = message.replace(str(item["input"]), raw_value)
         expected = message if item["type"] == "value_error" else f"expected {message}"
         options = re.findall(r"'([^']+)'", item["msg"]) if item["type"] == "literal_error" else []
-        return f"{where}: {name} is {_short(found)}; {expected.rstrip('.')}.{near(str(found), options)}"
+        return f"{location}: {name} is {_short(raw_value)}; {expected.rstrip('.')}.{near(str(raw_value), options)}"
 
     def _at(self, keys: tuple[Any, ...]) -> Any:
         value: Any = self.raw
@@ -160,13 +160,13 @@ def expand(value: Any, environment: Mapping[str, str], *, where: str) -> Any:
 
     def replace(match: re.Match[str]) -> str:
         name, default = match.groups()
-        found = environment.get(name) or default
-        if found is None:
+        value = environment.get(name) or default
+        if value is None:
             raise ConfigError(
                 f"{where}: ${{{name}}} is not set in the environment. "
                 f"Set {name}, or write a default: ${{{name}:-value}}.{near(name, environment)}"
             )
-        return found
+        return value
 
     return REFERENCE.sub(replace, value).replace(_ESCAPED, "${")
 
@@ -183,9 +183,9 @@ def _short(value: Any) -> str:
 
 def _child(node: Any, key: Any) -> tuple[int, Any] | None:
     if isinstance(node, yaml.MappingNode):
-        for left, right in node.value:
-            if left.value == str(key):
-                return left.start_mark.line + 1, right
+        for key_node, value_node in node.value:
+            if key_node.value == str(key):
+                return key_node.start_mark.line + 1, value_node
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
         return node.value[key].start_mark.line + 1, node.value[key]
     return None
@@ -210,34 +210,34 @@ def _known_keys(kind: Any, loc: tuple[Any, ...]) -> list[str]:
         if "$ref" in part:
             return resolve(definitions[part["$ref"].rsplit("/", 1)[1]])
         options = part.get("anyOf") or part.get("oneOf")
-        return [one for option in options for one in resolve(option)] if options else [part]
+        return [variant for option in options for variant in resolve(option)] if options else [part]
 
     parts = resolve(schema)
     for key in loc:
-        below: list[dict[str, Any]] = []
+        children: list[dict[str, Any]] = []
         for part in parts:
             if isinstance(key, int) and "items" in part:
-                below += resolve(part["items"])
+                children += resolve(part["items"])
             elif key in part.get("properties", {}):
-                below += resolve(part["properties"][key])
+                children += resolve(part["properties"][key])
             elif isinstance(part.get("additionalProperties"), dict):
-                below += resolve(part["additionalProperties"])
+                children += resolve(part["additionalProperties"])
             elif part.get("properties", {}).get("kind", {}).get("const") == key:
-                below.append(part)  # the tag of a union
-        parts = below or parts
+                children.append(part)  # the tag of a union
+        parts = children or parts
     return sorted({name for part in parts for name in part.get("properties", {})})
 
 
 def _refuse_repeats(path: Path, node: Any) -> None:
     if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
+        lines: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if key.value in seen:
+            if key.value in lines:
                 raise ConfigError(
-                    f"{path}:{line}: the key {key.value!r} stands twice, first on line {seen[key.value]}."
+                    f"{path}:{line}: the key {key.value!r} stands twice, first on line {lines[key.value]}."
                 )
-            seen[key.value] = line
+            lines[key.value] = line
             _refuse_repeats(path, value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:

@@ -35,7 +35,7 @@ class SchemaAdapter:
         Raises DataError naming the features that cannot be read again: their columns, or the rows, are gone from the
         source, or it has more rows than fit into memory.
         """
-        columns = {name: frame[held] for name, held in self._shared.items()}
+        columns = {name: frame[column] for name, column in self._shared.items()}
         if self.lacking:
             matched = self._matched(frame)
             columns |= {name: matched[renamed] for name, renamed in self._renamed.items()}
@@ -50,9 +50,9 @@ class SchemaAdapter:
     def _shared(self) -> dict[str, str]:
         """The features of the other schema that the snapshot holds, each with its name there."""
         schema = self.settings.schema
-        held = {_reading(name, schema): name for name in wrangle.needed(schema)}
+        names = {_reading(name, schema): name for name in wrangle.needed(schema)}
         readings = {name: _reading(name, self.other) for name in self.other.features}
-        return {name: held[reading] for name, reading in readings.items() if reading in held}
+        return {name: names[reading] for name, reading in readings.items() if reading in names}
 
     @property
     def _renamed(self) -> dict[str, str]:
@@ -63,12 +63,14 @@ class SchemaAdapter:
         """Return the lacking features of the rows of ``frame``, found by the key, or without one by all values."""
         schema = self.settings.schema
         on = list(schema.key) or [name for name in wrangle.needed(schema) if name in frame]
-        again = _numbered(self._again, on)[[*on, ORDER, *self._renamed.values()]]
-        found = _numbered(frame[on], on).merge(again, on=[*on, ORDER], how="left", indicator=True)
-        lost = int((found["_merge"] != "both").sum())
-        if lost:
-            raise DataError(f"{self._names} cannot be read again: {lost:,} of {len(frame):,} rows left the source.")
-        return found.set_axis(frame.index)
+        source_rows = _numbered(self._again, on)[[*on, ORDER, *self._renamed.values()]]
+        rows = _numbered(frame[on], on).merge(source_rows, on=[*on, ORDER], how="left", indicator=True)
+        n_missing = int((rows["_merge"] != "both").sum())
+        if n_missing:
+            raise DataError(
+                f"{self._names} cannot be read again: {n_missing:,} of {len(frame):,} rows left the source."
+            )
+        return rows.set_axis(frame.index)
 
     @cached_property
     def _again(self) -> pd.DataFrame:
@@ -77,8 +79,8 @@ class SchemaAdapter:
         self._check_times()
         extra = {self._renamed[name]: _as_feature(name, self.other.columns[name]) for name in self.lacking}
         fields = {name: getattr(schema, name) for name in Schema.model_fields}
-        both = Schema.model_validate({**fields, "columns": {**schema.columns, **extra}})
-        settings = replace(self.settings, schema=both)
+        full_schema = Schema.model_validate({**fields, "columns": {**schema.columns, **extra}})
+        settings = replace(self.settings, schema=full_schema)
         try:
             with staged.many_rows(settings) as files:
                 if files is not None:
@@ -87,7 +89,7 @@ class SchemaAdapter:
         except DataError as error:
             raise DataError(f"{self._names} cannot be read from the source again: {error}") from error
         before = utc(self.as_of) if schema.timestamp else None
-        rows = wrangle.wrangle(raw.frame, both, as_of=before, decimal=raw.decimal).frame
+        rows = wrangle.wrangle(raw.frame, full_schema, as_of=before, decimal=raw.decimal).frame
         return wrangle.drop_duplicates(in_order(rows, schema), schema)[0]
 
     def _check_times(self) -> None:

@@ -63,13 +63,13 @@ def guess_amounts(raw: pd.Series, values: pd.Series, *, decimal: str = ".") -> A
     notation = Notation(decimal)
     numbers = typed.read_number(raw, notation).values[values.index]
     if numbers.isna().any() and not pd.api.types.is_numeric_dtype(raw.dtype):
-        written = _guess_notation(values[numbers.isna()], values, decimal)
-        more = None if written is None else typed.read_number(raw, written).values[values.index]
-        if written is not None and more is not None and more.notna().sum() > numbers.notna().sum():
-            notation, numbers = written, more
-    broken = values[numbers.isna()]
-    share = 1 - len(broken) / len(values)
-    words = tuple(broken.str.strip().unique())
+        candidate = _guess_notation(values[numbers.isna()], values, decimal)
+        more = None if candidate is None else typed.read_number(raw, candidate).values[values.index]
+        if candidate is not None and more is not None and more.notna().sum() > numbers.notna().sum():
+            notation, numbers = candidate, more
+    invalid_values = values[numbers.isna()]
+    share = 1 - len(invalid_values) / len(values)
+    words = tuple(invalid_values.str.strip().unique())
     if share < MOSTLY or (share < MANY_WORDS and len(words) > MOST_WORDS):
         return None
     if len(words) > MOST_WORDS:
@@ -88,10 +88,10 @@ def _guess_notation(odd: pd.Series, values: pd.Series, decimal: str) -> Notation
         if match is None:
             continue
         read += rows
-        for place, seen in (("before", before), ("after", after)):
+        for place, affixes in (("before", before), ("after", after)):
             affix = (match[place] or "").strip()
             if affix:
-                seen[affix] += rows
+                affixes[affix] += rows
         number = match["number"]
         for mark, grouped in _GROUPED.items():
             if mark != decimal and grouped.fullmatch(number):

@@ -41,7 +41,7 @@ def run_suite(parts: Sequence[Stored], rules: Sequence[Rule], schema: Schema) ->
 
     Any other expectation is computed on a sample of `SAMPLE_ROWS` rows, the same ones every time.
     """
-    found: dict[int, Judged] = {}
+    results: dict[int, Judged] = {}
     about_rows = {
         n: rule for n, rule in enumerate(rules) if rule.type not in UNIQUE and expectations.is_about_rows(rule.type)
     }
@@ -49,24 +49,24 @@ def run_suite(parts: Sequence[Stored], rules: Sequence[Rule], schema: Schema) ->
     for chunk in (chunk for part in parts for chunk in part.chunks()) if about_rows else ():
         outcomes = expectations.run_suite(chunk, list(about_rows.values()))
         for (number, rule), outcome in zip(about_rows.items(), outcomes, strict=True):
-            found[number] = _added(found.get(number), outcome, chunk, rule, schema)
+            results[number] = _added(results.get(number), outcome, chunk, rule, schema)
     if whole:
         sample = _sample(parts, schema)
         outcomes = expectations.run_suite(sample, list(whole.values()))
         for (number, rule), outcome in zip(whole.items(), outcomes, strict=True):
-            found[number] = _added(None, outcome, sample, rule, schema)
+            results[number] = _added(None, outcome, sample, rule, schema)
     for number, rule in enumerate(rules):
         if rule.type in UNIQUE:
-            found[number] = _unique(parts, list(rule.kwargs.get("column_list", [rule.column])), schema)
-    return [_settled(found[number], rule) for number, rule in enumerate(rules)]
+            results[number] = _unique(parts, list(rule.kwargs.get("column_list", [rule.column])), schema)
+    return [_settled(results[number], rule) for number, rule in enumerate(rules)]
 
 
 def count_periods(part: Stored, timestamp: str, step: pd.Timedelta) -> int:
     """Return how many periods of length ``step`` have a row."""
-    seen: set[int] = set()
+    periods: set[int] = set()
     for chunk in part.chunks([timestamp]):
-        seen.update(chunk[timestamp].dt.floor(step).astype("int64").unique().tolist())
-    return len(seen)
+        periods.update(chunk[timestamp].dt.floor(step).astype("int64").unique().tolist())
+    return len(periods)
 
 
 def profile_stored(stored: Stored, schema: Schema, period: str = "7d", *, end: datetime | None = None) -> Profiles:
@@ -86,15 +86,22 @@ def profile_training(stored: Stored, predicted: pd.DataFrame, schema: Schema, pe
     if len(predicted) == stored.rows:
         return profile.profile_periods(predicted, schema, period)
     whole = profile_stored(stored, schema, period)
-    told = [name for name in predicted.columns if name not in schema.columns]
+    extra_columns = [name for name in predicted.columns if name not in schema.columns]
     times = [schema.timestamp] if schema.timestamp else []
     end = whole.periods[-1].end if whole.periods else None
-    sampled = profile.profile_periods(predicted[[*times, *told]], schema, period, end=end)
-    more = {(one.start, one.end): {name: one.columns[name] for name in told} for one in sampled}
+    sampled = profile.profile_periods(predicted[[*times, *extra_columns]], schema, period, end=end)
+    more = {
+        (period_profile.start, period_profile.end): {name: period_profile.columns[name] for name in extra_columns}
+        for period_profile in sampled
+    }
     return replace(
         whole,
         periods=tuple(
-            replace(one, columns={**one.columns, **more.get((one.start, one.end), {})}) for one in whole.periods
+            replace(
+                period_profile,
+                columns={**period_profile.columns, **more.get((period_profile.start, period_profile.end), {})},
+            )
+            for period_profile in whole.periods
         ),
     )
 
@@ -141,12 +148,12 @@ def _broken(outcome: Outcome, chunk: pd.DataFrame, rule: Rule, schema: Schema) -
 
 def _settled(judged: Judged, rule: Rule) -> Judged:
     """Return the outcome with share and success of all chunks together."""
-    one = judged.outcome
-    if one.share is None or not one.of:
+    outcome = judged.outcome
+    if outcome.share is None or not outcome.of:
         return judged
-    share = one.rows / one.of
+    share = outcome.rows / outcome.of
     allowed = 1 - float(rule.kwargs.get("mostly", 1.0))
-    return replace(judged, outcome=replace(one, share=share, success=share <= allowed + 1e-12))
+    return replace(judged, outcome=replace(outcome, share=share, success=share <= allowed + 1e-12))
 
 
 def _unique(parts: Sequence[Stored], names: list[str], schema: Schema) -> Judged:
@@ -161,8 +168,8 @@ def _unique(parts: Sequence[Stored], names: list[str], schema: Schema) -> Judged
             hashes.append(values[counts > 1][:EXAMPLES])
     some = np.concatenate(hashes) if hashes else np.empty(0, "uint64")
     rows = _with_hashes(parts, names, some[:EXAMPLES], schema) if repeated else pd.DataFrame(columns=names)
-    shown = tuple(rows[names[0]].head(EXAMPLES)) if len(names) == 1 else ()
-    return Judged(Outcome(not repeated, repeated / max(total, 1), repeated, total, None, shown), rows)
+    examples = tuple(rows[names[0]].head(EXAMPLES)) if len(names) == 1 else ()
+    return Judged(Outcome(not repeated, repeated / max(total, 1), repeated, total, None, examples), rows)
 
 
 def _hashes(chunk: pd.DataFrame, names: list[str]) -> np.ndarray:
@@ -186,9 +193,9 @@ def _buckets(parts: Sequence[Stored], names: list[str], folder: Path, many: int)
 
 def _with_hashes(parts: Sequence[Stored], names: list[str], wanted: np.ndarray, schema: Schema) -> pd.DataFrame:
     columns = list(dict.fromkeys([*names, *schema.key]))
-    found = [
+    matches = [
         chunk[np.isin(_hashes(chunk, names), wanted)]
         for part in parts
         for chunk in part.chunks([name for name in columns if name in part.columns])
     ]
-    return pd.concat(found, ignore_index=True).sort_values(names, ignore_index=True)
+    return pd.concat(matches, ignore_index=True).sort_values(names, ignore_index=True)

@@ -33,8 +33,8 @@ def guess_column(raw: pd.Series, *, decimal: str = ".") -> Guess:
     values = text.dropna()
     distinct = int(values.nunique())
     if distinct <= 1:
-        seen = "no value at all" if distinct == 0 else f"always {quoted(values.iloc[0])}"
-        return Guess(name, {"type": "text", "role": "ignore", "why": f"constant: {seen}"})
+        detail = "no value at all" if distinct == 0 else f"always {quoted(values.iloc[0])}"
+        return Guess(name, {"type": "text", "role": "ignore", "why": f"constant: {detail}"})
     if not re.search(r"\w", name) and not values.str.contains(r"\w", regex=True).any():
         return Guess(name, {"type": "text", "role": "ignore", "why": "neither words nor numbers"})
     guess = _guess_type(name, raw, values, distinct, decimal)
@@ -52,10 +52,10 @@ def as_text(raw: pd.Series, markers: frozenset[str] = MARKERS) -> pd.Series:
     """Return the column as text without spaces around it, missing where it is blank or one of ``markers``."""
     text = typed.read_category(raw).values
     lower = text.str.lower()
-    there = {marker for marker in markers if marker in {"?", "-", "."} and (lower == marker).any()}
+    sign_markers = {marker for marker in markers if marker in {"?", "-", "."} and (lower == marker).any()}
     signs = set(lower[lower.str.fullmatch(r"\W+").fillna(False).astype(bool)].unique()) - {"?", "-", "."}
     # Where others are signs as well, such as + and -, they are values.
-    return text.mask(lower.isin(markers - there if signs else markers))
+    return text.mask(lower.isin(markers - sign_markers if signs else markers))
 
 
 def _guess_type(name: str, raw: pd.Series, values: pd.Series, distinct: int, decimal: str) -> Guess:
@@ -94,8 +94,8 @@ def _guess_label(name: str, raw: pd.Series, values: pd.Series, distinct: int) ->
         return Guess(name, {"type": "text"})
     if (pd.to_numeric(values, errors="coerce").abs() > typed.LARGEST).any():
         return Guess(name, {"type": "text"}).left_out(f"numbers beyond {typed.LARGEST:.1g}, which models cannot take")
-    why = f"text with {distinct:,} different values: more than a model can learn from"
-    return Guess(name, {"type": "text", "role": "ignore", "why": why})
+    reason = f"text with {distinct:,} different values: more than a model can learn from"
+    return Guess(name, {"type": "text", "role": "ignore", "why": reason})
 
 
 def boolean_labels(values: pd.Series, distinct: int) -> tuple[Any, ...] | None:
@@ -155,9 +155,9 @@ def _with_gaps(
         missing.append(int(placeholder) if float(placeholder).is_integer() else placeholder)
         guess = guess.having(doubt=f"{placeholder:g} stands for no value", nullable=True)
     unparsable = pd.Series(typed.read_number(raw, notation).found.get("unparsable", False), raw.index)
-    broken = values[unparsable[values.index]]
-    if len(broken):
-        text = f"{len(broken):,} values are no numbers, such as {quoted(broken.iloc[0])}: they become missing"
+    invalid = values[unparsable[values.index]]
+    if len(invalid):
+        text = f"{len(invalid):,} values are no numbers, such as {quoted(invalid.iloc[0])}: they become missing"
         guess = guess.having(text, doubt=text, nullable=True)
     return guess.having(missing=tuple(missing) or None)
 
@@ -178,12 +178,14 @@ def with_placeholder(guess: Guess, frame: pd.DataFrame, value: float, decimal: s
 def _with_markers(guess: Guess, raw: pd.Series) -> Guess:
     """Return the category or text with what stands for no value in it, as it is written."""
     text = typed.read_category(raw).values
-    gone = text[as_text(raw).isna() & text.notna()]
-    if gone.empty:
+    missing_values = text[as_text(raw).isna() & text.notna()]
+    if missing_values.empty:
         return guess
-    written = tuple(sorted(gone.unique()))
-    doubt = f"{_listed(written)} ({len(gone):,} of {len(raw):,}) stands for no value; if it is a category, say so"
-    return guess.having(doubt=doubt, missing=written)
+    markers = tuple(sorted(missing_values.unique()))
+    doubt = (
+        f"{_listed(markers)} ({len(missing_values):,} of {len(raw):,}) stands for no value; if it is a category, say so"
+    )
+    return guess.having(doubt=doubt, missing=markers)
 
 
 def _with_placeholder(guess: Guess, raw: pd.Series) -> Guess:
@@ -194,11 +196,11 @@ def _with_placeholder(guess: Guess, raw: pd.Series) -> Guess:
     if not far.any() or far.mean() > 0.5:
         return guess
     text = raw.astype("str").str.strip() if not pd.api.types.is_datetime64_any_dtype(raw.dtype) else None
-    written = tuple(sorted((times[far].map(lambda at: at.isoformat()) if text is None else text[far]).unique()))
-    if text is None or len(written) > MOST_PLACEHOLDERS:
+    placeholders = tuple(sorted((times[far].map(lambda at: at.isoformat()) if text is None else text[far]).unique()))
+    if text is None or len(placeholders) > MOST_PLACEHOLDERS:
         return guess
-    doubt = f"{_listed(written)} ({int(far.sum()):,} rows) stands for no date"
-    return guess.having(doubt=doubt, missing=written, nullable=True)
+    doubt = f"{_listed(placeholders)} ({int(far.sum()):,} rows) stands for no date"
+    return guess.having(doubt=doubt, missing=placeholders, nullable=True)
 
 
 def _listed(values: tuple[str, ...]) -> str:

@@ -98,6 +98,6 @@ def _disorder(values: pd.Series, form: str) -> float:
         return 0.0
     zero = pd.Timedelta(0)
     against = min((steps < zero).mean(), (steps > zero).mean())
-    apart = times.drop_duplicates().sort_values().diff().dropna().dt.days
-    uneven = 1 - float(apart.between(apart.median() * 0.9, apart.median() * 1.15).mean()) if len(apart) > 2 else 0.0
+    gaps = times.drop_duplicates().sort_values().diff().dropna().dt.days
+    uneven = 1 - float(gaps.between(gaps.median() * 0.9, gaps.median() * 1.15).mean()) if len(gaps) > 2 else 0.0
     return round((float(against) + 0.5 * uneven) / 0.03) * 0.03

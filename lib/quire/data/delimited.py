@@ -116,10 +116,10 @@ def _count_preamble(rows: Sequence[Sequence[str]]) -> int:
     if fields < 2 or often < 0.5 * len(rows):
         return 0
     for number, row in enumerate(rows):
-        filled = sum(1 for field in row if field.strip())
-        if len(row) >= fields and filled > max(1, 0.5 * len(row)):
+        n_filled = sum(1 for field in row if field.strip())
+        if len(row) >= fields and n_filled > max(1, 0.5 * len(row)):
             return number
-        if len(row) == fields - 1 and filled == len(row) and _is_row(rows[number + 1 :], fields):
+        if len(row) == fields - 1 and n_filled == len(row) and _is_row(rows[number + 1 :], fields):
             return number  # the names, of all columns but that of the rows' names
     return 0
 
@@ -133,11 +133,11 @@ def _is_row(rows: Sequence[Sequence[str]], fields: int) -> bool:
 
 def _line_number(lines: Sequence[str], rows: Sequence[Sequence[str]], row: int, separator: str) -> int:
     """Return how many lines stand above the row at ``row``, blank ones counted."""
-    seen = -1
+    row_index = -1
     for number, line in enumerate(lines):
         if split_lines([line], separator):
-            seen += 1
-        if seen == row:
+            row_index += 1
+        if row_index == row:
             return number
     return row
 
@@ -150,13 +150,13 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     """
     if len(rows) < 3:
         return True
-    first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
-    if not below or len({field for field in first if field.strip()}) == 0:
+    first, body = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    if not body or len({field for field in first if field.strip()}) == 0:
         return True
-    numeric = [_mostly_numbers([row[at] for row in below]) for at in range(len(first))]
-    named = [_number(first[at]) for at, is_numeric in enumerate(numeric) if is_numeric]
-    numbers = [number for number in named if number is not None]
-    if not numbers or len(numbers) < len(named):
+    numeric = [_mostly_numbers([row[at] for row in body]) for at in range(len(first))]
+    header_values = [_number(first[at]) for at, is_numeric in enumerate(numeric) if is_numeric]
+    numbers = [number for number in header_values if number is not None]
+    if not numbers or len(numbers) < len(header_values):
         return True
     steps = {round(after - before, 9) for before, after in pairwise(numbers)}
     if len(numbers) > 2 and steps == {1.0}:
@@ -164,7 +164,7 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     if sum(not number.is_integer() for number in numbers) > 1:
         return False
     texts = [at for at, is_numeric in enumerate(numeric) if not is_numeric and first[at].strip()]
-    return any(first[at] not in {row[at] for row in below} for at in texts)
+    return any(first[at] not in {row[at] for row in body} for at in texts)
 
 
 def _mostly_numbers(fields: Sequence[str]) -> bool:
@@ -200,8 +200,8 @@ def read_delimited(
     """
     with _as_table(where, layout.encoding), formats.opened(file, where=where) as content:
         table = _Table(content, layout)
-        wanted = table.names if columns is None else list(columns)
-        frame = table.read(wanted)
+        names = table.names if columns is None else list(columns)
+        frame = table.read(names)
     return frame, table.names
 
 

@@ -78,8 +78,8 @@ def _missing_block(frame: pd.DataFrame, within: np.ndarray, fault: Fault, rng: n
 
 def _new_category(frame: pd.DataFrame, within: np.ndarray, fault: Fault, rng: np.random.Generator) -> None:
     column = fault.column or "weathersit"
-    chosen = within & (rng.random(len(frame)) < (0.3 if fault.size is None else fault.size))
-    frame[column] = frame[column].mask(chosen, 9)
+    mask = within & (rng.random(len(frame)) < (0.3 if fault.size is None else fault.size))
+    frame[column] = frame[column].mask(mask, 9)
 
 
 def _demand_shift(frame: pd.DataFrame, within: np.ndarray, fault: Fault, rng: np.random.Generator) -> None:
@@ -139,7 +139,7 @@ def _autocorrelated(seed: int, number: int, name: int, hours: float) -> np.ndarr
     The sum over past shocks is cut off after `_MEMORY_HOURS`, so a block needs only the shocks of the one before it.
     """
     shocks = [
-        np.random.default_rng([seed, number + 1 + back, 10 + name]).standard_normal(BLOCK_HOURS) for back in (-1, 0)
+        np.random.default_rng([seed, number + 1 + offset, 10 + name]).standard_normal(BLOCK_HOURS) for offset in (-1, 0)
     ]
     past = np.concatenate(shocks)[BLOCK_HOURS - _MEMORY_HOURS + 1 :]
     phi = np.exp(-1 / hours)

@@ -66,8 +66,8 @@ def _parsed(text: str, where: str) -> Any:
         try:
             values.append(json.loads(line))
         except ValueError as error:
-            told = whole if number == 1 else f"line {number}: {error}"
-            raise DataError(f"{where} is not JSON that can be read: {told}. {_EXPECTED}") from None
+            problem = whole if number == 1 else f"line {number}: {error}"
+            raise DataError(f"{where} is not JSON that can be read: {problem}. {_EXPECTED}") from None
     return values
 
 

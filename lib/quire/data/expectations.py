@@ -47,22 +47,22 @@ def run_suite(frame: pd.DataFrame, rules: Sequence[Rule]) -> list[Outcome]:
         suite = _great_expectations().ExpectationSuite("quire")
         for number in numbers:
             suite.add_expectation_configuration(_configuration(rules[number], number))
-        for one in batch.validate(suite, result_format=form).results:
-            number = one.expectation_config.meta["rule"]
-            outcomes[number] = _outcome(rules[number], one)
+        for result in batch.validate(suite, result_format=form).results:
+            number = result.expectation_config.meta["rule"]
+            outcomes[number] = _outcome(rules[number], result)
     return [outcomes[number] for number in range(len(rules))]
 
 
 def _rounds(rules: Sequence[Rule]) -> list[list[int]]:
     """Return the rules' numbers in suites: one suite holds one expectation of a type for each column, the last."""
     rounds: list[list[int]] = []
-    seen: Counter[tuple[str, str | None]] = Counter()
+    counts: Counter[tuple[str, str | None]] = Counter()
     for number, rule in enumerate(rules):
         place = (rule.type, rule.column)
-        if seen[place] == len(rounds):
+        if counts[place] == len(rounds):
             rounds.append([])
-        rounds[seen[place]].append(number)
-        seen[place] += 1
+        rounds[counts[place]].append(number)
+        counts[place] += 1
     return rounds
 
 
@@ -105,12 +105,12 @@ def _configuration(rule: Rule, number: int) -> Any:
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     kwargs = {**({"column": rule.column} if rule.column else {}), **rule.kwargs}
-    known = set(_implementation(rule.type).__fields__) - _INTERNAL
+    arguments = set(_implementation(rule.type).__fields__) - _INTERNAL
     for name in kwargs:
-        if name not in known:
+        if name not in arguments:
             raise ConfigError(
-                f"schema.yaml: {describe(rule)} takes no argument {name!r}; it takes: {', '.join(sorted(known))}."
-                + near(name, known)
+                f"schema.yaml: {describe(rule)} takes no argument {name!r}; it takes: {', '.join(sorted(arguments))}."
+                + near(name, arguments)
             )
     configuration = ExpectationConfiguration(type=rule.type, kwargs=kwargs, meta={"rule": number})
     try:
@@ -130,8 +130,10 @@ def _readable(error: Exception) -> str:
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)
-    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix("__root__: ") for one in errors()]
-    return "; ".join(dict.fromkeys(told)) + "."
+    messages = [
+        f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}".removeprefix("__root__: ") for detail in errors()
+    ]
+    return "; ".join(dict.fromkeys(messages)) + "."
 
 
 def _implementation(kind: str) -> Any:
@@ -142,8 +144,8 @@ def _implementation(kind: str) -> Any:
     try:
         return registry.get_expectation_impl(kind)
     except ExpectationNotFoundError:
-        known = registry.list_registered_expectation_implementations()
-        raise ConfigError(f"schema.yaml: Great Expectations has no expectation {kind!r}.{near(kind, known)}") from None
+        kinds = registry.list_registered_expectation_implementations()
+        raise ConfigError(f"schema.yaml: Great Expectations has no expectation {kind!r}.{near(kind, kinds)}") from None
 
 
 @cache
@@ -167,10 +169,10 @@ def _context() -> Any:
 @contextmanager
 def _absent(*names: str) -> Iterator[None]:
     """Make optional packages that are not imported yet look as if they were not installed, for a while."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: an import raises ImportError
+    modules = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]  # None: an import raises ImportError
     try:
         yield
     finally:
-        for name in hidden:
+        for name in modules:
             del sys.modules[name]

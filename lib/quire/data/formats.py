@@ -142,9 +142,9 @@ def _only_member(archive: zipfile.ZipFile, where: str) -> str:
     if "[Content_Types].xml" in names or "mimetype" in names or "Index/Document.iwa" in names:
         raise DataError(f"{where} is a spreadsheet (Excel or alike), which is not read. Save the sheet as CSV.")
     if len(names) != 1:
-        listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        files = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         raise DataError(
-            f"{where} is an archive of {len(names)} files ({listed or 'none'}). Unpack it, and give the file or folder."
+            f"{where} is an archive of {len(names)} files ({files or 'none'}). Unpack it, and give the file or folder."
         )
     return names[0]
 

@@ -44,9 +44,9 @@ def guess_schema(
         stamp = next(name for name, guess in guesses.items() if guess.role == "timestamp")
         calendar = roles.calendar_of(times)
         guesses[stamp] = guesses[stamp].having(calendar=calendar or None)
-        known = guesses[target].read(frame, decimal).notna()
+        has_target = guesses[target].read(frame, decimal).notna()
         frequency = roles.guess_frequency(times)
-        current, test = roles.window_lengths(times, known, frequency)
+        current, test = roles.window_lengths(times, has_target, frequency)
     check_features(guesses, target)
     columns = tuple(_named(guess, guesses, task, target) for guess in guesses.values())
     columns = tuple(_lenient(guess) for guess in columns)
@@ -55,13 +55,13 @@ def guess_schema(
 
 def _with_shared_placeholder(guesses: dict[str, Guess], frame: pd.DataFrame, decimal: str) -> dict[str, Guess]:
     """Return the guesses with a number that stands for no value in two columns doing so in the others as well."""
-    seen = Counter(
+    counts = Counter(
         value
         for guess in guesses.values()
         for value in guess.settings.get("missing", ())
         if isinstance(value, int | float)
     )
-    shared = [value for value, columns in seen.items() if columns > 1]
+    shared = [value for value, columns in counts.items() if columns > 1]
     if len(shared) != 1:
         return guesses
     return {name: with_placeholder(guess, frame, shared[0], decimal) for name, guess in guesses.items()}
@@ -72,25 +72,25 @@ def check_features(guesses: Mapping[str, Guess], target: str) -> None:
     if any(guess.role == "feature" or guess.settings.get("calendar") for guess in guesses.values()):
         return
     others = [guess for guess in guesses.values() if guess.name != target]
-    told = "; ".join(f"{guess.name}: {guess.settings.get('why') or guess.role}" for guess in others[:8])
+    reasons = "; ".join(f"{guess.name}: {guess.settings.get('why') or guess.role}" for guess in others[:8])
     raise DataError(
-        f"Nothing is left to learn {target} from. {told or 'There is no other column'}. "
+        f"Nothing is left to learn {target} from. {reasons or 'There is no other column'}. "
         "Bring a column of numbers, dates or categories that is known before the target is."
     )
 
 
 def _named(guess: Guess, guesses: Mapping[str, Guess], task: str, target: str) -> Guess:
     """Return the column under a name that Quire gives to nothing of its own."""
-    taken = set(TAKEN)
+    reserved_names = set(TAKEN)
     if task == "multiclass":
-        taken |= {f"probability_{label(value)}" for value in guesses[target].settings["categories"]}
+        reserved_names |= {f"probability_{label(value)}" for value in guesses[target].settings["categories"]}
     for name, other in guesses.items():
         if other.type == "datetime" and (other.role == "feature" or other.settings.get("calendar")):
-            taken |= {f"{name}_{part}" for part in other.settings.get("calendar", ELAPSED)}
-    if guess.name not in taken or guess.role == "ignore":
+            reserved_names |= {f"{name}_{part}" for part in other.settings.get("calendar", ELAPSED)}
+    if guess.name not in reserved_names or guess.role == "ignore":
         return guess
     name = f"source_{guess.name}"
-    while name in guesses or name in taken:
+    while name in guesses or name in reserved_names:
         name = f"{name}_"
     doubt = f"{guess.name} is a name that Quire gives to a column of its own; here it is {name}"
     settings: dict[str, Any] = {"type": guess.type, "source": guess.name, **guess.settings}

@@ -93,44 +93,44 @@ def ingest(
     lengths: current, test and train of the windows. shares: test_share and current_share where there is no timestamp.
     """
     schema = settings.schema
-    where, unused = _look(source, schema)
+    source_name, unused = _look(source, schema)
     scratch = settings.outputs / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     folder = tempfile.TemporaryDirectory(prefix=".ingest-", dir=scratch)
-    found, base = Found(), Path(folder.name)
+    totals, base = Found(), Path(folder.name)
     at = snapshot.utc(as_of)
     if schema.timestamp:
         hours = _count_hours(source, schema, at)
         if not hours:
-            raise DataError(f"{where} has no row with a timestamp before as_of. Check as_of and source.")
+            raise DataError(f"{source_name} has no row with a timestamp before as_of. Check as_of and source.")
         at = at or window.end_of(_last(source, schema), schema.frequency)
         windows = window.place_windows(at, **lengths, label_delay=schema.label_delay)
-        bundles = _bundles_in_time(source, schema, at, windows, hours, base, found)
+        bundles = _bundles_in_time(source, schema, at, windows, hours, base, totals)
         split: Callable[[pd.DataFrame, int], dict[str, pd.DataFrame]] = lambda frame, _: {  # noqa: E731
-            name: frame[placed.rows(frame[schema.timestamp])] for name, placed in windows.items()
+            name: frame[interval.rows(frame[schema.timestamp])] for name, interval in windows.items()
         }
     else:
         windows = {}
-        bundles = _bundles_by_key(source, schema, at, windows, base, found)
+        bundles = _bundles_by_key(source, schema, at, windows, base, totals)
         split = lambda frame, number: window.split_at_random(frame, schema, **shares, seed=[seed, number])  # noqa: E731
-    extents = _write(bundles, split, schema, at, windows, base, found)
+    extents = _write(bundles, split, schema, at, windows, base, totals)
     manifest = {
         "params": settings.name,
         "as_of": at.isoformat() if at is not None else None,
-        "source": {"where": where, **describe(settings), "unused_columns": list(unused)},
-        "rows": found.rows,
+        "source": {"where": source_name, **describe(settings), "unused_columns": list(unused)},
+        "rows": totals.rows,
         "split": "time" if schema.timestamp else "random",
         "windows": extents,
         "fingerprint": fingerprint({name: Stored(base / f"{name}.parquet") for name in FRAMES}),
-        "dropped_rows": found.dropped,
-        "changed_values": found.changed,
-        "changes": found.told(),
-        "read": {"all": found.read, "current": found.read_current if schema.timestamp else None},
+        "dropped_rows": totals.dropped,
+        "changed_values": totals.changed,
+        "changes": totals.told(),
+        "read": {"all": totals.read, "current": totals.read_current if schema.timestamp else None},
         "missing": [
             {
                 "column": name,
-                "before": found.missing[name] / max(found.read, 1),
-                "after": found.left_missing[name] / max(found.rows, 1),
+                "before": totals.missing[name] / max(totals.read, 1),
+                "after": totals.left_missing[name] / max(totals.rows, 1),
             }
             for name in wrangle.needed(schema)
         ],
@@ -143,13 +143,13 @@ def ingest(
 def fingerprint(frames: Mapping[str, Stored]) -> str:
     """Return what `quire.data.snapshot.fingerprint` returns for the same rows in memory."""
     digest = hashlib.sha256()
-    for name, stored in frames.items():
-        digest.update(f"{name}:{stored.rows}\n".encode())
-        for column in stored.columns:
-            first = next(stored.chunks([column], rows=1))[column]
+    for name, frame in frames.items():
+        digest.update(f"{name}:{frame.rows}\n".encode())
+        for column in frame.columns:
+            first = next(frame.chunks([column], rows=1))[column]
             digest.update(f"{column}:{first.dtype}\n".encode())
             for number in range(len(snapshot.value_bytes(first))):
-                for chunk in stored.chunks([column]):
+                for chunk in frame.chunks([column]):
                     digest.update(snapshot.value_bytes(chunk[column])[number])
     return digest.hexdigest()
 
@@ -157,12 +157,15 @@ def fingerprint(frames: Mapping[str, Stored]) -> str:
 def _look(source: Staged, schema: Schema) -> tuple[str, tuple[str, ...]]:
     """Return the source in words and its columns that are not read; raises DataError where a file lacks columns."""
     unused: tuple[str, ...] = ()
-    for path, where in zip(source.files, source.names, strict=True):
+    for path, source_name in zip(source.files, source.names, strict=True):
         own = [name for name in Stored(path).columns if not name.startswith("__index_level_")]
-        header = list(dict.fromkeys([*own, *partition(where)]))
-        wrangle.check_columns(header, schema, where=where)
-        named = {*wrangle.source_columns(schema), *(one.source or name for name, one in schema.columns.items())}
-        unused = unused or tuple(name for name in header if name not in named)
+        header = list(dict.fromkeys([*own, *partition(source_name)]))
+        wrangle.check_columns(header, schema, where=source_name)
+        known_columns = {
+            *wrangle.source_columns(schema),
+            *(column.source or name for name, column in schema.columns.items()),
+        }
+        unused = unused or tuple(name for name in header if name not in known_columns)
     names = source.names
     return (f"{names[0]} and {len(names) - 1} more files" if len(names) > 1 else names[0]), unused
 
@@ -170,11 +173,11 @@ def _look(source: Staged, schema: Schema) -> tuple[str, tuple[str, ...]]:
 def _raw(source: Staged, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Yield the rows of all files in chunks, indexed by their place in the whole source."""
     start = 0
-    for path, where in zip(source.files, source.names, strict=True):
-        stored = Stored(path)
-        own = [name for name in columns if name in stored.columns]
-        parts = {name: value for name, value in partition(where).items() if name in columns and name not in own}
-        for chunk in stored.chunks(own):
+    for path, source_name in zip(source.files, source.names, strict=True):
+        frame = Stored(path)
+        own = [name for name in columns if name in frame.columns]
+        parts = {name: value for name, value in partition(source_name).items() if name in columns and name not in own}
+        for chunk in frame.chunks(own):
             chunk.index = range(start, start + len(chunk))
             for name, value in parts.items():
                 chunk[name] = pd.Series(value or None, chunk.index, dtype="str")
@@ -197,12 +200,12 @@ def _last(source: Staged, schema: Schema) -> pd.Series:
 
 def _count_hours(source: Staged, schema: Schema, as_of: pd.Timestamp | None) -> dict[int, int]:
     """Return how many rows before ``as_of`` each hour has, by hours since 1970."""
-    counted: Counter[int] = Counter()
+    hour_counts: Counter[int] = Counter()
     for times in _times(source, schema):
         within = times if as_of is None else times[times < as_of]
         hours, counts = np.unique(within.astype("int64").to_numpy() // _HOUR, return_counts=True)
-        counted.update(dict(zip(hours.tolist(), counts.tolist(), strict=True)))
-    return dict(sorted(counted.items()))
+        hour_counts.update(dict(zip(hours.tolist(), counts.tolist(), strict=True)))
+    return dict(sorted(hour_counts.items()))
 
 
 def _wrangled(
@@ -215,13 +218,13 @@ def _wrangled(
     """Yield the rows typed and cleaned, indexed by their place in the source, and add up what was done to them."""
     current = windows.get("current")
     for raw in _raw(source, wrangle.source_columns(schema)):
-        done = wrangle.wrangle(raw, schema, as_of=at if schema.timestamp else None, decimal=source.decimal)
-        found.read += done.read
-        found.missing.update(done.missing)
-        if done.times is not None and current is not None:
-            found.read_current += int(current.rows(done.times).sum())
-        found.note(done.changes, done.times, current)
-        yield done.frame
+        result = wrangle.wrangle(raw, schema, as_of=at if schema.timestamp else None, decimal=source.decimal)
+        found.read += result.read
+        found.missing.update(result.missing)
+        if result.times is not None and current is not None:
+            found.read_current += int(current.rows(result.times).sum())
+        found.note(result.changes, result.times, current)
+        yield result.frame
 
 
 def _bundles_in_time(
@@ -243,12 +246,12 @@ def _bundles_in_time(
         return np.searchsorted(starts, at_hour, side="right") - 1
 
     rows = _wrangled(source, schema, at, windows, found)
-    together = not schema.key or schema.timestamp in schema.key
-    if not together:  # equal keys may be far apart in time
+    has_time_key = not schema.key or schema.timestamp in schema.key
+    if not has_time_key:  # equal keys may be far apart in time
         rows = _without_duplicates(_by_key(rows, schema, sum(hours.values()), base), schema, found, windows)
     for frame in _regrouped(rows, numbered, len(starts), base / "time"):
-        ordered = snapshot.in_order(frame, schema)
-        yield from _without_duplicates([ordered], schema, found, windows) if together else [ordered]
+        bundle = snapshot.in_order(frame, schema)
+        yield from _without_duplicates([bundle], schema, found, windows) if has_time_key else [bundle]
 
 
 def _bundles_by_key(
@@ -285,9 +288,9 @@ def _without_duplicates(
     frames: Iterable[pd.DataFrame], schema: Schema, found: Found, windows: Mapping[str, window.Window]
 ) -> Iterator[pd.DataFrame]:
     for frame in frames:
-        kept, repeated = wrangle.drop_duplicates(frame, schema)
+        rows, repeated = wrangle.drop_duplicates(frame, schema)
         found.note(repeated, frame[schema.timestamp] if schema.timestamp else None, windows.get("current"))
-        yield kept
+        yield rows
 
 
 def _regrouped(
@@ -347,8 +350,8 @@ def _write(
         else:
             labels = snapshot.labels_of(parts["current"], schema)
         for name in ("train", "test"):
-            parts[name], lost = snapshot.with_label(parts[name], schema, name)
-            found.note(lost, times, windows.get("current"))
+            parts[name], label_changes = snapshot.with_label(parts[name], schema, name)
+            found.note(label_changes, times, windows.get("current"))
         if first is None and times is not None and len(parts["train"]):
             first = parts["train"][schema.timestamp].min()
         for name, part in {**parts, "current": parts["current"].drop(columns=schema.target), "labels": labels}.items():

@@ -37,32 +37,34 @@ def leave_out_leaks(
 
     Where they are all that there is to learn from, they stay, in doubt: an exact relation may be what is looked for.
     """
-    done = dict(guesses)
+    new_guesses = dict(guesses)
     features = {name: guess for name, guess in guesses.items() if guess.role == "feature" and guess.type != "text"}
     values = {name: _values(guess, frame, decimal) for name, guess in features.items()}
     answer = _values(guesses[target], frame, decimal)
     if task == "regression":
         answer = answer.astype("float64")
-        for names, why in _sums(values, answer, target):
+        for names, reason in _sums(values, answer, target):
             for name in names:
-                done[name] = done[name].left_out(why)
+                new_guesses[name] = new_guesses[name].left_out(reason)
     for name, column in values.items():
-        if done[name].role == "ignore" or done[name].settings.get("key"):
+        if new_guesses[name].role == "ignore" or new_guesses[name].settings.get("key"):
             continue
         skill = skill_of(column, answer, task)
         if skill < MAY_GIVE or _is_history(column, answer, times):
             continue
         if skill >= GIVES:
-            done[name] = done[name].left_out(
+            new_guesses[name] = new_guesses[name].left_out(
                 f"it alone takes away {skill:.1%} of the error in {target}: it is the answer"
             )
         else:
             text = f"MAY LEAK: it alone takes away {skill:.1%} of the error in {target}; is it known beforehand?"
-            done[name] = done[name].having(text, doubt=text)
-    if not any(guess.role == "feature" or guess.settings.get("calendar") for guess in done.values()):
-        why = "it gives the target away, but without it nothing is left to learn from"
-        done |= {name: guesses[name].having(f"MAY LEAK: {why}", doubt=why) for name in features if name in guesses}
-    return done
+            new_guesses[name] = new_guesses[name].having(text, doubt=text)
+    if not any(guess.role == "feature" or guess.settings.get("calendar") for guess in new_guesses.values()):
+        reason = "it gives the target away, but without it nothing is left to learn from"
+        new_guesses |= {
+            name: guesses[name].having(f"MAY LEAK: {reason}", doubt=reason) for name in features if name in guesses
+        }
+    return new_guesses
 
 
 def skill_of(column: pd.Series, answer: pd.Series, task: str) -> float:
@@ -70,25 +72,25 @@ def skill_of(column: pd.Series, answer: pd.Series, task: str) -> float:
 
     Regression: of the squared error. Classes: of the errors of the most frequent one.
     """
-    known = (answer.notna() & column.notna()).to_numpy(bool)
-    if known.mean() < 0.5 or known.sum() < 2 * LEAST_ROWS or answer[known].nunique() < 2:
+    is_complete = (answer.notna() & column.notna()).to_numpy(bool)
+    if is_complete.mean() < 0.5 or is_complete.sum() < 2 * LEAST_ROWS or answer[is_complete].nunique() < 2:
         return 0.0
-    order = np.random.default_rng(0).permutation(np.flatnonzero(known))[:MOST_ROWS]
+    order = np.random.default_rng(0).permutation(np.flatnonzero(is_complete))[:MOST_ROWS]
     half = len(order) // 2
     first, second = order[:half], order[half:]
     if task == "regression":
         truth = answer.to_numpy(dtype="float64")
-        told = _told_numbers(column.iloc[first], truth[first], column.iloc[second])
+        predictions = _told_numbers(column.iloc[first], truth[first], column.iloc[second])
         mean = truth[second].mean()
-        error, nothing = np.square(truth[second] - told).sum(), np.square(truth[second] - mean).sum()
+        error, baseline_error = np.square(truth[second] - predictions).sum(), np.square(truth[second] - mean).sum()
     else:
         classes = answer.astype("str").to_numpy(dtype=object)
-        told = _told_classes(column.iloc[first], classes[first], column.iloc[second])
+        predictions = _told_classes(column.iloc[first], classes[first], column.iloc[second])
         _, counts = np.unique(classes[second], return_counts=True)
-        error, nothing = int((told != classes[second]).sum()), int(len(second) - counts.max())
-        if nothing < LEAST_ROWS / 2:
+        error, baseline_error = int((predictions != classes[second]).sum()), int(len(second) - counts.max())
+        if baseline_error < LEAST_ROWS / 2:
             return 0.0
-    return max(0.0, 1 - float(error) / float(nothing)) if nothing else 0.0
+    return max(0.0, 1 - float(error) / float(baseline_error)) if baseline_error else 0.0
 
 
 def _values(guess: Guess, frame: pd.DataFrame, decimal: str) -> pd.Series:
@@ -159,10 +161,10 @@ def _sums(values: Mapping[str, pd.Series], answer: pd.Series, target: str) -> li
     if len(numbers) < 2:
         return []
     table = pd.DataFrame(numbers)
-    known = (table.notna().all(axis=1) & answer.notna()).to_numpy()
-    if known.sum() < max(2 * LEAST_ROWS, 2 * len(numbers)):
+    is_complete = (table.notna().all(axis=1) & answer.notna()).to_numpy()
+    if is_complete.sum() < max(2 * LEAST_ROWS, 2 * len(numbers)):
         return []
-    rows = np.random.default_rng(0).permutation(np.flatnonzero(known))[:MOST_ROWS]
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(is_complete))[:MOST_ROWS]
     X, y = table.to_numpy()[rows], answer.to_numpy()[rows]
     scale = X.std(axis=0)
     if (scale == 0).any() or y.std() == 0:
@@ -179,5 +181,7 @@ def _sums(values: Mapping[str, pd.Series], answer: pd.Series, target: str) -> li
 
 
 def _equal(column: pd.Series, answer: pd.Series) -> bool:
-    both = (column.notna() & answer.notna()).to_numpy()
-    return bool(both.sum() >= 2) and bool(np.allclose(column.to_numpy()[both], answer.to_numpy()[both]))
+    is_complete = (column.notna() & answer.notna()).to_numpy()
+    return bool(is_complete.sum() >= 2) and bool(
+        np.allclose(column.to_numpy()[is_complete], answer.to_numpy()[is_complete])
+    )

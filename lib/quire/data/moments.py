@@ -30,9 +30,9 @@ class Moments:
             return None
         if not self.n or not other.n:
             return other if not self.n else self
-        n, apart = self.n + other.n, other.mean - self.mean
-        between = np.outer(apart, apart) * self.n * other.n / n
-        return Moments(self.names, n, self.mean + apart * other.n / n, self.scatter + other.scatter + between)
+        n, delta = self.n + other.n, other.mean - self.mean
+        between = np.outer(delta, delta) * self.n * other.n / n
+        return Moments(self.names, n, self.mean + delta * other.n / n, self.scatter + other.scatter + between)
 
     def record(self) -> dict[str, Any]:
         """Return the moments for JSON."""
@@ -51,12 +51,12 @@ def moments_of(frame: pd.DataFrame, names: Sequence[str]) -> Moments | None:
     # A line per column: they lie in memory as they come, which takes half the time of interleaving them.
     table = np.stack([_floats(frame[name]) for name in names])
     whole = np.isfinite(table).all(axis=0)
-    known = table if whole.all() else table[:, whole]
-    if not known.size:
+    observations = table if whole.all() else table[:, whole]
+    if not observations.size:
         return Moments(tuple(names), 0, np.full(len(names), np.nan), np.full((len(names), len(names)), np.nan))
-    mean = known.mean(axis=1)
-    known -= mean[:, None]
-    return Moments(tuple(names), known.shape[1], mean, known @ known.T)
+    mean = observations.mean(axis=1)
+    observations -= mean[:, None]
+    return Moments(tuple(names), observations.shape[1], mean, observations @ observations.T)
 
 
 def moments_from(record: Mapping[str, Any] | None) -> Moments | None:
@@ -72,9 +72,9 @@ def moments_from(record: Mapping[str, Any] | None) -> Moments | None:
 def _floats(column: pd.Series) -> np.ndarray:
     if column.dtype == object or column.isna().any():
         values = np.full(len(column), np.nan)
-        there = column.notna().to_numpy()
-        found = numbers(column)
-        if len(found) == there.sum():
-            values[there] = found
+        is_present = column.notna().to_numpy()
+        present_values = numbers(column)
+        if len(present_values) == is_present.sum():
+            values[is_present] = present_values
         return values
     return numbers(column).astype(float)

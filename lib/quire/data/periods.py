@@ -19,16 +19,16 @@ def split_periods(
         return []
     length = duration(period)
     last = end or end_of_day(times.max().to_pydatetime(), length)
-    back = ((pd.Timestamp(last) - times) / length).to_numpy(dtype=float, na_value=np.nan)
+    ages = ((pd.Timestamp(last) - times) / length).to_numpy(dtype=float, na_value=np.nan)
     # A row at the very start of a period is a whole number of periods back, and belongs to that period.
-    number = np.where(np.isnan(back) | (back <= 0), -1, np.ceil(back) - 1).astype(int)
+    number = np.where(np.isnan(ages) | (ages <= 0), -1, np.ceil(ages) - 1).astype(int)
     order = np.argsort(-number, kind="stable")
     numbers, firsts = np.unique(-number[order], return_index=True)
     stops = [*firsts[1:], len(order)]
     return [
-        (last + (one - 1) * length, last + one * length, _rows(frame, order[first:stop]))
-        for one, first, stop in zip(numbers.tolist(), firsts, stops, strict=True)
-        if one <= 0
+        (last + (offset - 1) * length, last + offset * length, _rows(frame, order[first:stop]))
+        for offset, first, stop in zip(numbers.tolist(), firsts, stops, strict=True)
+        if offset <= 0
     ]
 
 

@@ -115,8 +115,10 @@ class ColumnProfile:
         """
         if not self.n:
             return np.zeros(len(edges) + 1)
-        below = np.asarray(self._sketch.get_cdf([float(edge) for edge in edges])) * self.n if len(edges) else [self.n]
-        return np.diff(below, prepend=0.0)
+        cumulative_counts = (
+            np.asarray(self._sketch.get_cdf([float(edge) for edge in edges])) * self.n if len(edges) else [self.n]
+        )
+        return np.diff(cumulative_counts, prepend=0.0)
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
@@ -192,10 +194,10 @@ class Profiles:
     def merged_column(self, column: str) -> ColumnProfile:
         """Return the profile of one column over all periods; raises KeyError if it is in none."""
         if column not in self._merged:
-            found = [profile.columns[column] for profile in self.periods if column in profile.columns]
-            if not found:
+            profiles = [profile.columns[column] for profile in self.periods if column in profile.columns]
+            if not profiles:
                 raise KeyError(column)
-            self._merged[column] = reduce(ColumnProfile.merge, found)
+            self._merged[column] = reduce(ColumnProfile.merge, profiles)
         return self._merged[column]
 
     @cached_property
@@ -205,10 +207,10 @@ class Profiles:
 
     def moments(self) -> Moments | None:
         """Return means and products of all periods together; None if a period has none, or others."""
-        found = [profile.moments for profile in self.periods]
-        merged = found[0] if found else None
-        for one in found[1:]:
-            merged = merged.merge(one) if merged is not None and one is not None else None
+        period_moments = [profile.moments for profile in self.periods]
+        merged = period_moments[0] if period_moments else None
+        for moments in period_moments[1:]:
+            merged = merged.merge(moments) if merged is not None and moments is not None else None
         return merged
 
     def histograms(self, column: str, edges: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -221,20 +223,20 @@ class Profiles:
         """Return how often each of ``values`` and any other occurs per period, shape (periods, len(values) + 1)."""
 
         def counted(one: ColumnProfile) -> np.ndarray:
-            known = [one.counts.get(value, 0) for value in values]
-            return np.array([*known, max(one.n - sum(known), 0)], dtype=float)
+            counts = [one.counts.get(value, 0) for value in values]
+            return np.array([*counts, max(one.n - sum(counts), 0)], dtype=float)
 
         return np.stack([_or_zeros(profile, column, len(values) + 1, counted) for profile in self])
 
     def between(self, since: datetime | None = None, until: datetime | None = None) -> "Profiles":
         """Return the periods that start at ``since`` or later and end at ``until`` or earlier."""
-        kept = [
+        periods = [
             profile
             for profile in self.periods
             if (since is None or (profile.start and profile.start >= since))
             and (until is None or (profile.end and profile.end <= until))
         ]
-        return replace(self, periods=tuple(kept))
+        return replace(self, periods=tuple(periods))
 
     def __add__(self, other: "Profiles") -> "Profiles":
         return Profiles((*self.periods, *other.periods), self.period or other.period)
@@ -242,15 +244,15 @@ class Profiles:
     def write(self, path: Path | str) -> Path:
         """Write all into one file, whole or not at all: a zip archive of an index and profiles in whylogs' format."""
         path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with zipfile.ZipFile(partial_path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                 _add(archive, "profiles.json", json.dumps(self._index()).encode())
                 for number, profile in enumerate(self.periods):
                     _add(archive, f"{number:05}.bin", _serialised(profile))
-            os.replace(beside, path)
+            os.replace(partial_path, path)
         finally:
-            beside.unlink(missing_ok=True)
+            partial_path.unlink(missing_ok=True)
         return path
 
     def _index(self) -> dict[str, Any]:
@@ -302,7 +304,7 @@ def profile_frame(
     columns = {
         name: ColumnProfile(kind, sketch(frame[name], kind, of=of)) for name, kind in _kinds(frame, schema).items()
     }
-    related = [name for name, one in columns.items() if one.kind == "number" and name in schema.features]
+    related = [name for name, column in columns.items() if column.kind == "number" and name in schema.features]
     return Profile(start, end, len(frame), columns, moments_of(frame, related))
 
 
@@ -316,8 +318,8 @@ def profile_periods(
     """
     parts = split_periods(frame, schema, period, end=end)
     timed = bool(parts) and parts[0][0] is not None
-    made = (profile_frame(rows, schema, start=start, end=stop, of=len(frame)) for start, stop, rows in parts)
-    return Profiles(tuple(made), period if timed else "")
+    profiles = (profile_frame(rows, schema, start=start, end=stop, of=len(frame)) for start, stop, rows in parts)
+    return Profiles(tuple(profiles), period if timed else "")
 
 
 def _kinds(frame: pd.DataFrame, schema: Schema) -> dict[str, Kind]:

@@ -71,12 +71,12 @@ class Check:
     @property
     def sentence(self) -> str:
         """What was checked and found, in words."""
-        found = ""
+        detail = ""
         if not self.passed and self.observed is not None:
-            found = f"; found {self.observed}"
+            detail = f"; found {self.observed}"
         elif not self.passed and self.share is not None:
-            found = f"; {self.rows:,} rows ({percent(self.share)}) break it"
-        return f"{self.column or 'table'}: {self.rule} ({self.part}){found}"
+            detail = f"; {self.rows:,} rows ({percent(self.share)}) break it"
+        return f"{self.column or 'table'}: {self.rule} ({self.part}){detail}"
 
     @property
     def rule(self) -> str:
@@ -89,8 +89,8 @@ class Check:
             return " and ".join(f"{word} {_short(value)}" for word, value in bounds if value is not None)
         if self.expectation == "expect_column_values_to_be_in_set":
             return f"one of {', '.join(map(str, kwargs['value_set']))}"
-        told = ", ".join(f"{name} {value}" for name, value in kwargs.items())
-        return self.expectation.removeprefix("expect_").replace("_", " ") + (f" ({told})" if told else "")
+        arguments = ", ".join(f"{name} {value}" for name, value in kwargs.items())
+        return self.expectation.removeprefix("expect_").replace("_", " ") + (f" ({arguments})" if arguments else "")
 
 
 @dataclass(frozen=True)
@@ -120,20 +120,20 @@ class QualityReport:
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
         """Return the checks by file name, one for each column and expectation: a check for each part of the data."""
-        named: dict[str, list[dict[str, Any]]] = {}
+        files: dict[str, list[dict[str, Any]]] = {}
         for check in self.checks:
             entry = {**asdict(check), "passed": check.passed}
-            named.setdefault(f"{_file_name(check.column)}.{check.expectation}.json", []).append(entry)
-        return dict(sorted(named.items()))
+            files.setdefault(f"{_file_name(check.column)}.{check.expectation}.json", []).append(entry)
+        return dict(sorted(files.items()))
 
     def raise_if_failed(self) -> None:
         """Raise ValidationFailed if a check failed, naming each."""
         failed = self.having("fail")
         if failed:
-            told = "\n".join(f"- {check.sentence}. {_examples_text(check)}".rstrip() for check in failed[:20])
+            listing = "\n".join(f"- {check.sentence}. {_examples_text(check)}".rstrip() for check in failed[:20])
             more = f"\n- and {len(failed) - 20} more" if len(failed) > 20 else ""
             raise ValidationFailed(
-                f"The data failed {len(failed)} of {len(self.checks)} checks:\n{told}{more}\n"
+                f"The data failed {len(failed)} of {len(self.checks)} checks:\n{listing}{more}\n"
                 "Mend the source, or say in schema.yaml what is allowed; `severity: warn` on a column lets it pass."
             )
 
@@ -155,29 +155,32 @@ def validate(
     """
     from quire.data import chunks, expectations
 
-    kinds = {one.type for one in schema.expectations}
-    kinds |= {one.type for column in schema.columns.values() for one in column.expectations}
+    kinds = {entry.type for entry in schema.expectations}
+    kinds |= {entry.type for column in schema.columns.values() for entry in column.expectations}
     about = {kind: expectations.is_about_rows(kind) for kind in kinds}
     all_rules = rules.implied_rules(schema, tolerance=tolerance) + rules.written_rules(schema, is_about_rows=about)
     if sum(len(frame) for frame in frames.values()) <= memory_rows:
         frames = {name: frame.read() if isinstance(frame, Stored) else frame for name, frame in frames.items()}
     checks: list[Check] = []
     for part, names in rules.PARTS.items():
-        chosen = [rule for rule in all_rules if rule.part == part]
-        stored = [frame for name in names if isinstance(frame := frames[name], Stored)]
-        if not chosen:
+        part_rules = [rule for rule in all_rules if rule.part == part]
+        stored_frames = [frame for name in names if isinstance(frame := frames[name], Stored)]
+        if not part_rules:
             continue
-        if stored:
-            found = chunks.run_suite(stored, chosen, schema)
-            checks += [_judged(rule, one.outcome, one.rows, schema) for rule, one in zip(chosen, found, strict=True)]
+        if stored_frames:
+            results = chunks.run_suite(stored_frames, part_rules, schema)
+            checks += [
+                _judged(rule, entry.outcome, entry.rows, schema)
+                for rule, entry in zip(part_rules, results, strict=True)
+            ]
             continue
         frame = pd.concat([frames[name] for name in names], ignore_index=True)
-        outcomes = expectations.run_suite(frame, chosen)
-        checks += [_judged(rule, outcome, frame, schema) for rule, outcome in zip(chosen, outcomes, strict=True)]
+        outcomes = expectations.run_suite(frame, part_rules)
+        checks += [_judged(rule, outcome, frame, schema) for rule, outcome in zip(part_rules, outcomes, strict=True)]
     checks += _source_checks(schema, manifest, tolerance)
     checks += _gap_checks(frames, schema, manifest, tolerance)
-    ordered = sorted(checks, key=lambda check: -_RANK[check.status])
-    return QualityReport(tuple(ordered), {name: len(frame) for name, frame in frames.items()})
+    sorted_checks = sorted(checks, key=lambda check: -_RANK[check.status])
+    return QualityReport(tuple(sorted_checks), {name: len(frame) for name, frame in frames.items()})
 
 
 def _file_name(column: str) -> str:
@@ -222,7 +225,7 @@ def _examples(rule: Rule, values: Sequence[Any], frame: pd.DataFrame, schema: Sc
     """Yield some values that break a rule, each with the key of a row where it is."""
     key = [name for name in schema.key if name in frame.columns]
     for place, value in enumerate(values):
-        shown = {"value": _plain(value)}
+        example = {"value": _plain(value)}
         if rule.column and key:
             column = frame[rule.column]
             rows = frame.index[
@@ -231,8 +234,8 @@ def _examples(rule: Rule, values: Sequence[Any], frame: pd.DataFrame, schema: Sc
             earlier = sum(1 for other in values[:place] if _is_same(other, value))
             if len(rows):
                 row = frame.loc[rows[min(earlier, len(rows) - 1)]]
-                shown.update({name: _plain(row[name]) for name in key})
-        yield shown
+                example.update({name: _plain(row[name]) for name in key})
+        yield example
 
 
 def _is_missing(value: Any) -> bool:
@@ -274,9 +277,11 @@ def _source_checks(schema: Schema, manifest: Mapping[str, Any], tolerance: float
         parts = {"source": (rows, read["all"])}
         if current is not None and change["rule"] not in ("no_timestamp", "no_label"):
             parts = {"history": (rows - current, read["all"] - read["current"]), "current": (current, read["current"])}
-        for part, (broken, of) in parts.items():
-            if broken:
-                checks.append(_source_check(change, severity, part, broken, broken / max(of, broken), tolerance))
+        for part, (violations, of) in parts.items():
+            if violations:
+                checks.append(
+                    _source_check(change, severity, part, violations, violations / max(of, violations), tolerance)
+                )
     return checks
 
 
@@ -313,8 +318,8 @@ def _gap_checks(
     for part in ("train", "test", "current"):
         extent = manifest["windows"][part]
         periods = (pd.Timestamp(extent["end"]) - pd.Timestamp(extent["start"])) / step
-        there = _periods(frames[part], schema.timestamp, step)
-        gap = max(0.0, 1 - there / periods) if periods else 0.0
+        observed_periods = _periods(frames[part], schema.timestamp, step)
+        gap = max(0.0, 1 - observed_periods / periods) if periods else 0.0
         severity = schema.columns[schema.timestamp].severity if part == "current" else "warn"
         status: Status = "pass" if gap <= tolerance else severity if gap > 0.5 else "warn"
         checks.append(
@@ -326,8 +331,8 @@ def _gap_checks(
                 severity=severity,
                 status=status,
                 share=gap,
-                rows=max(0, round(periods - there)),
-                observed=f"{there:,} of {periods:,.0f} periods",
+                rows=max(0, round(periods - observed_periods)),
+                observed=f"{observed_periods:,} of {periods:,.0f} periods",
                 why=f"frequency: {schema.frequency}",
             )
         )

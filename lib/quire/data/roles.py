@@ -44,9 +44,9 @@ def guess_target(guesses: Mapping[str, Guess]) -> str:
     """
     if not guesses:
         raise DataError("There is no column to predict. Bring one more, beside that of the timestamp.")
-    named = [name for name, guess in guesses.items() if _TARGET_NAME.match(name) and guess.role != "ignore"]
+    matches = [name for name, guess in guesses.items() if _TARGET_NAME.match(name) and guess.role != "ignore"]
     usable = [name for name, guess in guesses.items() if guess.type in ("number", "integer", "boolean", "category")]
-    return (named or usable[::-1] or list(guesses)[::-1])[0]
+    return (matches or usable[::-1] or list(guesses)[::-1])[0]
 
 
 def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool) -> tuple[str, Any, Guess]:
@@ -102,19 +102,19 @@ def _target_of_classes(
 ) -> Guess:
     """Return the target with its classes; those of very few rows are left out, and said."""
     rare = [name for name, rows in counts.items() if rows < LEAST_OF_A_CLASS] if len(counts) > 2 else []
-    kept = tuple(plain(name) for name in sorted(set(counts.index) - set(rare), key=in_order))
-    if len(kept) < 2 or counts.iloc[0] < LEAST_OF_A_CLASS:
+    categories = tuple(plain(name) for name in sorted(set(counts.index) - set(rare), key=in_order))
+    if len(categories) < 2 or counts.iloc[0] < LEAST_OF_A_CLASS:
         rows = ", ".join(f"{quoted(str(name))} {count:,}" for name, count in counts.iloc[:3].items())
         raise DataError(
             f"The target {quoted(guess.name)} has no two classes of {LEAST_OF_A_CLASS} rows or more, which learning "
             f"and judging take. The most frequent have: {rows}. Bring more rows, or name another column with --target."
         )
-    settings = {"type": "category", "categories": kept, "minimum": None, "maximum": None}
+    settings = {"type": "category", "categories": categories, "minimum": None, "maximum": None}
     settings |= {"format": None, "thousands": None, "affixes": None, "missing": unknown or None}
     target = Guess(guess.name, guess.settings).having("confirm: the target", doubt=doubt, **{**clear, **settings})
     if rare:
-        told = ", ".join(f"{name} ({counts[name]})" for name in rare[:5]) + (", ..." if len(rare) > 5 else "")
-        text = f"classes of fewer than {LEAST_OF_A_CLASS} rows are left out: {told}"
+        listing = ", ".join(f"{name} ({counts[name]})" for name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+        text = f"classes of fewer than {LEAST_OF_A_CLASS} rows are left out: {listing}"
         target = target.having(text, doubt=text, on_unknown="drop")
     return target.having(doubt=_too_few_to_judge({name: rows for name, rows in counts.items() if name not in rare}))
 
@@ -151,26 +151,28 @@ def guess_time(
 
     Raises DataError if ``timestamp``, which a person named, holds no dates.
     """
-    done = dict(guesses)
-    if timestamp is not None and done[timestamp].type != "datetime":
-        done[timestamp] = _as_time(frame[timestamp], done[timestamp], decimal)
-    dates = [name for name, guess in done.items() if guess.type == "datetime" and name != target]
-    usable = [name for name in dates if _may_order(frame[name], done[name])]
-    chosen = timestamp or next(iter(sorted(usable, key=lambda name: -frame[name].nunique())), None)
+    new_guesses = dict(guesses)
+    if timestamp is not None and new_guesses[timestamp].type != "datetime":
+        new_guesses[timestamp] = _as_time(frame[timestamp], new_guesses[timestamp], decimal)
+    dates = [name for name, guess in new_guesses.items() if guess.type == "datetime" and name != target]
+    usable = [name for name in dates if _may_order(frame[name], new_guesses[name])]
+    stamp = timestamp or next(iter(sorted(usable, key=lambda name: -frame[name].nunique())), None)
     for name in dates:
-        if name != chosen:
-            why = "a second date; give it `calendar: [weekday, month]` instead to make a feature of it"
-            done[name] = done[name].left_out(why if chosen else "a date that does not order the rows")
-    if chosen is None:
-        return done, None
-    times = done[chosen].read(frame, decimal)
-    doubt = "" if timestamp else f"{chosen} orders the rows in time"
-    done[chosen] = done[chosen].having("confirm: when the row happened", doubt=doubt, role="timestamp", nullable=None)
-    hours = _hours_column(frame, done, times, chosen)
+        if name != stamp:
+            reason = "a second date; give it `calendar: [weekday, month]` instead to make a feature of it"
+            new_guesses[name] = new_guesses[name].left_out(reason if stamp else "a date that does not order the rows")
+    if stamp is None:
+        return new_guesses, None
+    times = new_guesses[stamp].read(frame, decimal)
+    doubt = "" if timestamp else f"{stamp} orders the rows in time"
+    new_guesses[stamp] = new_guesses[stamp].having(
+        "confirm: when the row happened", doubt=doubt, role="timestamp", nullable=None
+    )
+    hours = _hours_column(frame, new_guesses, times, stamp)
     if hours:
         times = times + pd.to_timedelta(typed.read_hours(frame[hours]).values, unit="h")
-        done[chosen] = done[chosen].having(f"the hour is in {hours}", add_hours=hours)
-    return done, times
+        new_guesses[stamp] = new_guesses[stamp].having(f"the hour is in {hours}", add_hours=hours)
+    return new_guesses, times
 
 
 def _may_order(raw: pd.Series, guess: Guess) -> bool:
@@ -189,17 +191,17 @@ def _as_time(raw: pd.Series, guess: Guess, decimal: str) -> Guess:
     values = as_text(raw).dropna()
     form = guess_date_form(values) if len(values) else None
     if form is None:
-        shown = f", such as {quoted(values.iloc[0])}" if len(values) else ""
+        example = f", such as {quoted(values.iloc[0])}" if len(values) else ""
         raise DataError(
-            f"--timestamp {quoted(guess.name)} holds no dates of one form{shown}. Name another column, or none."
+            f"--timestamp {quoted(guess.name)} holds no dates of one form{example}. Name another column, or none."
         )
     return Guess(guess.name, {"type": "datetime"}).having(format=form.format)
 
 
 def _hours_column(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.Series, chosen: str) -> str | None:
     """Return a column with hours of the day, if the dates have none and there are several rows to a date."""
-    there = times.dropna()
-    if there.empty or not (there == there.dt.normalize()).all() or not there.duplicated().any():
+    valid_times = times.dropna()
+    if valid_times.empty or not (valid_times == valid_times.dt.normalize()).all() or not valid_times.duplicated().any():
         return None
     for name in guesses:
         if name == chosen or not _HOUR_NAME.fullmatch(name) or guesses[name].role == "target":
@@ -212,12 +214,12 @@ def _hours_column(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.S
 
 def calendar_of(times: pd.Series) -> tuple[str, ...]:
     """Return the calendar parts of the timestamp that a model can learn from: what rows of the past repeat."""
-    there = times.dropna()
-    span = there.max() - there.min()
+    valid_times = times.dropna()
+    span = valid_times.max() - valid_times.min()
     parts = []
-    if (there != there.dt.normalize()).mean() > 0.5 and span >= pd.Timedelta(days=2):
+    if (valid_times != valid_times.dt.normalize()).mean() > 0.5 and span >= pd.Timedelta(days=2):
         parts.append("hour")
-    if span >= pd.Timedelta(days=21) and there.dt.day_of_week.nunique() > 1:
+    if span >= pd.Timedelta(days=21) and valid_times.dt.day_of_week.nunique() > 1:
         parts.append("weekday")
     if span >= pd.Timedelta(days=500):
         parts.append("month")
@@ -231,7 +233,7 @@ def guess_key(
 
     The key is an identifier, else a row number, else the timestamp, else columns that with it tell the rows apart.
     """
-    done = dict(guesses)
+    new_guesses = dict(guesses)
     unique = [name for name, guess in guesses.items() if name != target and _is_identifier(frame[name], guess, decimal)]
     unique.sort(key=lambda name: _rank(frame[name], guesses[name], decimal))
     for name in unique:
@@ -246,25 +248,25 @@ def guess_key(
                 "role": "key",
                 "why": None,
             }
-            done[name] = done[name].having(f"{reason}: the key", **settings)
+            new_guesses[name] = new_guesses[name].having(f"{reason}: the key", **settings)
         else:
-            done[name] = done[name].left_out(f"{reason}: it says nothing of other rows")
+            new_guesses[name] = new_guesses[name].left_out(f"{reason}: it says nothing of other rows")
     for name, guess in guesses.items():
         # Categories are none, whatever they are called: a line of names may lack one, and levels of an index say a lot.
         is_counter = guess.role == "feature" and guess.type == "integer" and _COUNTER_NAME.fullmatch(name)
         if name not in unique and is_counter:
-            done[name] = guess.left_out("an index of the rows: it says nothing of other rows")
+            new_guesses[name] = guess.left_out("an index of the rows: it says nothing of other rows")
     if unique or times is None or not times.duplicated().any():
-        return done, None
-    stamp = next(name for name, guess in done.items() if guess.role == "timestamp")
-    parts = _key_parts(frame, done, times)
+        return new_guesses, None
+    stamp = next(name for name, guess in new_guesses.items() if guess.role == "timestamp")
+    parts = _key_parts(frame, new_guesses, times)
     if not parts:
-        return done, "keep"
+        return new_guesses, "keep"
     for name in parts:
-        told = f"one row for each {' and '.join(parts)} and time; it stays a feature"
-        done[name] = done[name].having(told, key=True)
-    done[stamp] = done[stamp].having(key=True, doubt=f"{', '.join(parts)} and {stamp} identify a row")
-    return done, None
+        remark = f"one row for each {' and '.join(parts)} and time; it stays a feature"
+        new_guesses[name] = new_guesses[name].having(remark, key=True)
+    new_guesses[stamp] = new_guesses[stamp].having(key=True, doubt=f"{', '.join(parts)} and {stamp} identify a row")
+    return new_guesses, None
 
 
 def _is_identifier(raw: pd.Series, guess: Guess, decimal: str) -> bool:
@@ -306,12 +308,12 @@ def _key_parts(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.Seri
     some = _rows_of_some_times(stamp)
     for size in range(1, MOST_KEY_PARTS + 1):
         fitting: list[tuple[int, tuple[str, ...]]] = []
-        for chosen in combinations(names, size):
-            if not _are_unique([codes[name][some] for name in chosen], stamp[some]):
+        for subset in combinations(names, size):
+            if not _are_unique([codes[name][some] for name in subset], stamp[some]):
                 continue
-            entities = len(np.unique(_combined([codes[name] for name in chosen])))
-            if 2 * entities <= rows and _are_unique([codes[name] for name in chosen], stamp):
-                fitting.append((entities, chosen))
+            entities = len(np.unique(_combined([codes[name] for name in subset])))
+            if 2 * entities <= rows and _are_unique([codes[name] for name in subset], stamp):
+                fitting.append((entities, subset))
         if fitting:
             return min(fitting)[1]
     return ()
@@ -349,8 +351,8 @@ def guess_frequency(times: pd.Series | None) -> str | None:
     """Return the step of regular times, such as 1h; None where there is none."""
     if times is None or times.notna().sum() < 2:
         return None
-    ordered = times.dropna().drop_duplicates().sort_values()
-    steps = ordered.diff().dropna()
+    unique_times = times.dropna().drop_duplicates().sort_values()
+    steps = unique_times.diff().dropna()
     if steps.empty:
         return None
     step = steps.mode().iloc[0]
@@ -368,22 +370,22 @@ def window_lengths(times: pd.Series, known: pd.Series, frequency: str | None) ->
     times: of all rows; known: whether the target is. Enough are 200 rows in test, or a fifth of all. Of shorter data,
     or where few rows fall into the last weeks, current is the last twentieth of the rows and test the fifth before.
     """
-    there = times.dropna()
+    valid_times = times.dropna()
     labelled = times[known & times.notna()]
-    end, span, rows = window.end_of(there, frequency), there.max() - there.min(), len(there)
+    end, span, rows = window.end_of(valid_times, frequency), valid_times.max() - valid_times.min(), len(valid_times)
 
     def fits(current: str, test: str, least: float) -> bool:
         start = end - pd.Timedelta(duration(current))
         before = start - pd.Timedelta(duration(test))
         tested = int(((labelled >= before) & (labelled < start)).sum())
-        return bool(least <= tested <= 0.5 * rows and (there >= start).sum() >= min(5, 0.02 * rows))
+        return bool(least <= tested <= 0.5 * rows and (valid_times >= start).sum() >= min(5, 0.02 * rows))
 
     if span >= pd.Timedelta(days=280) and fits("7d", "56d", min(200, 0.2 * rows)):
         return "7d", "56d"
     even = _length(span / 20), _length(span / 5)
     if span < pd.Timedelta(days=280) and fits(*even, 0.1 * rows):
         return even
-    return _lengths_by_rows(there, labelled, end)
+    return _lengths_by_rows(valid_times, labelled, end)
 
 
 def _lengths_by_rows(there: pd.Series, labelled: pd.Series, end: pd.Timestamp) -> tuple[str, str]:

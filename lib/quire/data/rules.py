@@ -52,9 +52,9 @@ def implied_rules(schema: Schema, *, tolerance: float) -> list[Rule]:
     if schema.key:
         rules.append(_key_rule(schema))
     kind = "one class" if schema.task != "regression" else "one value"
-    why = f"a model cannot learn from {kind}"
+    reason = f"a model cannot learn from {kind}"
     several = {"min_value": 2}
-    rules.append(Rule("train", schema.target, "expect_column_unique_value_count_to_be_between", several, why=why))
+    rules.append(Rule("train", schema.target, "expect_column_unique_value_count_to_be_between", several, why=reason))
     return rules
 
 
@@ -65,10 +65,10 @@ def written_rules(schema: Schema, *, is_about_rows: Mapping[str, bool]) -> list[
     """
     rules: list[Rule] = []
     for name, column in schema.columns.items():
-        for one in column.expectations:
-            rules += _written(one, name, schema, is_about_rows[one.type])
-    for one in schema.expectations:
-        rules += _written(one, one.kwargs.get("column"), schema, is_about_rows[one.type])
+        for expectation in column.expectations:
+            rules += _written(expectation, name, schema, is_about_rows[expectation.type])
+    for expectation in schema.expectations:
+        rules += _written(expectation, expectation.kwargs.get("column"), schema, is_about_rows[expectation.type])
     return rules
 
 
@@ -77,15 +77,15 @@ def _column_rules(name: str, schema: Schema, tolerance: float) -> Iterator[Rule]
     strict = name in schema.key or name == schema.timestamp
     yield Rule("history", name, "expect_column_values_to_be_of_type", {"type_": TYPES[column.type]}, why="type")
     for part in ("history",) if name == schema.target else ("history", "current"):
-        for kind, kwargs, why in _statements(column):
-            yield Rule(part, name, kind, kwargs, column.severity, 0.0 if strict else tolerance, why=why)
+        for kind, kwargs, reason in _statements(column):
+            yield Rule(part, name, kind, kwargs, column.severity, 0.0 if strict else tolerance, why=reason)
 
 
 def _statements(column: Column) -> Iterator[tuple[str, dict[str, Any], str]]:
     if column.nullable:
         some = {"min_value": 0, "strict_min": True}
-        why = "a column without any value says nothing"
-        yield "expect_column_proportion_of_non_null_values_to_be_between", some, why
+        reason = "a column without any value says nothing"
+        yield "expect_column_proportion_of_non_null_values_to_be_between", some, reason
     else:
         yield "expect_column_values_to_not_be_null", {}, "nullable: false"
     if column.minimum is not None or column.maximum is not None:

@@ -136,31 +136,31 @@ def numbers(series: pd.Series) -> np.ndarray:
 
     What is no number counts as missing. Unsigned 64-bit integers become float64, since int64 does not hold them all.
     """
-    there = series[series.notna()]
-    if isinstance(there.dtype, pd.PeriodDtype):
-        there = there.dt.to_timestamp()
-    if there.dtype == object and len(there) and hasattr(there.iloc[0], "isoformat"):
-        there = pd.to_datetime(there, errors="coerce", utc=True).dropna()
-    if pd.api.types.is_datetime64_any_dtype(there.dtype):
-        zone = getattr(there.dtype, "tz", None)
-        naive = there.dt.tz_convert("UTC").dt.tz_localize(None) if zone is not None else there
+    values = series[series.notna()]
+    if isinstance(values.dtype, pd.PeriodDtype):
+        values = values.dt.to_timestamp()
+    if values.dtype == object and len(values) and hasattr(values.iloc[0], "isoformat"):
+        values = pd.to_datetime(values, errors="coerce", utc=True).dropna()
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        zone = getattr(values.dtype, "tz", None)
+        naive = values.dt.tz_convert("UTC").dt.tz_localize(None) if zone is not None else values
         return naive.to_numpy().astype("datetime64[us]").astype("int64") / 1e6
-    if pd.api.types.is_timedelta64_dtype(there.dtype):
-        return there.dt.total_seconds().to_numpy()
-    if there.dtype == object or pd.api.types.is_string_dtype(there.dtype):
-        there = pd.to_numeric(there.astype("object"), errors="coerce").dropna()
-    whole = pd.api.types.is_integer_dtype(there.dtype) and str(there.dtype).lower() != "uint64"
-    return there.to_numpy(dtype="int64" if whole else "float64")
+    if pd.api.types.is_timedelta64_dtype(values.dtype):
+        return values.dt.total_seconds().to_numpy()
+    if values.dtype == object or pd.api.types.is_string_dtype(values.dtype):
+        values = pd.to_numeric(values.astype("object"), errors="coerce").dropna()
+    whole = pd.api.types.is_integer_dtype(values.dtype) and str(values.dtype).lower() != "uint64"
+    return values.to_numpy(dtype="int64" if whole else "float64")
 
 
 def labels(series: pd.Series) -> pd.Series:
     """Return the values that are there as text; true and false in lower case, bytes as hexadecimal digits."""
-    there = series[series.notna()]
-    if pd.api.types.is_bool_dtype(there.dtype):
-        return pd.Series(np.where(there.to_numpy(dtype=bool), "true", "false"), dtype="str")
-    if isinstance(there.dtype, pd.StringDtype):
-        return there
-    return there.map(_label).astype("str")
+    values = series[series.notna()]
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return pd.Series(np.where(values.to_numpy(dtype=bool), "true", "false"), dtype="str")
+    if isinstance(values.dtype, pd.StringDtype):
+        return values
+    return values.map(_label).astype("str")
 
 
 def _label(value: Any) -> str:
@@ -220,11 +220,11 @@ def _view_of_labels(texts: pd.Series, rows: int) -> Any:
 
 
 def _metrics(column: Any, *names: str) -> dict[str, Any]:
-    made = {}
+    standard_metrics = {}
     for name in names:
-        made[name] = whylogs().metrics.StandardMetric[name].zero()
-        made[name].columnar_update(column)
-    return made
+        standard_metrics[name] = whylogs().metrics.StandardMetric[name].zero()
+        standard_metrics[name].columnar_update(column)
+    return standard_metrics
 
 
 def _is_zero(value: Any) -> bool:

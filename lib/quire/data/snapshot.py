@@ -97,11 +97,11 @@ def ingest_rows(
     lengths: current, test and train of the windows. shares: test_share and current_share where there is no timestamp.
     """
     schema = settings.schema
-    done = wrangle.wrangle(raw.frame, schema, as_of=utc(as_of) if schema.timestamp else None, decimal=raw.decimal)
-    if done.frame.empty:
-        raise DataError(_nothing_left(raw, done, as_of))
-    frame, repeated = wrangle.drop_duplicates(in_order(done.frame, schema), schema)
-    changes = [*done.changes, *repeated]
+    result = wrangle.wrangle(raw.frame, schema, as_of=utc(as_of) if schema.timestamp else None, decimal=raw.decimal)
+    if result.frame.empty:
+        raise DataError(_nothing_left(raw, result, as_of))
+    frame, repeated = wrangle.drop_duplicates(in_order(result.frame, schema), schema)
+    changes = [*result.changes, *repeated]
     if schema.timestamp:
         end = utc(as_of) or window.end_of(frame[schema.timestamp], schema.frequency)
         at: pd.Timestamp | None = end
@@ -114,8 +114,8 @@ def ingest_rows(
         parts = window.split_at_random(frame, schema, **shares, seed=seed)
         labels = labels_of(parts["current"], schema)
     for name in ("train", "test"):
-        parts[name], lost = with_label(parts[name], schema, name)
-        changes += lost
+        parts[name], label_changes = with_label(parts[name], schema, name)
+        changes += label_changes
     parts = {name: part.reset_index(drop=True) for name, part in parts.items()}
     frames = {**parts, "current": parts["current"].drop(columns=schema.target), "labels": labels}
     manifest = {
@@ -126,11 +126,11 @@ def ingest_rows(
         "split": "time" if schema.timestamp else "random",
         "windows": {name: _extent(part, schema, windows.get(name)) for name, part in parts.items()},
         "fingerprint": fingerprint(frames),
-        "dropped_rows": len(dropped_rows(done.changes)) + len(dropped_rows(repeated)),
-        "changed_values": len(changed_values(done.changes)),
-        "changes": _told(changes, done.times, windows),
-        "read": _read_rows(done, windows),
-        "missing": _missing(frame, done, schema),
+        "dropped_rows": len(dropped_rows(result.changes)) + len(dropped_rows(repeated)),
+        "changed_values": len(changed_values(result.changes)),
+        "changes": _told(changes, result.times, windows),
+        "read": _read_rows(result, windows),
+        "missing": _missing(frame, result, schema),
     }
     return Ingested(frames["train"], frames["test"], frames["current"], labels, manifest)
 
@@ -151,8 +151,8 @@ def known_labels(frame: pd.DataFrame, schema: Schema, as_of: pd.Timestamp) -> pd
     """Return key, timestamp and target of the rows of the last 12 weeks whose label is known before ``as_of``."""
     times = frame[str(schema.timestamp)]
     since = as_of - pd.Timedelta(duration(LABEL_HISTORY)) - pd.Timedelta(duration(schema.label_delay))
-    known = (times >= since) & (times + pd.Timedelta(duration(schema.label_delay)) < as_of)
-    return labels_of(frame[known], schema)
+    has_label = (times >= since) & (times + pd.Timedelta(duration(schema.label_delay)) < as_of)
+    return labels_of(frame[has_label], schema)
 
 
 def labels_of(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -173,26 +173,31 @@ def in_order(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def with_label(frame: pd.DataFrame, schema: Schema, part: str) -> tuple[pd.DataFrame, list[Change]]:
     """Return the rows that have a label, and the change that leaves the others out."""
-    lost = frame[schema.target].isna()
-    if not lost.any():
+    is_missing = frame[schema.target].isna()
+    if not is_missing.any():
         return frame, []
-    why = "a model can neither learn from nor be judged on a row without a label"
+    reason = "a model can neither learn from nor be judged on a row without a label"
     change = Change(
-        schema.target, "no_label", f"row left out of {part}", int(lost.sum()), why, at=frame.index[lost].to_numpy()
+        schema.target,
+        "no_label",
+        f"row left out of {part}",
+        int(is_missing.sum()),
+        reason,
+        at=frame.index[is_missing].to_numpy(),
     )
-    return frame[~lost], [change]
+    return frame[~is_missing], [change]
 
 
 def _told(changes: list[Change], times: pd.Series | None, windows: Mapping[str, window.Window]) -> list[dict[str, Any]]:
     """Return the changes as JSON, each with how many of its rows are current; None without a timestamp."""
-    told = []
+    records = []
     for change in wrangle.merge_changes(changes):
         current = None
         if times is not None:
             within = times.reindex(change.at).dropna()
             current = int(windows["current"].rows(within).sum())
-        told.append({**change.to_json(), "rows_current": current})
-    return told
+        records.append({**change.to_json(), "rows_current": current})
+    return records
 
 
 def dropped_rows(changes: Iterable[Change]) -> set[int]:
@@ -203,9 +208,9 @@ def dropped_rows(changes: Iterable[Change]) -> set[int]:
 def changed_values(changes: Iterable[Change]) -> set[tuple[str, int]]:
     """Return the values, by column and row, that wrangling changed in rows that it did not drop."""
     changes = list(changes)
-    gone, untouched = dropped_rows(changes), ("duplicate", "no_label", "label_delay")
+    removed_rows, untouched = dropped_rows(changes), ("duplicate", "no_label", "label_delay")
     altered = [change for change in changes if change.action != "kept" and change.rule not in untouched]
-    return {(change.column, row) for change in altered for row in change.at if row not in gone}
+    return {(change.column, row) for change in altered for row in change.at if row not in removed_rows}
 
 
 def _read_rows(done: wrangle.Wrangled, windows: Mapping[str, window.Window]) -> dict[str, int | None]:
@@ -221,14 +226,14 @@ def late(frame: pd.DataFrame, schema: Schema, windows: Mapping[str, window.Windo
     between = times[(times >= windows["test"].end) & (times < windows["current"].start)]
     if between.empty:
         return []
-    why = f"schema.yaml: label_delay is {schema.label_delay}"
+    reason = f"schema.yaml: label_delay is {schema.label_delay}"
     return [
         Change(
             schema.target,
             "label_delay",
             "row in neither test nor current",
             len(between),
-            why,
+            reason,
             at=between.index.to_numpy(),
         )
     ]

@@ -113,8 +113,8 @@ def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[s
             header = parquet.schema_arrow.names
             labels = _different(header)
             names = [name for name in labels if not name.startswith("__index_level_")]
-            named = {name: value for name, value in parts.items() if name not in names}
-            columns = _wanted([*names, *named], schema, where)
+            partitions = {name: value for name, value in parts.items() if name not in names}
+            columns = _wanted([*names, *partitions], schema, where)
             needed = [name for name in columns if name in names]
             table = parquet.read(columns=needed if labels == header else None)
             table = table.rename_columns(needed if labels == header else labels).select(needed)
@@ -122,9 +122,9 @@ def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[s
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{where} is not a whole Parquet file: {str(error).splitlines()[0]}") from None
     frame = frame.assign(
-        **{name: pd.Series(named[name] or None, frame.index, "str") for name in columns if name in named}
+        **{name: pd.Series(partitions[name] or None, frame.index, "str") for name in columns if name in partitions}
     )
-    return Raw(frame[columns], where, _unused([*names, *named], schema))
+    return Raw(frame[columns], where, _unused([*names, *partitions], schema))
 
 
 def _read_sql(place: SqlSource, schema: Schema | None, as_of: datetime | str | None, root: Path) -> Raw:
@@ -133,8 +133,8 @@ def _read_sql(place: SqlSource, schema: Schema | None, as_of: datetime | str | N
     with query.opened(place, as_of, root) as result:
         header = _different(result.keys())
         frame = pd.DataFrame.from_records(result.fetchall(), columns=header)
-    where = "The query of config.yaml (source.query)"
-    return Raw(frame[_wanted(header, schema, where)], where, _unused(header, schema))
+    source_name = "The query of config.yaml (source.query)"
+    return Raw(frame[_wanted(header, schema, source_name)], source_name, _unused(header, schema))
 
 
 def _read_http(place: HttpSource, schema: Schema | None) -> Raw:
@@ -165,11 +165,11 @@ def _read_format(file: Any, place: HttpSource | S3Source, schema: Schema | None,
 
 def _different(names: Iterable[str]) -> list[str]:
     """Return the names as pandas calls those of a CSV file: repeated ones and empty ones with a number."""
-    written = [str(name) if str(name).strip() else f"Unnamed: {place}" for place, name in enumerate(names)]
+    columns = [str(name) if str(name).strip() else f"Unnamed: {place}" for place, name in enumerate(names)]
     labels: dict[str, None] = {}
-    for name in written:
+    for name in columns:
         label, number = name, 0
-        while label in labels or (number and label in written):
+        while label in labels or (number and label in columns):
             number += 1
             label = f"{name}.{number}"
         labels[label] = None
@@ -186,8 +186,8 @@ def _wanted(header: Sequence[str], schema: Schema | None, where: str) -> list[st
 def _unused(header: Sequence[str], schema: Schema | None) -> tuple[str, ...]:
     if schema is None:
         return ()
-    named = {*source_columns(schema), *(column.source or name for name, column in schema.columns.items())}
-    return tuple(str(name) for name in header if name not in named)
+    known_columns = {*source_columns(schema), *(column.source or name for name, column in schema.columns.items())}
+    return tuple(str(name) for name in header if name not in known_columns)
 
 
 def _picked(frame: pd.DataFrame, schema: Schema | None, where: str) -> Raw:
@@ -199,8 +199,8 @@ def _joined(parts: Sequence[Raw]) -> Raw:
     first = parts[0]
     if len(parts) == 1:
         return first
-    where = f"{first.where} and {len(parts) - 1} more files"
-    return Raw(pd.concat([part.frame for part in parts], ignore_index=True), where, first.unused, first.decimal)
+    source_name = f"{first.where} and {len(parts) - 1} more files"
+    return Raw(pd.concat([part.frame for part in parts], ignore_index=True), source_name, first.unused, first.decimal)
 
 
 def describe(settings: Settings) -> dict[str, Any]:

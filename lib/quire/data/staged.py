@@ -60,25 +60,25 @@ def _scratch(settings: Settings) -> Path:
 
 def _has_lines(files: Sequence[Path], most: int) -> bool:
     """Return whether the files have more than ``most`` lines, their headers aside."""
-    left = most + len(files)
+    line_budget = most + len(files)
     for path in files:
         with formats.opened(path) as file:
-            while left >= 0 and (block := file.read(1 << 22)):
-                left -= block.count(b"\n")
-    return left < 0
+            while line_budget >= 0 and (block := file.read(1 << 22)):
+                line_budget -= block.count(b"\n")
+    return line_budget < 0
 
 
 def _rewritten(
     files: Sequence[Path], names: Sequence[str], place: CsvSource | S3Source, schema: Schema, folder: Path
 ) -> Staged:
     """Return Parquet files in ``folder`` with the rows of CSV ``files``, one for each."""
-    made = []
+    paths = []
     for number, (path, name) in enumerate(zip(files, names, strict=True)):
-        made.append(folder / f"{number:06}.parquet")
-        with writer(made[-1]) as out:
+        paths.append(folder / f"{number:06}.parquet")
+        with writer(paths[-1]) as out:
             for chunk in csv_chunks(path, place, schema, where=name):
                 out.write(chunk)
-    return Staged(tuple(made), tuple(names), place.decimal)
+    return Staged(tuple(paths), tuple(names), place.decimal)
 
 
 def _fetched(place: S3Source, most: int, schema: Schema, folder: Path) -> Staged | None:
@@ -87,21 +87,21 @@ def _fetched(place: S3Source, most: int, schema: Schema, folder: Path) -> Staged
 
     from quire.io import objects
 
-    bucket, found = objects.filesystem(place), objects.listed(place)
+    bucket, s3_objects = objects.filesystem(place), objects.listed(place)
     if place.format == "json":
         return None
     if place.format == "parquet":
-        rows = sum(pq.read_metadata(item.path, filesystem=bucket).num_rows for item in found)
+        rows = sum(pq.read_metadata(item.path, filesystem=bucket).num_rows for item in s3_objects)
         if rows <= most:
             return None
-    elif sum(item.size for item in found) <= most * ROW_BYTES:
+    elif sum(item.size for item in s3_objects) <= most * ROW_BYTES:
         return None
     files = []
-    for number, item in enumerate(found):
+    for number, item in enumerate(s3_objects):
         suffix = ".gz" if item.path.endswith(".gz") else ""
         files.append(folder / f"object-{number:06}.{place.format}{suffix}")
         with bucket.open_input_stream(item.path, compression=None) as remote, files[-1].open("wb") as local:
             while block := remote.read(1 << 22):
                 local.write(block)
-    names = tuple(f"s3://{item.path}" for item in found)
+    names = tuple(f"s3://{item.path}" for item in s3_objects)
     return Staged(tuple(files), names) if place.format == "parquet" else _rewritten(files, names, place, schema, folder)

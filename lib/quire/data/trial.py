@@ -26,17 +26,17 @@ def try_draft(raw: Raw, settings: Settings) -> Trial:
 
     raw: all rows and columns of the source, as `quire.data.source.read_place` returns them.
     """
-    chosen = settings.params.get("ingest", {})
-    lengths = {name: str(chosen.get(name, "")) for name in ("current", "test", "train")}
-    shares = {name: float(chosen.get(name, 0.1)) for name in ("test_share", "current_share")}
+    options = settings.params.get("ingest", {})
+    lengths = {name: str(options.get(name, "")) for name in ("current", "test", "train")}
+    shares = {name: float(options.get(name, 0.1)) for name in ("test_share", "current_share")}
     ingested = snapshot.ingest_rows(raw, settings, lengths=lengths, shares=shares)
     frames = {name: frame.head(TRIED_ROWS) for name, frame in ingested.frames.items() if name != "labels"}
     report = quality.validate(frames, settings.schema, ingested.manifest)
     failed = report.having("fail")
     if failed:
-        told = "; ".join(check.sentence for check in failed[:5])
+        listing = "; ".join(check.sentence for check in failed[:5])
         raise DataError(
-            f"The data does not hold what a run needs: {told}. Nothing was written. Mend the source, "
+            f"The data does not hold what a run needs: {listing}. Nothing was written. Mend the source, "
             "or name other columns with --target and --timestamp."
         )
     return Trial(ingested.train, tuple(check.sentence for check in report.having("warn")))

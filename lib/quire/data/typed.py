@@ -61,7 +61,7 @@ def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = 
         return read_number(raw, notation)
     if column.type == "integer":
         return read_integer(raw, notation)
-    raw, found = without_missing(raw, notation.missing)
+    raw, masks = without_missing(raw, notation.missing)
     if column.type == "boolean":
         reading = read_boolean(raw, column.labels)
     elif column.type == "category":
@@ -70,7 +70,7 @@ def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = 
         reading = read_datetime(raw, column.format, timezone=timezone)
     else:
         reading = read_text(raw)
-    return Reading(reading.values, _merged(reading.found, found))
+    return Reading(reading.values, _merged(reading.found, masks))
 
 
 def unusable(raw: pd.Series) -> str:
@@ -113,23 +113,23 @@ def _merged(found: Mapping[str, np.ndarray], more: Mapping[str, np.ndarray]) -> 
 
 def read_number(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     """Return float64; what is no number is unparsable, and infinities and numbers beyond `LARGEST` are none."""
-    raw, found = without_missing(raw, notation.missing)
+    raw, masks = without_missing(raw, notation.missing)
     if _is_number(raw):
         values = raw.astype("Float64").to_numpy("float64", na_value=np.nan).copy()
     else:
         text, more = _clean(raw)
-        found = _merged(more, found)
+        masks = _merged(more, masks)
         values = _numbers(text, notation)
-        found["unparsable"] = text.notna().to_numpy() & np.isnan(values)
+        masks["unparsable"] = text.notna().to_numpy() & np.isnan(values)
     placeholder = np.isin(values, notation.numbers)
     if placeholder.any():
-        found = _merged(found, {"marker": placeholder})
+        masks = _merged(masks, {"marker": placeholder})
         values[placeholder] = np.nan
     beyond = np.abs(values) > LARGEST
     if beyond.any():
-        found["unparsable"] = found.get("unparsable", np.zeros(len(raw), bool)) | beyond
+        masks["unparsable"] = masks.get("unparsable", np.zeros(len(raw), bool)) | beyond
         values = np.where(beyond, np.nan, values)
-    return Reading(pd.Series(values, raw.index, name=raw.name), found)
+    return Reading(pd.Series(values, raw.index, name=raw.name), masks)
 
 
 def _numbers(text: pd.Series, notation: Notation) -> np.ndarray:
@@ -139,7 +139,7 @@ def _numbers(text: pd.Series, notation: Notation) -> np.ndarray:
     if notation.thousands or notation.affixes:
         # A point that parts thousands would read as a decimal one.
         rest = text.notna().to_numpy() & (np.isnan(values) | (notation.thousands == "."))
-        amounts = {written: amount(written, notation) for written in text[rest].unique()}
+        amounts = {token: amount(token, notation) for token in text[rest].unique()}
         values[rest] = text[rest].map(amounts).to_numpy("float64", na_value=np.nan)
     return values
 
@@ -171,8 +171,8 @@ def amount(text: str, notation: Notation) -> float:
 def read_integer(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     """Return Int64; ``3.0`` is 3, and 3.5 is unparsable, as is what 64 bits do not hold."""
     if pd.api.types.is_integer_dtype(raw.dtype) and str(raw.dtype).lower() != "uint64":
-        raw, found = without_missing(raw, notation.missing)
-        return Reading(raw.astype("Int64"), found)
+        raw, masks = without_missing(raw, notation.missing)
+        return Reading(raw.astype("Int64"), masks)
     reading = read_number(raw, notation)
     numbers = reading.values.to_numpy()
     whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)
@@ -181,8 +181,8 @@ def read_integer(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     exact = {} if str(raw.dtype).startswith(("float", "Float")) else _large_integers(raw, numbers)
     for row, value in exact.items():
         values[row] = value
-    broken = np.isfinite(numbers) & values.isna().to_numpy()
-    return Reading(values, {**reading.found, "unparsable": reading.found.get("unparsable", False) | broken})
+    unparsable = np.isfinite(numbers) & values.isna().to_numpy()
+    return Reading(values, {**reading.found, "unparsable": reading.found.get("unparsable", False) | unparsable})
 
 
 def read_hours(raw: pd.Series, notation: Notation = Notation()) -> Reading:
@@ -196,8 +196,8 @@ def read_hours(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     hour = hour.where(half.isna() | (hour != 12), 0) + 12 * (half == "pm")
     hours = hour + minute / 60 + second / 3600
     values = reading.values.where(reading.values.notna(), hours.where((hours >= 0) & (hours < 24)))
-    found = {**reading.found, "unparsable": reading.found["unparsable"] & values.isna().to_numpy()}
-    return Reading(values, found)
+    masks = {**reading.found, "unparsable": reading.found["unparsable"] & values.isna().to_numpy()}
+    return Reading(values, masks)
 
 
 _CLOCK = r"^(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)?\s*([ap]m)?$"
@@ -207,22 +207,22 @@ def read_boolean(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:
     """Return boolean. ``labels``: the texts for false and for true; without, the usual ones in any case."""
     if pd.api.types.is_bool_dtype(raw.dtype) and not labels:
         return Reading(raw.astype("boolean"))
-    text, found = _labelled(raw, labels, markers=True)
+    text, masks = _labelled(raw, labels, markers=True)
     low = text.str.lower() if not labels else text
     true, false = ({labels[1]}, {labels[0]}) if labels else (TRUE, FALSE)
     values = pd.Series(pd.NA, raw.index, dtype="boolean", name=raw.name)
     values[low.isin(true)] = True
     values[low.isin(false)] = False
-    found["unparsable"] = text.notna().to_numpy() & values.isna().to_numpy()
-    return Reading(values, found)
+    masks["unparsable"] = text.notna().to_numpy() & values.isna().to_numpy()
+    return Reading(values, masks)
 
 
 def read_category(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:
     """Return text as `quire.config.label` writes it; what is none of ``labels`` is unknown, and kept here."""
-    text, found = _labelled(raw, labels, markers=False)
+    text, masks = _labelled(raw, labels, markers=False)
     if labels:
-        found["unknown"] = (text.notna() & ~text.isin(labels)).to_numpy()
-    return Reading(text, found)
+        masks["unknown"] = (text.notna() & ~text.isin(labels)).to_numpy()
+    return Reading(text, masks)
 
 
 def read_text(raw: pd.Series) -> Reading:
@@ -237,27 +237,27 @@ def read_datetime(raw: pd.Series, form: str | None, *, timezone: str, first: np.
     form: as in strptime, or ``unix``, ``unix_ms``, ``unix_us``, ``unix_ns`` for numbers since 1970; without, ISO 8601.
     Times without a zone are those of ``timezone``; see `to_utc` for the hours that the clock repeats or leaves out.
     """
-    found: dict[str, np.ndarray] = {}
+    masks: dict[str, np.ndarray] = {}
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
         times = raw
     elif form in EPOCHS:
         reading = read_number(raw)
         seconds = reading.values / EPOCHS[form]
         times = pd.to_datetime(seconds.where(seconds.abs() < 2.5e11), unit="s", errors="coerce", utc=True)
-        found = dict(reading.found)
-        found["unparsable"] = found.get("unparsable", False) | (reading.values.notna() & times.isna()).to_numpy()
+        masks = dict(reading.found)
+        masks["unparsable"] = masks.get("unparsable", False) | (reading.values.notna() & times.isna()).to_numpy()
     else:
-        text, found = _clean(raw if not _is_number(raw) else _as_labels(raw))
+        text, masks = _clean(raw if not _is_number(raw) else _as_labels(raw))
         times = _parse(text, form, numeric=_is_number(raw))
-        found["unparsable"] = (text.notna() & times.isna()).to_numpy()
+        masks["unparsable"] = (text.notna() & times.isna()).to_numpy()
         zoned = _has_zone(text, form)
         if zoned.any():
             aware = _parse(text.where(zoned), form, numeric=False, utc=True).dt.as_unit("us")
-            found["unparsable"] = (text.notna() & times.isna() & aware.isna()).to_numpy()
+            masks["unparsable"] = (text.notna() & times.isna() & aware.isna()).to_numpy()
             plain, irregular = to_utc(times.mask(zoned), timezone, first=first)
-            return Reading(plain.where(~zoned, aware), {**found, **irregular})
+            return Reading(plain.where(~zoned, aware), {**masks, **irregular})
     utc, irregular = to_utc(times, timezone, first=first)
-    return Reading(utc, {**found, **irregular})
+    return Reading(utc, {**masks, **irregular})
 
 
 def to_utc(
@@ -305,13 +305,13 @@ def _has_zone(text: pd.Series, form: str | None) -> pd.Series:
 def _clean(raw: pd.Series, *, markers: bool = True) -> tuple[pd.Series, dict[str, np.ndarray]]:
     """Return text without spaces around it; blanks and missing markers are missing, and counted."""
     text = raw.astype("str")
-    stripped = text.str.strip()
-    empty = (stripped == "").to_numpy(bool, na_value=False)
-    found = {"blank": empty & (text != "").to_numpy(bool, na_value=False)}
+    stripped_text = text.str.strip()
+    empty = (stripped_text == "").to_numpy(bool, na_value=False)
+    masks = {"blank": empty & (text != "").to_numpy(bool, na_value=False)}
     if markers:
-        found["marker"] = stripped.str.lower().isin(MARKERS).to_numpy()
-        empty = empty | found["marker"]
-    return stripped.mask(empty), found
+        masks["marker"] = stripped_text.str.lower().isin(MARKERS).to_numpy()
+        empty = empty | masks["marker"]
+    return stripped_text.mask(empty), masks
 
 
 def _labelled(raw: pd.Series, labels: tuple[str, ...], *, markers: bool) -> tuple[pd.Series, dict[str, np.ndarray]]:
@@ -320,25 +320,25 @@ def _labelled(raw: pd.Series, labels: tuple[str, ...], *, markers: bool) -> tupl
         return _as_labels(raw), {}
     text = raw.astype("str")
     spelled = {value: _spelling(value, labels) for value in text.dropna().unique()}
-    clean, found = _clean(
+    clean, masks = _clean(
         text.map(spelled).astype("str"), markers=markers and not MARKERS & {x.lower() for x in labels}
     )
-    found["blank"] = (text.str.strip() == "").to_numpy(bool, na_value=False) & (text != "").to_numpy(
+    masks["blank"] = (text.str.strip() == "").to_numpy(bool, na_value=False) & (text != "").to_numpy(
         bool, na_value=False
     )
-    found["respelled"] = (clean.notna() & (clean != text)).to_numpy(bool, na_value=False)
-    return clean, found
+    masks["respelled"] = (clean.notna() & (clean != text)).to_numpy(bool, na_value=False)
+    return clean, masks
 
 
 def _spelling(text: str, labels: tuple[str, ...]) -> str:
-    stripped = text.strip()
-    if stripped in labels or not labels:
-        return stripped
+    stripped_text = text.strip()
+    if stripped_text in labels or not labels:
+        return stripped_text
     try:
-        number = label(float(stripped))
+        number = label(float(stripped_text))
     except (ValueError, OverflowError):
-        return stripped
-    return number if number in labels else stripped
+        return stripped_text
+    return number if number in labels else stripped_text
 
 
 def _as_labels(raw: pd.Series) -> pd.Series:

@@ -45,10 +45,10 @@ def place_windows(
     """
     at = pd.Timestamp(as_of).tz_convert("UTC")
     start = at - _length("current", current)
-    known = min(start, at - pd.Timedelta(duration(label_delay)))
-    split = known - _length("test", test)
+    test_end = min(start, at - pd.Timedelta(duration(label_delay)))
+    split = test_end - _length("test", test)
     first = split - _length("train", train) if train else None
-    return {"train": Window(first, split), "test": Window(split, known), "current": Window(start, at)}
+    return {"train": Window(first, split), "test": Window(split, test_end), "current": Window(start, at)}
 
 
 def end_of(times: pd.Series, frequency: str | None) -> pd.Timestamp:

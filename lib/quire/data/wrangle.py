@@ -100,9 +100,9 @@ def check_columns(available: Iterable[str], schema: Schema, *, where: str) -> No
     available = list(available)
     lacking = [name for name in source_columns(schema) if name not in available]
     if lacking:
-        named = " ".join(f"{name!r} is not there.{near(name, available)}" for name in lacking)
+        details = " ".join(f"{name!r} is not there.{near(name, available)}" for name in lacking)
         raise DataError(
-            f"{where} lacks {len(lacking)} of the columns that schema.yaml names: {named} "
+            f"{where} lacks {len(lacking)} of the columns that schema.yaml names: {details} "
             f"It has: {', '.join(map(str, available))}. Mend schema.yaml (`source: NAME` reads a column under another "
             "name) or the source."
         )
@@ -120,10 +120,10 @@ def wrangle(raw: pd.DataFrame, schema: Schema, *, as_of: pd.Timestamp | None = N
         reading = read_timestamp(raw, schema, decimal)
         times = reading.values
         column = schema.columns[schema.timestamp]
-        lost = times.isna().to_numpy()
-        changes += _note(schema.timestamp, column, reading, raw[column.source or schema.timestamp], quiet=lost)
-        changes += _lost(schema.timestamp, column, reading, raw[column.source or schema.timestamp], lost)
-        keep = ~lost
+        is_missing = times.isna().to_numpy()
+        changes += _note(schema.timestamp, column, reading, raw[column.source or schema.timestamp], quiet=is_missing)
+        changes += _lost(schema.timestamp, column, reading, raw[column.source or schema.timestamp], is_missing)
+        keep = ~is_missing
         if as_of is not None:
             keep &= (times < as_of).to_numpy(bool, na_value=False)
         raw, columns[schema.timestamp] = raw[keep], times[keep]
@@ -133,10 +133,10 @@ def wrangle(raw: pd.DataFrame, schema: Schema, *, as_of: pd.Timestamp | None = N
         if name == schema.timestamp:
             missing[name] = 0
             continue
-        done = wrangle_column(raw, name, schema, decimal=decimal)
-        columns[name], missing[name] = done.values, done.missing
-        changes += done.changes
-        drop |= done.drop
+        result = wrangle_column(raw, name, schema, decimal=decimal)
+        columns[name], missing[name] = result.values, result.missing
+        changes += result.changes
+        drop |= result.drop
     frame = pd.DataFrame({name: columns[name] for name in needed(schema)})[~drop]
     return Wrangled(frame, tuple(changes), len(raw), missing, columns.get(schema.timestamp or ""))
 
@@ -147,8 +147,8 @@ def without_blank_rows(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Change]]:
     if not empty.any():
         return raw, []
     at = raw.index[empty].to_numpy()
-    why = "the row has no value in any column"
-    return raw[~empty], [Change("every column", "blank_row", "row dropped", len(at), why, at=at)]
+    reason = "the row has no value in any column"
+    return raw[~empty], [Change("every column", "blank_row", "row dropped", len(at), reason, at=at)]
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,11 @@ def wrangle_column(raw: pd.DataFrame, name: str, schema: Schema, *, decimal: str
         drop = drop | unparsable
     for rule, rows in (("unknown", reading.found.get("unknown", drop)), ("out_of_range", out_of_range(values, column))):
         if rows.any():
-            values, gone, change = _answer(name, column, rule, values, rows, source)
-            drop = drop | gone
+            values, is_dropped, change = _answer(name, column, rule, values, rows, source)
+            drop = drop | is_dropped
             changes.append(change)
-    values, gone, more = _answer_missing(name, column, values, ~drop)
-    return Done(values, (*changes, *more), drop | gone, missing)
+    values, is_dropped, more = _answer_missing(name, column, values, ~drop)
+    return Done(values, (*changes, *more), drop | is_dropped, missing)
 
 
 def out_of_range(values: pd.Series, column: Column) -> np.ndarray:
@@ -223,10 +223,10 @@ def merge_changes(parts: Iterable[Change]) -> tuple[Change, ...]:
     total: dict[tuple[str, str, str], Change] = {}
     for change in parts:
         place = (change.column, change.rule, change.action)
-        seen = total.get(place)
-        examples = tuple(dict.fromkeys((*(seen.examples if seen else ()), *change.examples)))[:EXAMPLES]
-        at = np.concatenate([seen.at, change.at]) if seen else change.at
-        total[place] = replace(change, rows=change.rows + (seen.rows if seen else 0), examples=examples, at=at)
+        subtotal = total.get(place)
+        examples = tuple(dict.fromkeys((*(subtotal.examples if subtotal else ()), *change.examples)))[:EXAMPLES]
+        at = np.concatenate([subtotal.at, change.at]) if subtotal else change.at
+        total[place] = replace(change, rows=change.rows + (subtotal.rows if subtotal else 0), examples=examples, at=at)
     return tuple(total.values())
 
 
@@ -235,11 +235,11 @@ def _read(raw: pd.DataFrame, name: str, column: Column, schema: Schema, decimal:
     if column.type != "datetime":
         return typed.read(source, column, decimal=decimal)
     notation = typed.Notation.of(column, decimal)
-    source, found = typed.without_missing(source, notation.missing)
+    source, masks = typed.without_missing(source, notation.missing)
     if not column.add_hours:
         first = _first(raw, source, schema)
         reading = typed.read_datetime(source, column.format, timezone=schema.timezone, first=first)
-        return typed.Reading(reading.values, {**found, **reading.found})
+        return typed.Reading(reading.values, {**masks, **reading.found})
     days = typed.read_datetime(source, column.format, timezone="UTC")
     hours = typed.read_hours(raw[column.add_hours], typed.Notation(decimal))
     wall = (days.values + pd.to_timedelta(hours.values, unit="h")).dt.tz_localize(None)
@@ -247,7 +247,7 @@ def _read(raw: pd.DataFrame, name: str, column: Column, schema: Schema, decimal:
     unparsable = days.found["unparsable"] if "unparsable" in days.found else np.zeros(len(raw), bool)
     return typed.Reading(
         times.rename(name),
-        {**found, **days.found, **irregular, "unparsable": unparsable | hours.found.get("unparsable", False)},
+        {**masks, **days.found, **irregular, "unparsable": unparsable | hours.found.get("unparsable", False)},
     )
 
 
@@ -282,13 +282,13 @@ def _note(
         "nonexistent": ("moved forward by the gap", "the clock never shows this time"),
     }
     changes = []
-    for rule, (action, why) in actions.items():
+    for rule, (action, reason) in actions.items():
         rows = reading.found.get(rule)
         if rows is None:
             continue
         rows = rows if quiet is None else rows & ~quiet
         if rows.any():
-            changes.append(_change(name, rule, action, rows, why, source))
+            changes.append(_change(name, rule, action, rows, reason, source))
     return changes
 
 
@@ -307,10 +307,10 @@ def _answer(
     policy = column.on_unknown if rule == "unknown" else column.on_out_of_range
     setting = "on_unknown" if rule == "unknown" else "on_out_of_range"
     allowed = ", ".join(column.labels) if rule == "unknown" else f"{_bound(column.minimum)} to {_bound(column.maximum)}"
-    why = f"allowed: {allowed}; schema.yaml: {setting} is {policy}"
+    reason = f"allowed: {allowed}; schema.yaml: {setting} is {policy}"
     action = {"keep": "kept", "clip": "clipped", "missing": "set missing", "drop": "row dropped"}[policy]
-    change = _change(name, rule, action, rows, why, source)
-    gone = rows if policy == "drop" else np.zeros(len(rows), bool)
+    change = _change(name, rule, action, rows, reason, source)
+    is_dropped = rows if policy == "drop" else np.zeros(len(rows), bool)
     if policy == "clip":
         low, high = column.minimum, column.maximum
         if column.type == "integer":
@@ -319,22 +319,22 @@ def _answer(
         values = values.clip(low, high)
     elif policy == "missing":
         values = values.mask(rows)
-    return values, gone, change
+    return values, is_dropped, change
 
 
 def _answer_missing(
     name: str, column: Column, values: pd.Series, kept: np.ndarray
 ) -> tuple[pd.Series, np.ndarray, list[Change]]:
-    none = np.zeros(len(values), bool)
+    is_dropped = np.zeros(len(values), bool)
     rows = values.isna().to_numpy() & kept
     if column.on_missing == "keep" or not rows.any():
-        return values, none, []
-    why = f"schema.yaml: on_missing is {column.on_missing}"
+        return values, is_dropped, []
+    reason = f"schema.yaml: on_missing is {column.on_missing}"
     if column.on_missing == "drop":
-        return values, rows, [replace(_change(name, "missing", "row dropped", rows, why, values), examples=())]
+        return values, rows, [replace(_change(name, "missing", "row dropped", rows, reason, values), examples=())]
     fill = fill_value(column, name)
-    change = _change(name, "missing", f"filled with {column.fill}", rows, why, values)
-    return values.fillna(fill), none, [replace(change, examples=())]
+    change = _change(name, "missing", f"filled with {column.fill}", rows, reason, values)
+    return values.fillna(fill), is_dropped, [replace(change, examples=())]
 
 
 def fill_value(column: Column, name: str) -> Any:

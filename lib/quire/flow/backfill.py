@@ -64,8 +64,8 @@ def backfill(
     with _alias(alias), ExitStack() as stack:
         settings = config.load(request.params, root=root)
         series = _series(settings.outputs, settings.name, request.workflow, alias)
-        done = {as_of for as_of, record in series.items() if record["status"] == "succeeded"}
-        points = [point for point in points if point.isoformat() not in done or request.fresh]
+        finished_dates = {as_of for as_of, record in series.items() if record["status"] == "succeeded"}
+        points = [point for point in points if point.isoformat() not in finished_dates or request.fresh]
         wait = None
         if points and spread:
             force = stack.enter_context(workforce(settings, cluster, jobs, listen or (lambda event: None)))
@@ -74,8 +74,8 @@ def backfill(
         for point in points:
             if wait:
                 wait(point)
-            asked = replace(request, as_of=point.isoformat(), cause=f"backfill {alias}")
-            result = run(asked, root=root, listen=listen, drivers=drivers)
+            dated_request = replace(request, as_of=point.isoformat(), cause=f"backfill {alias}")
+            result = run(dated_request, root=root, listen=listen, drivers=drivers)
             yield result
             if result.record["status"] != "succeeded":
                 return
@@ -102,15 +102,15 @@ def _dates(settings: Settings, points: list[datetime], workflow: str, alias: str
     from quire.page.dates import Date
 
     newest = _series(settings.outputs, settings.name, workflow, alias)
-    found, champion = [], ""
+    entries, champion = [], ""
     for point in points:
         record = newest.get(point.isoformat())
         if record is None:
-            found.append(Date(as_of=point.isoformat()))
+            entries.append(Date(as_of=point.isoformat()))
             continue
         folder = settings.outputs / "runs" / record["run_id"]
         champion = _promoted(folder) or champion
-        found.append(
+        entries.append(
             Date(
                 as_of=point.isoformat(),
                 run_id=record["run_id"],
@@ -121,7 +121,7 @@ def _dates(settings: Settings, points: list[datetime], workflow: str, alias: str
                 link=f"runs/{record['run_id']}/index.html",
             )
         )
-    return found
+    return entries
 
 
 def _promoted(folder: Path) -> str:
@@ -140,8 +140,8 @@ def _series(outputs: Path, params: str, workflow: str, alias: str) -> dict[str, 
         is_part = record.get("alias") == alias and record["workflow"] == workflow and not record.get("partial")
         if not is_part or not record["as_of"] or record["status"] == "running":
             continue
-        known = newest.setdefault(record["as_of"], record)
-        if known["status"] != "succeeded" and record["status"] == "succeeded":
+        best_record = newest.setdefault(record["as_of"], record)
+        if best_record["status"] != "succeeded" and record["status"] == "succeeded":
             newest[record["as_of"]] = record
     return newest
 

@@ -62,9 +62,9 @@ class Cache:
 
     def hold(self, task: Task, key: Key, trace: Trace, run_id: str, *, words: str) -> None:
         """Remember that ``run_id`` holds the result too, so that older runs may go."""
-        held = {**trace, "run_id": run_id, "words": words}
-        self._put_first(task, key, held)
-        self._put_last(task, key, held)
+        entry = {**trace, "run_id": run_id, "words": words}
+        self._put_first(task, key, entry)
+        self._put_last(task, key, entry)
 
     def traces(self, stage: str, digest: str) -> list[Trace]:
         """Return what is known of a stage's results under a key, the newest first."""

@@ -16,10 +16,10 @@ def refuse_missing_files(graph: Graph, clone: Clone) -> None:
         for pattern in task.options.files:
             if not clone.matching(pattern):
                 folder = (clone.root / pattern).parent
-                known = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+                names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
                 raise ConfigError(
                     f"workflow.yaml: stage {task.stage}, files: {pattern!r} stands for no file in {clone.root}. "
-                    f"Write a path or glob relative to the project, or leave it out.{near(Path(pattern).name, known)}"
+                    f"Write a path or glob relative to the project, or leave it out.{near(Path(pattern).name, names)}"
                 )
 
 

@@ -19,18 +19,18 @@ def remove_old_runs(outputs: Path, *, keep: int, params: str = "", dry_run: bool
     by_params: dict[str, list[dict]] = {}
     for record in history.runs(outputs, params=params):
         by_params.setdefault(record["params"], []).append(record)
-    removed: list[str] = []
+    run_ids: list[str] = []
     for name, records in by_params.items():
         good = next((record for record in records if record["status"] == "succeeded" and not record.get("try")), None)
-        kept = {good["run_id"] if good else "", *owed.runs(outputs).names()}
-        old = [record["run_id"] for record in records[keep:] if record["run_id"] not in kept]
-        removed += old
+        protected_ids = {good["run_id"] if good else "", *owed.runs(outputs).names()}
+        old = [record["run_id"] for record in records[keep:] if record["run_id"] not in protected_ids]
+        run_ids += old
         if old and not dry_run:
             with only_run(outputs, name):
                 for run_id in old:
                     _remove(outputs / "runs" / run_id)
                 Cache(outputs, name).prune({record["run_id"] for record in records} - set(old))
-    return sorted(removed)
+    return sorted(run_ids)
 
 
 def _remove(folder: Path) -> None:

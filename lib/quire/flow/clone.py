@@ -27,17 +27,17 @@ class Clone:
         A folder stands for all files below it, but for one in which Quire's own files or the notebooks lie.
         """
         patterns = list(dict.fromkeys(patterns))
-        found: dict[Path, None] = {}
+        files: dict[Path, None] = {}
         folders = list(dict.fromkeys(starts))
         for start in folders:  # grows while it is gone through
             for path in (path for pattern in patterns for path in self._matches(start, pattern)):
                 if path.is_dir():
                     if path not in folders and self._is_below(path):
                         folders.append(path)
-                    found |= dict.fromkeys(self._whole(path))
+                    files |= dict.fromkeys(self._whole(path))
                 elif path.is_file() and not self._is_made_here(path):
-                    found[path] = None
-        return sorted(found)
+                    files[path] = None
+        return sorted(files)
 
     def folders(self, patterns: Iterable[str], starts: Iterable[Path]) -> list[Path]:
         """Return the folders that ``patterns`` stand for."""
@@ -51,15 +51,17 @@ class Clone:
         return sorted({file for path in paths for file in (_files(path) if path.is_dir() else [path])})
 
     def _matches(self, start: Path, pattern: str) -> Iterator[Path]:
-        where = os.path.expanduser(pattern)
-        if "\0" in where or len(where) > 1000:
+        expanded_pattern = os.path.expanduser(pattern)
+        if "\0" in expanded_pattern or len(expanded_pattern) > 1000:
             return
-        whole = os.path.normpath(start / where)
-        if not any(sign in where for sign in _WILD):
+        whole = os.path.normpath(start / expanded_pattern)
+        if not any(sign in expanded_pattern for sign in _WILD):
             if os.path.lexists(whole):
                 yield Path(whole)
-        elif self._is_below(Path(os.path.normpath(start / _fixed(where)))):
-            yield from (Path(os.path.normpath(path)) for path in glob.iglob(str(start / where), recursive=True))
+        elif self._is_below(Path(os.path.normpath(start / _fixed(expanded_pattern)))):
+            yield from (
+                Path(os.path.normpath(path)) for path in glob.iglob(str(start / expanded_pattern), recursive=True)
+            )
 
     def _whole(self, folder: Path) -> list[Path]:
         if not self._is_below(folder) or any(base.is_relative_to(folder) for base in self._bases):
@@ -87,11 +89,11 @@ def _fixed(pattern: str) -> str:
 
 def _files(folder: Path) -> list[Path]:
     """Return all files below a folder, hidden ones aside, also behind links to folders, each folder once."""
-    files, seen = [], set()
+    files, visited = [], set()
     for top, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(top)
-        folders[:] = [] if real in seen else [n for n in folders if not n.startswith(".") and n != "__pycache__"]
-        if real not in seen:
+        folders[:] = [] if real in visited else [n for n in folders if not n.startswith(".") and n != "__pycache__"]
+        if real not in visited:
             files += [Path(top, name) for name in names if not name.startswith(".") and not name.endswith(".pyc")]
-        seen.add(real)
+        visited.add(real)
     return [file for file in files if file.is_file()]

@@ -31,11 +31,11 @@ CONNECT_WITHIN_S = 20
 
 def independent(graph: Graph) -> list[str]:
     """Return the tasks that read no outside state and need none that does, in order."""
-    found: list[str] = []
+    names: list[str] = []
     for task in graph.values():
-        if not task.options.reads and all(need in found for need in task.needs):
-            found.append(task.name)
-    return found
+        if not task.options.reads and all(need in names for need in task.needs):
+            names.append(task.name)
+    return names
 
 
 @dataclass(frozen=True)
@@ -185,19 +185,19 @@ class Spread:
             request.params, request.workflow, (task.name,), request.as_of, self._settings.alias, request.overrides,
             request.fresh, shares=True, publish=request.publish, trial=request.trial,
         )  # fmt: skip
-        done = self._force.submit(job).result()
-        if done["exit_code"]:
-            raise _failure(task, done)
-        self._bring(task, done)
+        result = self._force.submit(job).result()
+        if result["exit_code"]:
+            raise _failure(task, result)
+        self._bring(task, result)
 
     def _bring(self, task: Task, done: Done) -> None:
         parts = (f"artifacts/{task.name}/", f"notebooks/{task.name}.ipynb")
         with self._lock:
             assert self._archive is not None
-            made = self._archive.fetch_run(done["run_id"], below=parts)
+            job_folder = self._archive.fetch_run(done["run_id"], below=parts)
         for part in parts:
-            if (made / part).exists():
-                files.link(made / part, self._folder / part)
+            if (job_folder / part).exists():
+                files.link(job_folder / part, self._folder / part)
 
 
 def _failure(task: Task, done: Done) -> Exception:

@@ -144,8 +144,10 @@ class Context:
         """
         stages = self.record.stages
         others = beside(self.graph, task.name)
-        left = {name: other for name, other in others.items() if stages[name]["status"] in ("waiting", "running")}
-        return self._share(1 + width(left)) if self._shares_cores else 0
+        active_tasks = {
+            name: other for name, other in others.items() if stages[name]["status"] in ("waiting", "running")
+        }
+        return self._share(1 + width(active_tasks)) if self._shares_cores else 0
 
     @property
     def _shares_cores(self) -> bool:

@@ -77,10 +77,10 @@ class Elsewhere:
     @contextmanager
     def stopped_when_lost(self, stop: Callable[[], None]) -> Iterator[None]:
         """Call ``stop`` if another machine takes over while the block runs."""
-        ended = threading.Event()
+        end_event = threading.Event()
 
         def watch() -> None:
-            while not ended.wait(LOOK_S):
+            while not end_event.wait(LOOK_S):
                 if self._lost.is_set():
                     stop()
                     return
@@ -91,7 +91,7 @@ class Elsewhere:
         try:
             yield
         finally:
-            ended.set()
+            end_event.set()
 
     def bring(self, cache: Cache, task: Task, key: Key, matches: Callable[[Trace], bool], warn: Warn) -> bool:
         """Bring back the run that holds the stage's result, and enter it in the cache; return whether there was one."""
@@ -112,10 +112,10 @@ class Elsewhere:
         from quire.io.storage import Unreachable
 
         stage = (f"artifacts/{task.name}/", f"notebooks/{task.name}.ipynb", f"reports/{task.name}.html")
-        for below in (("",), stage):
+        for prefixes in (("",), stage):
             try:
-                self._open().fetch_run(run_id, below=below)
-                if below == ("",):
+                self._open().fetch_run(run_id, below=prefixes)
+                if prefixes == ("",):
                     self._end(run_id)
                 return True
             except ArtifactError:
@@ -144,20 +144,20 @@ class Elsewhere:
                     f"run the same. {error} To run on this machine alone, leave archive.url in config.yaml empty."
                 ) from error
             except Busy:
-                left = end - time.monotonic()
-                if left <= 0:
+                remaining_s = end - time.monotonic()
+                if remaining_s <= 0:
                     raise
-                time.sleep(min(left, ASK_AGAIN_S))
+                time.sleep(min(remaining_s, ASK_AGAIN_S))
 
     def _bring_stores(self) -> None:
         """Bring the tracking store and the database of the machine that ran last, where this one has not got them."""
         from quire.io import mirror
 
         stores = mirror.open(self._settings)
-        brought = stores.bring() if stores else []
-        if brought:
-            names = " and ".join(name for name in brought if "/" not in name)
-            self.news = f"{names} came from the archive, with {sum('/' in name for name in brought)} files of models"
+        file_names = stores.bring() if stores else []
+        if file_names:
+            names = " and ".join(name for name in file_names if "/" not in name)
+            self.news = f"{names} came from the archive, with {sum('/' in name for name in file_names)} files of models"
 
     def _open(self) -> "Archive":
         from quire.io import archive

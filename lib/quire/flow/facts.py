@@ -154,8 +154,8 @@ def _imports(node: ast.AST) -> Iterator[str]:
         names = [literal(node.args[0])]
     else:
         return
-    elsewhere = {PACKAGE, "", *sys.stdlib_module_names}
-    yield from (name for name in names if re.split(r"[.:]", name)[0] not in elsewhere)
+    excluded_names = {PACKAGE, "", *sys.stdlib_module_names}
+    yield from (name for name in names if re.split(r"[.:]", name)[0] not in excluded_names)
 
 
 def _origin(node: ast.ImportFrom) -> str:

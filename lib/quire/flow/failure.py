@@ -75,8 +75,8 @@ def error_message(message: str, stderr: str = "", traceback: Sequence[str] = ())
     lines = [line for line in _plain(stderr).splitlines() if line.strip()]
     if lines:
         return "\n".join(lines[-_STDERR_LINES:])
-    raised = re.findall(r"^-+> ?\d+ (.*)$", _plain("\n".join(traceback)), re.MULTILINE)
-    return f"no message; it was raised by `{raised[-1].strip()}`" if raised else "no message"
+    source_lines = re.findall(r"^-+> ?\d+ (.*)$", _plain("\n".join(traceback)), re.MULTILINE)
+    return f"no message; it was raised by `{source_lines[-1].strip()}`" if source_lines else "no message"
 
 
 def is_full_disk(error: Any) -> bool:
@@ -114,14 +114,14 @@ def is_worth_retrying(error: BaseException) -> bool:
 def explain(name: str, stage: dict[str, Any], *, params: str, workflow: str, folder: Path) -> str:
     """Return the failure of a stage as text for the terminal, the alert and MLflow."""
     error = stage["error"]
-    where = f"{error['notebook']}, cell {error['cell']}" if error.get("cell") else error["notebook"]
-    lines = [f"Stage {name} failed in {where}: {error['kind']}: {error['message']}"]
+    location = f"{error['notebook']}, cell {error['cell']}" if error.get("cell") else error["notebook"]
+    lines = [f"Stage {name} failed in {location}: {error['kind']}: {error['message']}"]
     if error.get("source"):
         lines += ["", *(f"    {line}" for line in error["source"].splitlines())]
     if error.get("traceback"):
         lines += ["", *(f"  {line}" for line in error["traceback"])]
     lines.append("")
-    lines += [f"{what + ':':<10}{folder / stage[what]}" for what in ("notebook", "report") if stage.get(what)]
+    lines += [f"{kind + ':':<10}{folder / stage[kind]}" for kind in ("notebook", "report") if stage.get(kind)]
     option = "" if workflow == "train" else f" --workflow {workflow}"
     lines.append(f"Once it is mended, go on from here: quire run params/{params}{option}")
     return "\n".join(lines)

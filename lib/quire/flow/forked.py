@@ -107,7 +107,7 @@ def fork(
     try:
         connection.connect(path)
         send(connection, request, descriptors)
-        answer, received = receive(connection)
+        answer, fds = receive(connection)
         if answer is None:
             raise Refused("the fork server is gone")
         if "refused" in answer:
@@ -115,4 +115,4 @@ def fork(
     except BaseException:
         connection.close()
         raise
-    return Forked(answer["pid"], received[0], connection)
+    return Forked(answer["pid"], fds[0], connection)

@@ -99,12 +99,12 @@ def close(descriptors: Sequence[int]) -> None:
 
 def native_threads() -> list[str]:
     """Return the names of this process's threads but the first."""
-    found = []
+    names = []
     for task in os.listdir("/proc/self/task"):
         if task != str(os.getpid()):
             with open(f"/proc/self/task/{task}/comm") as file:
-                found.append(file.read().strip())
-    return found
+                names.append(file.read().strip())
+    return names
 
 
 class Preloader:
@@ -208,8 +208,8 @@ class Server:
 
     def _refusal(self, connection: socket.socket, request: Request) -> str:
         _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        theirs = frozen(request["environment"])
-        different = {*theirs.items()} ^ {*self.environment.items()}
+        variables = frozen(request["environment"])
+        different = {*variables.items()} ^ {*self.environment.items()}
         if user != os.getuid():
             return "another user asks"
         if different:
@@ -386,9 +386,9 @@ def _listen(path: str) -> socket.socket:
 def _leave(path: str) -> NoReturn:
     """End; remove the socket and its folder, in which the owner that died left nothing but its mark."""
     folder = os.path.dirname(path)
-    for remove, what in ((os.unlink, path), (os.unlink, os.path.join(folder, "owner")), (os.rmdir, folder)):
+    for remove, target in ((os.unlink, path), (os.unlink, os.path.join(folder, "owner")), (os.rmdir, folder)):
         with contextlib.suppress(OSError):  # gone already, or something lies there that is not ours
-            remove(what)
+            remove(target)
     os._exit(0)
 
 
@@ -419,12 +419,12 @@ def main() -> None:
     while preloader.todo:
         preloader.step()
     try:
-        told = json.load(sys.stdin)
+        instructions = json.load(sys.stdin)
     except ValueError:  # whoever started this needs no kernel after all, or is gone
         _leave(options.socket)
-    os.environ.update(told["environment"])
-    preloader.want(told["wants"])
-    server = Server(listener, owner, preloader, {**environment, **told["environment"]}, since)
+    os.environ.update(instructions["environment"])
+    preloader.want(instructions["wants"])
+    server = Server(listener, owner, preloader, {**environment, **instructions["environment"]}, since)
     request = server.serve()
     if request is None:
         _leave(options.socket)

@@ -39,45 +39,47 @@ def build(settings: Settings, workflow: str, only: Iterable[str] = ()) -> Graph:
     if empty.
     Raises ConfigError for an unknown workflow or stage, for an empty workflow and for a notebook that is not there.
     """
-    known = settings.workflow.workflows
-    if workflow not in known:
-        raise ConfigError(f"There is no workflow {workflow!r}; known: {', '.join(known)}.{near(workflow, known)}")
+    workflows = settings.workflow.workflows
+    if workflow not in workflows:
+        raise ConfigError(
+            f"There is no workflow {workflow!r}; known: {', '.join(workflows)}.{near(workflow, workflows)}"
+        )
     stages = settings.workflow.selected(workflow)
     if not stages:
         raise ConfigError(f"The workflow {workflow!r} has no stages; write their names in workflow.yaml.")
     only = tuple(only)
-    for name in (one.partition(".")[0] for one in only):
+    for name in (part.partition(".")[0] for part in only):
         if name not in stages:
             raise ConfigError(
                 f"--stages names {name!r}, which is no stage of the workflow {workflow!r}; "
                 f"it has: {', '.join(stages)}.{near(name, stages)}"
             )
-    wanted = _with_needs(stages, [name.partition(".")[0] for name in only]) if only else set(stages)
+    stage_names = _with_needs(stages, [name.partition(".")[0] for name in only]) if only else set(stages)
     graph: Graph = {}
     for name in ordered(stages):
-        if name in wanted:
+        if name in stage_names:
             graph |= _tasks(settings, name, stages[name], graph)
     return _with_parts(graph, only)
 
 
 def ordered(stages: Mapping[str, Stage]) -> list[str]:
     """Return the names so that each comes after its needs, otherwise in the order of the file."""
-    done: list[str] = []
-    while len(done) < len(stages):
-        done.append(next(n for n, stage in stages.items() if n not in done and set(stage.needs) <= set(done)))
-    return done
+    order: list[str] = []
+    while len(order) < len(stages):
+        order.append(next(n for n, stage in stages.items() if n not in order and set(stage.needs) <= set(order)))
+    return order
 
 
 def above(graph: Graph, name: str) -> set[str]:
     """Return the names of all tasks that ``name`` needs, directly or through others."""
-    found: set[str] = set()
+    names: set[str] = set()
     todo = list(graph[name].needs)
     while todo:
         need = todo.pop()
-        if need not in found:
-            found.add(need)
+        if need not in names:
+            names.add(need)
             todo += graph[need].needs
-    return found
+    return names
 
 
 def width(graph: Graph) -> int:
@@ -107,20 +109,20 @@ def _with_parts(graph: Graph, only: Iterable[str]) -> Graph:
             raise ConfigError(f"--stages names {name!r}, which is no part of a stage.{near(name, graph)}")
     if not parts:
         return graph
-    asked = {name for name, task in graph.items() if name in only or task.stage in only}
-    kept = asked.union(*(above(graph, name) for name in asked))
-    return {name: task for name, task in graph.items() if name in kept}
+    requested_names = {name for name, task in graph.items() if name in only or task.stage in only}
+    needed_names = requested_names.union(*(above(graph, name) for name in requested_names))
+    return {name: task for name, task in graph.items() if name in needed_names}
 
 
 def _with_needs(stages: Mapping[str, Stage], only: Iterable[str]) -> set[str]:
-    wanted: set[str] = set()
+    stage_names: set[str] = set()
     todo = list(only)
     while todo:
         name = todo.pop()
-        if name not in wanted:
-            wanted.add(name)
+        if name not in stage_names:
+            stage_names.add(name)
             todo += stages[name].needs
-    return wanted
+    return stage_names
 
 
 def _tasks(settings: Settings, name: str, stage: Stage, graph: Graph) -> Graph:
@@ -137,10 +139,10 @@ def _notebook(settings: Settings, name: str, stage: Stage) -> Path:
     folder = settings.root / "notebooks"
     path = folder / f"{stage.notebook}.ipynb"
     if not path.is_file():
-        known = sorted(path.stem for path in folder.glob("*.ipynb"))
+        names = sorted(path.stem for path in folder.glob("*.ipynb"))
         raise ConfigError(
             f"workflow.yaml: stage {name} runs {stage.notebook!r}, but {path} is not there; "
-            f"notebooks/ holds: {', '.join(known) or 'none'}.{near(stage.notebook, known)}"
+            f"notebooks/ holds: {', '.join(names) or 'none'}.{near(stage.notebook, names)}"
         )
     return path
 
@@ -169,7 +171,7 @@ def part_names(stage: str, parts: list[dict[str, Any]]) -> list[str]:
 
 def _part_name(stage: str, part: Mapping[str, Any]) -> str:
     text = [f"{name}-{value}" for name, value in part.items()]
-    return ".".join([stage, *("".join(c if c.isalnum() or c in "-_" else "_" for c in one) for one in text)])
+    return ".".join([stage, *("".join(c if c.isalnum() or c in "-_" else "_" for c in label) for label in text)])
 
 
 def _cut(name: str) -> str:

@@ -50,7 +50,7 @@ def compare(old: Path, new: Path) -> Differences:
         "artifacts": _artifacts,
         "versions": lambda folder: read_record(folder).get("versions", {}),
     }
-    return {what: _different(view(old), view(new)) for what, view in views.items()}
+    return {section: _different(view(old), view(new)) for section, view in views.items()}
 
 
 def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

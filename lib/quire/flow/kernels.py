@@ -119,13 +119,13 @@ class Kernel:
         self._client.context.setsockopt(zmq.RCVHWM, 0)
         self._client.start_channels()
         while True:
-            asked = self._client.kernel_info()
+            message_id = self._client.kernel_info()
             with suppress(Empty):
                 await self._client.get_shell_msg(timeout=1)
                 while True:
-                    heard = await self._client.get_iopub_msg(timeout=0.2)
-                    is_answer = heard["parent_header"].get("msg_id") == asked
-                    if is_answer and heard["content"].get("execution_state") == "idle":
+                    message = await self._client.get_iopub_msg(timeout=0.2)
+                    is_answer = message["parent_header"].get("msg_id") == message_id
+                    if is_answer and message["content"].get("execution_state") == "idle":
                         return
             await self._still_starts(end)
 
@@ -218,10 +218,10 @@ class Kernel:
         if code == -signal.SIGKILL and not self._killed:
             text = "The kernel was killed (SIGKILL), probably out of memory: a container or a limit ends it so. "
             return OutOfMemory(text + LESS, number, source)
-        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        cause = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
         if progress and code is not None and code >= 0:
             hint = 'Something ended it, such as os._exit(); to end a notebook early, use run.stop("why").'
-        return KernelDied(f"The kernel died ({how}). {hint}".strip(), number, source)
+        return KernelDied(f"The kernel died ({cause}). {hint}".strip(), number, source)
 
 
 def _is_stop(error: PapermillExecutionError, folder: Path | None) -> bool:

@@ -136,9 +136,10 @@ def _environment(task: Task, reach: Reach) -> dict[str, str]:
     Values are secrets at times: eight digits tell that one changed, and fit far too many values to tell which it is.
     """
     stated = [name.removeprefix(ENVIRONMENT) for name in task.options.reads if name.startswith(ENVIRONMENT)]
-    asked = {name for facts in reach.own for name in facts.reads if name not in _UNCOUNTED}
+    read_variables = {name for facts in reach.own for name in facts.reads if name not in _UNCOUNTED}
     return {
-        name: _digest(os.environ[name])[:8] if name in os.environ else "unset" for name in sorted({*stated, *asked})
+        name: _digest(os.environ[name])[:8] if name in os.environ else "unset"
+        for name in sorted({*stated, *read_variables})
     }
 
 
@@ -168,20 +169,20 @@ def looked_at(
     parts = key.parts
     imported = libraries.named(name for facts in reach.own for name in facts.imports)
     versions = sorted(parts["libraries"], key=lambda name: (name != "python", name not in imported, name))
-    left = [*parts["needs"]] if parts["needs"] else sorted(inputs)
-    named = {
+    artifacts = [*parts["needs"]] if parts["needs"] else sorted(inputs)
+    names_by_kind = {
         "notebook": list(parts["code"]),
         "parameters": list(parts["parameters"]),
         "config.yaml": list(parts["config"]),
         "schema.yaml": list(parts["schema"]),
         "own modules": [name for name in parts["source"] if _is_path(name)],
         "files": sorted([*parts["files"], *reach.written]),
-        "artifacts": left,
+        "artifacts": artifacts,
         "outside": [*reads, *(f"{ENVIRONMENT}{name}" for name in parts["environment"]), *parts.get("alias", {})],
         "modules of quire": [name for name in parts["source"] if not _is_path(name)],
         "libraries": [f"{name} {parts['libraries'][name]}" for name in versions],
     }
-    return {kind: names for kind, names in named.items() if names}
+    return {kind: names for kind, names in names_by_kind.items() if names}
 
 
 def _is_path(module: str) -> bool:

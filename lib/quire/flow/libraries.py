@@ -59,15 +59,15 @@ def read(memory: Path) -> Libraries:
     """
     installed = _installed()
     listing = hashlib.sha256(json.dumps(sorted(map(str, installed.values()))).encode()).hexdigest()
-    known = _remembered(memory, listing)
-    if known is None:
-        known = {"listing": listing, **_described(installed)}
+    index = _remembered(memory, listing)
+    if index is None:
+        index = {"listing": listing, **_described(installed)}
         memory.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(memory, json.dumps(known))
+        write_whole(memory, json.dumps(index))
     start = [DISTRIBUTION] if DISTRIBUTION in installed else list(installed)  # not installed: whatever is there counts
-    required = sorted(_closure(start, known["requires"], installed) - {DISTRIBUTION})
+    required = sorted(_closure(start, index["requires"], installed) - {DISTRIBUTION})
     versions = {name: _version_in_name(installed[name]) for name in required}
-    return Libraries({"python": platform.python_version()} | versions, installed, known["modules"], known["requires"])
+    return Libraries({"python": platform.python_version()} | versions, installed, index["modules"], index["requires"])
 
 
 def _installed() -> dict[str, Path]:
@@ -104,9 +104,9 @@ def _described(installed: Mapping[str, Path]) -> dict[str, Any]:
 
 def _modules(distribution: metadata.Distribution) -> list[str]:
     """Return the names by which the modules of a distribution are imported."""
-    listed = (distribution.read_text("top_level.txt") or "").split()
-    if listed:
-        return [name.replace("/", ".").partition(".")[0] for name in listed]
+    names = (distribution.read_text("top_level.txt") or "").split()
+    if names:
+        return [name.replace("/", ".").partition(".")[0] for name in names]
     files = [file for file in distribution.files or () if len(file.parts) > 1 or file.suffix in (".py", ".so", ".pyd")]
     tops = dict.fromkeys(file.parts[0].partition(".")[0] for file in files if not _INFO.fullmatch(file.parts[0]))
     return [top for top in tops if top.isidentifier()]

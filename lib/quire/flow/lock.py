@@ -34,11 +34,11 @@ def only_run(outputs: Path, params: str, *, wait_s: float = 0) -> Iterator["Hold
         lock.acquire(timeout=max(wait_s, GRACE_S) if wait_s >= 0 else wait_s, poll_interval=0.1)
     except Timeout:
         other = holder.read()
-        who = (
+        other_run = (
             f"{other.get('run_id', '')} (process {other.get('pid')} on {other.get('host')}, since {other.get('since')})"
         )
         raise Busy(
-            f"Another run of {params} is under way: {who}. Wait for it with --wait SECONDS, or end that process."
+            f"Another run of {params} is under way: {other_run}. Wait for it with --wait SECONDS, or end that process."
         ) from None
     try:
         yield holder

@@ -25,9 +25,9 @@ class Memory:
         """Return what ``make`` returns, a dictionary of plain values, or returned when the file was as it is now."""
         stat = file.stat()
         stamp = [stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size]
-        known = self._values.get(str(file))
-        if known and known[0] == stamp:
-            return known[1]
+        entry = self._values.get(str(file))
+        if entry and entry[0] == stamp:
+            return entry[1]
         value = make()
         if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
             self._values[str(file)] = [stamp, value]

@@ -133,8 +133,8 @@ class _Finder(ast.NodeVisitor):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return _concatenated([self._pattern(node.left), self._pattern(node.right)])
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            left = UNKNOWN if dotted(node.left) == "run.folder" else self._pattern(node.left)
-            return f"{left}/{self._pattern(node.right)}"
+            prefix = UNKNOWN if dotted(node.left) == "run.folder" else self._pattern(node.left)
+            return f"{prefix}/{self._pattern(node.right)}"
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and is_text(node.left):
             self.visit(node.right)
             return _PLACEHOLDER.sub(UNKNOWN, literal(node.left))

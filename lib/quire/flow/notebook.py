@@ -88,8 +88,8 @@ def _parsed(path: Path) -> dict[str, Any]:
         if not isinstance(content["cells"], list) or not all(isinstance(cell, dict) for cell in content["cells"]):
             raise TypeError("cells is no list of objects")
     except (ValueError, KeyError, TypeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{path} is not a notebook (nbformat 4): {what}. {_remedy(path, data)}") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path} is not a notebook (nbformat 4): {reason}. {_remedy(path, data)}") from None
     return content
 
 

@@ -130,10 +130,10 @@ class Posts:
     def work_on(self, job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any]], None]) -> Done:
         """Have a job done by a post of the project ``root``, a new one if none is idle."""
         post = self._take(root) or Post(root, outputs)
-        done = post.work_on(job, listen)
+        result = post.work_on(job, listen)
         if post.is_up():
             self._put(root, post)
-        return done
+        return result
 
     def close(self) -> None:
         """End all that are idle."""
@@ -161,9 +161,9 @@ class Posts:
     def _drop(self, root: Path, post: Post) -> None:
         with self._lock:
             idle = self._idle.get(root, [])
-            kept = [entry for entry in idle if entry[0] is not post]
-            is_idle = len(kept) < len(idle)
-            self._idle[root] = kept
+            entries = [entry for entry in idle if entry[0] is not post]
+            is_idle = len(entries) < len(idle)
+            self._idle[root] = entries
         if is_idle:
             post.close()
 
@@ -189,17 +189,17 @@ def carry_out(job: Job, project: bytes, name: str) -> Done:
         return _posts.work_on(job, root, root / "outputs", tell)
     secede()  # this thread only waits for the process, whose search wants it; it ends with the job, and its post too
     post = Post(root, root / "outputs", cluster=worker.scheduler.address)
-    done = post.work_on(job, tell)
+    result = post.work_on(job, tell)
     post.close()
-    return done
+    return result
 
 
 def _unpack(project: bytes, root: Path) -> None:
     """Make the folder ``root`` of a packed project; it appears whole."""
-    beside = root.with_name(f".{root.name}.{os.getpid()}")
+    temp_folder = root.with_name(f".{root.name}.{os.getpid()}")
     with zipfile.ZipFile(io.BytesIO(project)) as archive:
-        archive.extractall(beside)
-    os.replace(beside, root)
+        archive.extractall(temp_folder)
+    os.replace(temp_folder, root)
 
 
 def _end_with_parent_and_give_way() -> None:

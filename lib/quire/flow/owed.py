@@ -119,8 +119,8 @@ def publish(run: Publication, failures: Failures) -> Iterator[Outcome]:
     possible = owes(run.record, run.settings)
     parts = [part for part in parts_of(outputs, run_id) if part in possible]
     for part in list(parts):
-        away = failures.away(name, part)
-        outcome = away or attempt(run_id, part, lambda: PARTS[part].deliver(run))  # noqa: B023 - called at once
+        outage = failures.away(name, part)
+        outcome = outage or attempt(run_id, part, lambda: PARTS[part].deliver(run))  # noqa: B023 - called at once
         failures.note(name, outcome)
         if not outcome.message:
             parts.remove(part)
@@ -160,7 +160,7 @@ def _in_turn(notes: owed.Notes, names: list[str], deliver: Callable[[str], Itera
     for name in names:
         outcomes = list(deliver(name))
         yield from outcomes
-        failed += [name] if any(one.message and one.was_tried for one in outcomes) else []
+        failed += [name] if any(outcome.message and outcome.was_tried for outcome in outcomes) else []
     for name in failed:
         notes.postpone(name)
 
@@ -212,11 +212,11 @@ def _send_alert(settings: Settings, item: "OwedAlert", failures: Failures) -> It
     from quire.io import notify
 
     run_id, name = item.run_id or item.alert.id, settings.name
-    away = {channel: failure for channel in item.channels if (failure := failures.away(name, f"{BY}{channel}"))}
-    yield from (replace(failure, run_id=run_id) for failure in away.values())
-    for one in notify.deliver(item.alert.id, settings, lambda: _database(settings), skip=away):
-        message = f"Not delivered by {one.channel}: {one.detail}" if one.status == "failed" else ""
-        outcome = Outcome(run_id, f"{BY}{one.channel}", ServiceError.__name__ if message else "", message)
+    outages = {channel: failure for channel in item.channels if (failure := failures.away(name, f"{BY}{channel}"))}
+    yield from (replace(failure, run_id=run_id) for failure in outages.values())
+    for delivery in notify.deliver(item.alert.id, settings, lambda: _database(settings), skip=outages):
+        message = f"Not delivered by {delivery.channel}: {delivery.detail}" if delivery.status == "failed" else ""
+        outcome = Outcome(run_id, f"{BY}{delivery.channel}", ServiceError.__name__ if message else "", message)
         failures.note(name, outcome)
         yield outcome
 
@@ -235,9 +235,9 @@ def attempt(run_id: str, part: str, action: Callable[[], Any]) -> Outcome:
 
 def _settings(root: Path, name: str) -> Settings:
     """Return the settings of a use case that a file names; raises ConfigError unless it is one of this project."""
-    known = config.use_cases(root)
-    if name not in known:
-        raise ConfigError(f"Use case {name!r} is not below {root / 'params'}; known: {known}.{near(name, known)}")
+    names = config.use_cases(root)
+    if name not in names:
+        raise ConfigError(f"Use case {name!r} is not below {root / 'params'}; known: {names}.{near(name, names)}")
     return config.load(name, root=root)
 
 
@@ -254,7 +254,7 @@ def _track(run: Publication) -> None:
 
 
 def _send_figures(run: Publication) -> None:
-    failed = [one for one in send_figures(run.settings, run.record, at=run.at) if one.status == "failed"]
+    failed = [delivery for delivery in send_figures(run.settings, run.record, at=run.at) if delivery.status == "failed"]
     if failed:
         raise ServiceError(f"Not delivered by {failed[0].channel}: {failed[0].detail}")
 
@@ -277,18 +277,18 @@ def _queue_alert(run: Publication) -> None:
     record, name = run.record, run.settings.name
     failed = [stage for stage, content in record["stages"].items() if content["status"] == "failed"]
     if record["status"] == "failed":
-        how, where, body = "failed", failed, _explained(run, failed)
+        verb, stages, body = "failed", failed, _explained(run, failed)
     elif "died_in" in record:
-        how, where, body = "died", record["died_in"] or ["no stage"], _death(run)
+        verb, stages, body = "died", record["died_in"] or ["no stage"], _death(run)
     else:
         return
     index = run.folder / "index.html"
     alert = notify.Alert(
         kind="run_failed",
-        title=f"{name}: {record['workflow']} {how} in {', '.join(where)}",
+        title=f"{name}: {record['workflow']} {verb} in {', '.join(stages)}",
         body=body,
         severity="critical",
-        cause=" ".join(["run_failed", name, *(["died"] if how == "died" else []), *where]),
+        cause=" ".join(["run_failed", name, *(["died"] if verb == "died" else []), *stages]),
         link=str(index if index.exists() else run.folder),  # a run that died wrote none
         at=run.at if run.at and record.get("finished_at") else datetime.now(UTC),
     )

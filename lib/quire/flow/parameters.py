@@ -57,9 +57,9 @@ def read_signature(notebook: Path) -> Signature:
     cells = read_cells(notebook)
     tagged = [cell for cell in cells if "parameters" in tags_of(cell)]
     if len(tagged) != 1:
-        found = "no cell" if not tagged else f"{len(tagged)} cells"
+        count = "no cell" if not tagged else f"{len(tagged)} cells"
         raise ConfigError(
-            f"{notebook}: {found} with the tag 'parameters'; expected one. Open the notebook in JupyterLab, "
+            f"{notebook}: {count} with the tag 'parameters'; expected one. Open the notebook in JupyterLab, "
             "select the cell with the parameters, and add the tag under Property Inspector > Cell tags."
         )
     source = source_of(tagged[0])
@@ -113,9 +113,9 @@ def resolve(
 
 def _unknown_stages(settings: Settings, graph: Graph, overrides: Mapping[str, Mapping[str, Any]]) -> list[str]:
     stages = list(settings.workflow.stages)
-    where = settings.folder / "params.yaml"
+    path = settings.folder / "params.yaml"
     mistakes = [
-        f"{where}: there is no stage {name!r}; known: {', '.join(stages)}.{near(name, stages)}"
+        f"{path}: there is no stage {name!r}; known: {', '.join(stages)}.{near(name, stages)}"
         for name in settings.params
         if name not in stages
     ]
@@ -145,12 +145,12 @@ def _resolve_task(settings: Settings, task: Task, overrides: Mapping[str, Any], 
         ("workflow.yaml, for_each", task.part, task.part),
         ("-p", overrides, overrides),
     )
-    for where, layer, written in layers:
+    for location, layer, raw_layer in layers:
         for name, value in layer.items():
-            mistake = _mistake(task, signature, where, name, value) or _change(
-                task, signature, where, name, written.get(name)
+            mistake = _mistake(task, signature, location, name, value) or _change(
+                task, signature, location, name, raw_layer.get(name)
             )
-            mistakes += [mistake] if mistake else _wrong_names(settings, task, where, name, value)
+            mistakes += [mistake] if mistake else _wrong_names(settings, task, location, name, value)
             values[name] = value
     return values
 
@@ -257,17 +257,17 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _read_parameter(notebook: Path, node: ast.stmt) -> Parameter:
-    where = f"{notebook}: the parameters cell, line {node.lineno}"
+    location = f"{notebook}: the parameters cell, line {node.lineno}"
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         name, value, annotation = node.targets[0].id, node.value, None
     elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
         name, value, annotation = node.target.id, node.value, node.annotation
     else:
-        raise ConfigError(f"{where}: {ast.unparse(node)!r} is no parameter; write name = value  # unit, choices.")
+        raise ConfigError(f"{location}: {ast.unparse(node)!r} is no parameter; write name = value  # unit, choices.")
     try:
         default = ast.literal_eval(value)
     except ValueError:
-        raise ConfigError(f"{where}: {name} = {ast.unparse(value)} is no plain value; write a literal.") from None
+        raise ConfigError(f"{location}: {name} = {ast.unparse(value)} is no plain value; write a literal.") from None
     return Parameter(name, default, _types(annotation, default))
 
 

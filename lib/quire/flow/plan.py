@@ -40,16 +40,16 @@ def outlooks(request: Request, *, root: Path | None = None) -> dict[str, Outlook
     settings = config.load(request.params, root=root)
     context = prepare(settings, replace(request, fresh=False), datetime.now(UTC), lambda event: None)
     last = next(history.runs(settings.outputs, params=settings.name), None)
-    found: dict[str, Outlook] = {}
+    plan: dict[str, Outlook] = {}
     for name, task in context.graph.items():
-        waiting = sorted(need for need in above(context.graph, name) if found[need].reason != _SAME)
+        waiting = sorted(need for need in above(context.graph, name) if plan[need].reason != _SAME)
         try:
             stage = StageRun(context, task)
         except DataError as error:  # another stage may be about to make the source
-            found[name] = Outlook(_depends(waiting) if waiting else str(error))
+            plan[name] = Outlook(_depends(waiting) if waiting else str(error))
             continue
-        found[name] = Outlook(_reason(context, stage, waiting, last), stage.looked_at(), stage.cold)
-    return found
+        plan[name] = Outlook(_reason(context, stage, waiting, last), stage.looked_at(), stage.cold)
+    return plan
 
 
 _SAME = "nothing changed; it would be reused."

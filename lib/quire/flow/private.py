@@ -25,10 +25,10 @@ class PrivateFolder:
     def __init__(self, kind: str = "") -> None:
         """kind: what its name says after ``quire-``."""
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX + kind, dir=_base()))
-        beside = self.path / f".{OWNER}"
-        self._lock = os.open(beside, os.O_CREAT | os.O_RDWR, 0o600)
+        temp_path = self.path / f".{OWNER}"
+        self._lock = os.open(temp_path, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.replace(beside, self.path / OWNER)  # it appears locked, so that nobody takes it for one left behind
+        os.replace(temp_path, self.path / OWNER)  # it appears locked, so that nobody takes it for one left behind
 
     def remove(self) -> None:
         """Remove the folder and all in it; it may be gone already."""
@@ -40,17 +40,17 @@ class PrivateFolder:
 
 def remove_left_behind() -> list[Path]:
     """Remove this user's folders whose owner is dead, and return which."""
-    removed = []
+    folders = []
     for owner in _base().glob(f"{PREFIX}*/{OWNER}"):
         with suppress(OSError):  # in use, another user's, or just going
             lock = os.open(owner, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(owner.parent)
-                removed.append(owner.parent)
+                folders.append(owner.parent)
             finally:
                 os.close(lock)
-    return removed
+    return folders
 
 
 def _base() -> Path:

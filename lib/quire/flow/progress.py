@@ -63,14 +63,14 @@ def as_line(event: Mapping[str, Any]) -> str:
     if kind == "stage_retried":
         return f"{event['stage']:<12} attempt {event['attempt']} failed, tries again: {event['message']}"
     if kind == "stage_ended":
-        why = event.get("stopped") or (event.get("why", "") if event["status"] in ("reused", "skipped") else "")
+        reason = event.get("stopped") or (event.get("why", "") if event["status"] in ("reused", "skipped") else "")
         return f"{event['stage']:<12} {WORDS[event['status']]:<11} {event['seconds']:6.1f} s" + (
-            f"  {why}" if why else ""
+            f"  {reason}" if reason else ""
         )
     if kind == "signal":
-        what = f"runs the workflow {event['workflow']}"
-        what = f"already answered by run {event['last']}" if event["last"] else what
-        return f"signal {event['name']} ({event['reason']}): {what}"
+        action = f"runs the workflow {event['workflow']}"
+        action = f"already answered by run {event['last']}" if event["last"] else action
+        return f"signal {event['name']} ({event['reason']}): {action}"
     if kind == "job":
         return f"{event['as_of'][:10]:<10} {event['worker']}: {event['line']}".strip()
     if kind == "note":
@@ -97,8 +97,8 @@ def print_findings(folder: Path, record: Mapping[str, Any]) -> None:
             click.echo(line.replace(mark, click.style(mark, colour), 1), err=True)
     index = folder / "index.html"
     if index.is_file():
-        here = index.relative_to(Path.cwd()) if index.is_relative_to(Path.cwd()) else index
-        click.echo(f"\n  report     {here}", err=True)
+        path = index.relative_to(Path.cwd()) if index.is_relative_to(Path.cwd()) else index
+        click.echo(f"\n  report     {path}", err=True)
     if record["status"] == "succeeded":
         click.echo(f"  model      quire champion params/{record['params']}, or make mlflow", err=True)
         click.echo(f"  dashboard  quire dashboard params/{record['params']}", err=True)

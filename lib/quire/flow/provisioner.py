@@ -52,9 +52,9 @@ def _fork(path: str, cmd: list[str], wants: list[str], options: dict[str, Any]) 
     if options.get("stdin") is not None or options.get("independent"):
         raise Refused("the kernel wants an input of its own, or to outlive its owner")
     environment = {**options["env"], "JPY_PARENT_PID": str(os.getpid())}
-    opened: list[int] = []
+    open_fds: list[int] = []
     try:
-        descriptors = _outputs(options, opened)
+        descriptors = _outputs(options, open_fds)
         return fork(
             path,
             arguments=cmd[3:],
@@ -66,29 +66,29 @@ def _fork(path: str, cmd: list[str], wants: list[str], options: dict[str, Any]) 
             descriptors=descriptors,
         )
     finally:
-        for descriptor in opened:
+        for descriptor in open_fds:
             os.close(descriptor)
 
 
 def _outputs(options: dict[str, Any], opened: list[int]) -> list[int]:
     """Return the open files for input, output and errors, as `subprocess` reads its arguments."""
     opened.append(os.open(os.devnull, os.O_RDWR))
-    found = [opened[0]]
+    descriptors = [opened[0]]
     for name, default in (("stdout", 1), ("stderr", 2)):
         value = options.get(name)
         if value is None:
-            found.append(default)
+            descriptors.append(default)
         elif value == subprocess.DEVNULL:
-            found.append(opened[0])
+            descriptors.append(opened[0])
         elif value == subprocess.STDOUT:
-            found.append(found[1])
+            descriptors.append(descriptors[1])
         elif isinstance(value, int) and value >= 0:
-            found.append(value)
+            descriptors.append(value)
         elif hasattr(value, "fileno"):
-            found.append(value.fileno())
+            descriptors.append(value.fileno())
         else:
             raise Refused(f"{name} is to be a pipe")
-    return found
+    return descriptors
 
 
 def _say_once(reason: str) -> None:

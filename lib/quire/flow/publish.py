@@ -86,18 +86,18 @@ class Publisher:
             self._thread.start()
 
     def _work(self) -> None:
-        orders, theirs = os.pipe()[::-1]
-        ours, answers = os.pipe()
+        orders, orders_read_fd = os.pipe()[::-1]
+        answers_read_fd, answers = os.pipe()
         log = self._context.folder / ".publish.log"
         with log.open("w") as errors:
-            process = self._process([theirs, answers, errors.fileno()])
-        os.close(theirs)
+            process = self._process([orders_read_fd, answers, errors.fileno()])
+        os.close(orders_read_fd)
         os.close(answers)
         with suppress(BrokenPipeError), os.fdopen(orders, "w") as out:
             while (order := self._orders.get()) is not None:
                 out.write(json.dumps(order) + "\n")
                 out.flush()
-        with os.fdopen(ours) as answers_in:
+        with os.fdopen(answers_read_fd) as answers_in:
             self._told = [json.loads(line) for line in answers_in if line.startswith("{")]
         code = process.wait()
         if code:
@@ -130,15 +130,15 @@ def main(name: str, folder: Path) -> None:
     settings = config.load(name)
     if read_record(folder)["cause"] != FOR_ANOTHER:
         _warm_up(settings)
-    there = _archive_of(settings, stores=read_record(folder)["cause"] != FOR_ANOTHER)
+    remote = _archive_of(settings, stores=read_record(folder)["cause"] != FOR_ANOTHER)
     with notes.runs(settings.outputs).held(folder.name):  # or the next run would publish it too, if the runner died
         for line in sys.stdin:
             order = json.loads(line)
             if order["do"] == "end":
-                for told in _publish(settings, folder, there):
-                    print(json.dumps(told), flush=True)
-            elif there is not None:
-                _archive_stage(settings, folder, order["stage"], there)
+                for problem in _publish(settings, folder, remote):
+                    print(json.dumps(problem), flush=True)
+            elif remote is not None:
+                _archive_stage(settings, folder, order["stage"], remote)
 
 
 def _warm_up(settings: Settings) -> None:
@@ -175,8 +175,8 @@ def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Itera
     for outcome in _deliver_all(owed.Publication(settings, folder, record, there)):
         if outcome.message not in reported:
             reported.add(outcome.message)
-            whose = "" if outcome.run_id == run_id else f"Run {outcome.run_id} still owes {outcome.part}: "
-            yield {"kind": outcome.kind, "message": f"{whose}{outcome.message}"}
+            prefix = "" if outcome.run_id == run_id else f"Run {outcome.run_id} still owes {outcome.part}: "
+            yield {"kind": outcome.kind, "message": f"{prefix}{outcome.message}"}
     if there is not None:
         yield from _tried(lambda: there.save_owed(but=run_id))
         yield from _tried(lambda: there.prune(datetime.now(UTC)))

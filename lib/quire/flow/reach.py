@@ -203,15 +203,15 @@ class Library:
 
     def data_files(self, path: Path, facts: Facts) -> dict[str, str]:
         """Return digests of the files beside a module of `quire` that are no modules and that it names."""
-        named = {part for text in facts.texts for part in text.split("/")}
-        found: dict[str, str] = {}
+        text_parts = {part for text in facts.texts for part in text.split("/")}
+        digests: dict[str, str] = {}
         for item in _non_modules(path.parent):
-            if item.name in named:
+            if item.name in text_parts:
                 files = [item] if item.is_file() else sorted(f for f in item.rglob("*") if f.is_file())
                 for file in files:
                     if "__pycache__" not in file.parts:
-                        found[str(file.relative_to(self.root))] = self.digest(file)
-        return found
+                        digests[str(file.relative_to(self.root))] = self.digest(file)
+        return digests
 
 
 class _Search:
@@ -226,7 +226,7 @@ class _Search:
         self._roots = [folder] if folder else []
         self._modules: dict[Path, Facts] = {}
         self._data: dict[str, str] = {}
-        self._code: list[tuple[Facts, Path | None]] = [(one, folder) for one in facts]
+        self._code: list[tuple[Facts, Path | None]] = [(code_facts, folder) for code_facts in facts]
         self._near: dict[tuple[str, int], bool] = {}
         self._tops: set[str] = set()
 
@@ -241,24 +241,24 @@ class _Search:
                 self._add_roots(facts, folder)
             if len(self._roots) > roots:  # names met before may lead there too
                 todo = [*self._code, *self._folders(self._modules)]
-            named = self._named((facts.paths, folder) for facts, folder in todo)
-            files |= dict.fromkeys(named)
+            file_paths = self._named((facts.paths, folder) for facts, folder in todo)
+            files |= dict.fromkeys(file_paths)
             paths = [path for facts, folder in todo for path in self._targets(facts, folder)]
-            paths += [path for path in named if path.suffix == ".py"]  # such as those of %run
+            paths += [path for path in file_paths if path.suffix == ".py"]  # such as those of %run
             todo = [(facts, path.parent) for path in dict.fromkeys(paths) for facts in self._enter(path)]
         own = {path: facts for path, facts in self._modules.items() if library.is_own(path)}
-        given = [facts for facts, _ in self._code]
+        code_facts = [facts for facts, _ in self._code]
         outer = [facts for path, facts in self._modules.items() if not path.is_relative_to(library.root / "config")]
-        written = self._named((facts.written, folder) for facts, folder in [*self._code, *self._folders(own)])
+        written_files = self._named((facts.written, folder) for facts, folder in [*self._code, *self._folders(own)])
         return Reach(
-            code=hashlib.sha256("".join(facts.digest for facts in given).encode()).hexdigest(),
+            code=hashlib.sha256("".join(facts.digest for facts in code_facts).encode()).hexdigest(),
             modules=dict(sorted(({library.name(p): f.digest for p, f in self._modules.items()} | self._data).items())),
             files={library.name(path): library.digest(path) for path in files if path not in self._modules},
-            written={library.name(path): library.digest(path) for path in written},
-            facts=(*given, *self._modules.values()),
-            own=(*given, *own.values()),
+            written={library.name(path): library.digest(path) for path in written_files},
+            facts=(*code_facts, *self._modules.values()),
+            own=(*code_facts, *own.values()),
             tops=frozenset(self._tops),
-            attributes=frozenset(name for facts in [*given, *outer] for name in facts.attributes),
+            attributes=frozenset(name for facts in [*code_facts, *outer] for name in facts.attributes),
         )
 
     def _enter(self, path: Path) -> Iterator[Facts]:
@@ -302,15 +302,15 @@ class _Search:
     def _named(self, patterns: Iterable[tuple[Sequence[str], Path | None]]) -> list[Path]:
         """Return the files that patterns stand for, each seen from the folder of its code and from the project's."""
         clone = self._library.clone
-        used = [(names, folder) for names, folder in patterns if names]
-        starts = dict.fromkeys([*self._starts, *(folder for _, folder in used if folder)])
-        return clone.named([name for names, _ in used for name in names], starts) if clone and used else []
+        groups = [(names, folder) for names, folder in patterns if names]
+        starts = dict.fromkeys([*self._starts, *(folder for _, folder in groups if folder)])
+        return clone.named([name for names, _ in groups for name in names], starts) if clone and groups else []
 
     def _add_roots(self, facts: Facts, beside: Path | None) -> None:
         clone = self._library.clone
         if clone and facts.roots:
-            found = clone.folders(facts.roots, dict.fromkeys([*self._starts, *filter(None, [beside])]))
-            self._roots += [path for path in found if path not in self._roots]
+            folders = clone.folders(facts.roots, dict.fromkeys([*self._starts, *filter(None, [beside])]))
+            self._roots += [path for path in folders if path not in self._roots]
 
 
 def names_of(facts: Facts) -> list[str]:
@@ -321,8 +321,8 @@ def names_of(facts: Facts) -> list[str]:
 
 def _module(path: Path) -> Path | None:
     """Return the file of the module or package at ``path``, which has no suffix, or None."""
-    where = str(path)
-    options = (*(where + suffix for suffix in _SUFFIXES), os.path.join(where, "__init__.py"))
+    stem = str(path)
+    options = (*(stem + suffix for suffix in _SUFFIXES), os.path.join(stem, "__init__.py"))
     return next((Path(option) for option in options if os.path.isfile(option)), None)
 
 

@@ -37,13 +37,13 @@ def run_and_react(
         if listen:
             listen({"event": "signal", "name": name, "reason": reason, "workflow": reaction.workflow, "last": last})
         if not last:
-            asked = replace(request, workflow=reaction.workflow, stages=(), overrides={}, fresh=False, cause=cause)
-            yield run(asked, root=root, now=now, listen=listen)
+            follow_up = replace(request, workflow=reaction.workflow, stages=(), overrides={}, fresh=False, cause=cause)
+            yield run(follow_up, root=root, now=now, listen=listen)
 
 
 def _reactions(settings: Settings, record: Any) -> list[tuple[str, str, Reaction]]:
     """Return each signal that was given in this run and that workflow.yaml has an answer to, once per workflow."""
-    found: dict[str, tuple[str, str, Reaction]] = {}
+    reactions: dict[str, tuple[str, str, Reaction]] = {}
     if record["cause"].startswith("signal ") or record.get("try"):
         return []
     for name, stage in record["stages"].items():
@@ -51,8 +51,8 @@ def _reactions(settings: Settings, record: Any) -> list[tuple[str, str, Reaction
         for signal in stage.get("signals", []):
             reaction = options.on_signal.get(signal["name"]) if options else None
             if reaction:
-                found.setdefault(reaction.workflow, (signal["name"], signal["reason"], reaction))
-    return list(found.values())
+                reactions.setdefault(reaction.workflow, (signal["name"], signal["reason"], reaction))
+    return list(reactions.values())
 
 
 def _last(settings: Settings, cause: str, reaction: Reaction, now: datetime) -> str:

@@ -91,9 +91,9 @@ def _message(error: Any) -> str:
 
 def _without_machine(line: str, root: Path | None) -> str:
     """Return a line of a traceback without the folders of this machine: pages are sent around."""
-    known = {str(root): "", sys.prefix: "", sys.base_prefix: "", str(Path.home()): "~/"}
-    for folder, shown in known.items():
-        line = line.replace(f"{folder}/", shown)
+    replacements = {str(root): "", sys.prefix: "", sys.base_prefix: "", str(Path.home()): "~/"}
+    for folder, replacement in replacements.items():
+        line = line.replace(f"{folder}/", replacement)
     return line
 
 
@@ -114,8 +114,8 @@ def _make_first_page(outputs: Path) -> None:
 
         from quire import page
 
-        shown = [v4.new_output("stream", text="x"), v4.new_output("display_data", {"text/html": "<p>x</p>"})]
-        cells = [v4.new_markdown_cell("# x"), v4.new_code_cell(outputs=shown)]
+        cell_outputs = [v4.new_output("stream", text="x"), v4.new_output("display_data", {"text/html": "<p>x</p>"})]
+        cells = [v4.new_markdown_cell("# x"), v4.new_code_cell(outputs=cell_outputs)]
         page.report(_body(v4.new_notebook(cells=cells), _memory(outputs)), provenance={})
 
 
@@ -162,7 +162,7 @@ def _charts(folder: Path) -> dict[str, str]:
 def _provenance(context: Context, task: Task) -> dict[str, str]:
     record = context.record.content
     as_of = data_as_of(context.folder, record)
-    found: Mapping[str, str] = {
+    fields: Mapping[str, str] = {
         "Run": context.run_id,
         "Stage": task.name,
         "Use case": f"params/{context.settings.name}",
@@ -172,7 +172,7 @@ def _provenance(context: Context, task: Task) -> dict[str, str]:
         "Commit": record["commit"][:12] + ("-dirty" if record["commit"].endswith("-dirty") else ""),
         "Executed": context.record.stages[task.name].get("started_at", "")[:19].replace("T", " ") + " UTC",
     }
-    return {label: value for label, value in found.items() if value}
+    return {label: value for label, value in fields.items() if value}
 
 
 def _snapshot(folder: Path) -> str:

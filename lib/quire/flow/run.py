@@ -185,9 +185,9 @@ def _finish(context: Context, publisher: Publisher, started: float) -> Result:
     problems = publisher.finish()
     for problem in problems:
         context.warn(problem["message"])
-    ended = round(time.monotonic() - started, 3)
+    elapsed_s = round(time.monotonic() - started, 3)
     index = str(context.folder / "index.html")
-    context.emit("run_ended", status=context.record.content["status"], seconds=ended, index=index)
+    context.emit("run_ended", status=context.record.content["status"], seconds=elapsed_s, index=index)
     # A publisher that ended early did not archive either.
     unsent = (ArchiveError.__name__, *([PUBLISH_FAILED] if context.settings.config.archive.url else []))
     archived = not any(problem["kind"] in unsent for problem in problems)
@@ -226,7 +226,7 @@ def commit_of(root: Path) -> str:
     """Return the commit of the project, with ``-dirty`` if files differ from it; empty without git."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip()
+    return process.stdout.strip()

@@ -30,11 +30,11 @@ def refuse_repeats(graph: Graph) -> None:
 
 def saved_names(task: Task) -> list[str]:
     """Return the names that the task's notebook saves in so many words, those with a leading underscore aside."""
-    found: list[str] = []
+    names: list[str] = []
     for cell in read_cells(task.notebook):
         if cell.get("cell_type") == "code":
-            found += _names(python_of(source_of(cell)))
-    return [name for name in dict.fromkeys(found) if not name.startswith("_")]
+            names += _names(python_of(source_of(cell)))
+    return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
 def _names(source: str) -> Iterator[str]:

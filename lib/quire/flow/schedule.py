@@ -71,11 +71,11 @@ class Schedule:
     def _skip(self) -> None:
         """Mark the waiting tasks that cannot run: a need failed, was skipped or ended early."""
         for task in self._waiting():
-            why = next((why for need in task.needs if (why := self._hindrance(need))), None)
+            reason = next((reason for need in task.needs if (reason := self._hindrance(need))), None)
             if self.context.stopping.is_set():
                 self._note(task, status="interrupted", why="the run was interrupted")
-            elif why:
-                self._note(task, status="skipped", why=why)
+            elif reason:
+                self._note(task, status="skipped", why=reason)
 
     def _hindrance(self, need: str) -> str:
         stage = self.context.record.stages[need]
@@ -169,5 +169,5 @@ class Schedule:
 
     def _tell(self, task: Task) -> None:
         stage = self.context.record.stages[task.name]
-        kept = ("status", "seconds", "why", "stopped")
-        self.context.emit("stage_ended", stage=task.name, **{name: stage[name] for name in kept if name in stage})
+        keys = ("status", "seconds", "why", "stopped")
+        self.context.emit("stage_ended", stage=task.name, **{name: stage[name] for name in keys if name in stage})

@@ -90,10 +90,10 @@ class StageRun:
     def execute(self, seat: Seat) -> None:
         """Run the notebook in the seat's kernel, again after a failure as often as workflow.yaml allows."""
         started = time.monotonic()
-        why = f"{self.why}; {self.cold}" if self.cold else self.why
+        reason = f"{self.why}; {self.cold}" if self.cold else self.why
         cold = {"cold": self.cold} if self.cold else {}
-        self.context.record.update_stage(self.task.name, status="running", why=why, started_at=_now(), **cold)
-        self.context.emit("stage_started", stage=self.task.name, why=why)
+        self.context.record.update_stage(self.task.name, status="running", why=reason, started_at=_now(), **cold)
+        self.context.emit("stage_started", stage=self.task.name, why=reason)
         try:
             self._attempts(seat)
             values = self._keep(time.monotonic() - started)
@@ -206,9 +206,11 @@ class StageRun:
         """Enter the result in the cache, unless it is not known of which code and files it was made."""
         context, task = self.context, self.task
         reach = reach_of(task, context.own_values(task), context.library)
-        changed = changed_meanwhile(self.reach, reach)
-        if changed:
-            context.warn(f"{', '.join(changed[:4])} changed while {task.name} ran, so it will run again next time.")
+        changed_names = changed_meanwhile(self.reach, reach)
+        if changed_names:
+            context.warn(
+                f"{', '.join(changed_names[:4])} changed while {task.name} ran, so it will run again next time."
+            )
             return
         context.cache.add(
             task,
@@ -223,13 +225,15 @@ class StageRun:
         )
 
     def _refuse_repeats(self, artifacts: list[dict[str, Any]]) -> None:
-        mine = {artifact["name"] for artifact in artifacts if not artifact["name"].startswith("_")}
+        own_names = {artifact["name"] for artifact in artifacts if not artifact["name"].startswith("_")}
         for name, stage in self.context.record.stages.items():
             if self.context.graph[name].stage == self.task.stage:
                 continue
-            both = sorted(mine & {artifact["name"] for artifact in stage.get("artifacts", [])})
-            if both:
-                raise StageFailed(f"The stages {name} and {self.task.name} both save {both[0]!r}; rename one of them.")
+            shared_names = sorted(own_names & {artifact["name"] for artifact in stage.get("artifacts", [])})
+            if shared_names:
+                raise StageFailed(
+                    f"The stages {name} and {self.task.name} both save {shared_names[0]!r}; rename one of them."
+                )
 
     def _names_read(self) -> list[str]:
         """Return the names that the notebook loaded or looked for."""
@@ -278,11 +282,11 @@ class StageRun:
         }
 
     def _matches(self, trace: Trace) -> bool:
-        written = trace.get("written", {})
+        hashes = trace.get("written", {})
         return (
             trace["reads"] == self.reads
             and trace["inputs"] == self._inputs(list(trace["inputs"]))
-            and all(self.reach.written.get(name) == sha256 for name, sha256 in written.items())
+            and all(self.reach.written.get(name) == sha256 for name, sha256 in hashes.items())
         )
 
     def _state(self) -> dict[str, str]:
@@ -290,7 +294,7 @@ class StageRun:
         context = self.context
         others = (reach_of(task, {}, context.library) for name, task in context.graph.items() if name != self.task.name)
         names = outside(self.task, context.settings, self.reach, others)
-        return {what: fingerprint(context, what) for what in names}
+        return {state: fingerprint(context, state) for state in names}
 
     def find(self) -> Trace | None:
         """Return where the result is that can be reused, or None."""

@@ -82,7 +82,7 @@ def cold_reason(reach: Reach, libraries: Libraries) -> str:
     """
     names = sorted({name for facts in reach.own for name in facts.sets if name == UNKNOWN or frozen({name: ""})})
     if names:
-        what = "variables whose names are computed" if UNKNOWN in names else ", ".join(names)
-        return f"starts cold, since its code sets {what}, which can act when a library is imported"
-    hidden = sorted(top for top in reach.tops if libraries.hold(top) or top in sys.stdlib_module_names)
-    return f"starts cold, since a module of the project is called {hidden[0]}, as a library is" if hidden else ""
+        variables = "variables whose names are computed" if UNKNOWN in names else ", ".join(names)
+        return f"starts cold, since its code sets {variables}, which can act when a library is imported"
+    clashes = sorted(top for top in reach.tops if libraries.hold(top) or top in sys.stdlib_module_names)
+    return f"starts cold, since a module of the project is called {clashes[0]}, as a library is" if clashes else ""

@@ -48,32 +48,32 @@ def make(settings: Settings, *, emails: tuple[str, ...] = (), workflow: str = "s
 def _subscribe(sns: Any, topic: str, emails: tuple[str, ...]) -> tuple[str, ...]:
     """Subscribe those who are not yet; return all addresses. Each confirms by mail."""
     pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    known = [one["Endpoint"] for page in pages for one in page["Subscriptions"]]
+    addresses = [subscription["Endpoint"] for page in pages for subscription in page["Subscriptions"]]
     for email in emails:
-        if email not in known:
+        if email not in addresses:
             sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
-            known.append(email)
-    return tuple(known)
+            addresses.append(email)
+    return tuple(addresses)
 
 
 def _alarms(settings: Settings, workflow: str, overdue_days: int) -> list[dict[str, Any]]:
     name, run = settings.name, {"UseCase": settings.name, "Workflow": workflow}
-    below, reached = "LessThanThreshold", "GreaterThanOrEqualToThreshold"
+    less_than, at_least = "LessThanThreshold", "GreaterThanOrEqualToThreshold"
     kinds = {kind: {"UseCase": name, "Kind": kind} for kind in KINDS}
     return [
-        _alarm(f"{name}-{workflow}-failed", "RunSucceeded", "Minimum", below, run, period=900),
+        _alarm(f"{name}-{workflow}-failed", "RunSucceeded", "Minimum", less_than, run, period=900),
         _alarm(
             f"{name}-{workflow}-missing",
             "RunSucceeded",
             "Sum",
-            below,
+            less_than,
             run,
             period=86_400,
             periods=overdue_days,
             missing="breaching",
         ),
         *(
-            _alarm(f"{name}-{kind}", "Alerts", "Sum", reached, dimensions, period=3600)
+            _alarm(f"{name}-{kind}", "Alerts", "Sum", at_least, dimensions, period=3600)
             for kind, dimensions in kinds.items()
         ),
     ]

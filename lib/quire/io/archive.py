@@ -100,18 +100,18 @@ class Archive:
         if self._unreachable:
             raise self._unreachable
         try:
-            sent = self._save(run_folder)
+            transfer = self._save(run_folder)
             self._send_notes(run_folder.name)
         except Unreachable as error:
             self._unreachable = error
             raise
-        return sent
+        return transfer
 
     def save_run(self, run_folder: Path) -> Sent:
         """Send every file of an ended run that the archive lacks; raises ArchiveError if the run is still owed."""
         self._pending.add(run_folder.name, {})
         try:
-            sent = self._save(run_folder)
+            transfer = self._save(run_folder)
             if any(file.key for file in self._named[run_folder.name].values()):
                 # The manifest names versions now, so their own paths are free.
                 self._save(run_folder)
@@ -121,7 +121,7 @@ class Archive:
             self._unreachable = error
             raise
         self._pending.remove(run_folder.name)
-        return sent
+        return transfer
 
     def save_stores(self, run_id: str) -> None:
         """Mirror what ``run_id`` left in the tracking store and the database; raises ArchiveError.
@@ -137,12 +137,12 @@ class Archive:
 
     def save_owed(self, *, but: str = "") -> list[str]:
         """Send what earlier runs owe and return which; ``but`` is the run under way. Raises ArchiveError."""
-        owed = [run_id for run_id in self.owed() if run_id != but]
-        if owed and self._unreachable:
+        run_ids = [run_id for run_id in self.owed() if run_id != but]
+        if run_ids and self._unreachable:
             raise self._unreachable
-        for run_id in owed:
+        for run_id in run_ids:
             self.save_run(self._runs / run_id)
-        return owed
+        return run_ids
 
     def runs(self) -> list[str]:
         """Return the runs that the archive holds, oldest first."""
@@ -157,10 +157,10 @@ class Archive:
         try:
             return parse(Manifest, self.store.read(key), where=self.store.url(key)).files
         except Missing:
-            known = self.runs()
-            newest = ", ".join(known[-3:]) or "none"
+            run_ids = self.runs()
+            newest = ", ".join(run_ids[-3:]) or "none"
             raise ArtifactError(
-                f"The archive {self.store.url()} holds no run {run_id!r}; the newest: {newest}.{near(run_id, known)}"
+                f"The archive {self.store.url()} holds no run {run_id!r}; the newest: {newest}.{near(run_id, run_ids)}"
             ) from None
 
     def read_json(self, run_id: str, path: str) -> Any:
@@ -197,12 +197,12 @@ class Archive:
         files = self.files(run_id)
         folder = self._runs / run_id
         starts = tuple(below)
-        wanted = sorted(path for path in files if path.startswith(starts) and path != RECORD)
-        results = storage.each(lambda path: self._bring(run_id, path, files[path]), wanted)
+        paths = sorted(path for path in files if path.startswith(starts) and path != RECORD)
+        results = storage.each(lambda path: self._bring(run_id, path, files[path]), paths)
         failed = [result for _, result in results if isinstance(result, ArchiveError)]
         if failed:
             kind = Unreachable if all(isinstance(error, Unreachable) for error in failed) else ArchiveError
-            raise kind(f"{len(failed)} of {len(wanted)} files of run {run_id} did not come: {failed[0]}")
+            raise kind(f"{len(failed)} of {len(paths)} files of run {run_id} did not come: {failed[0]}")
         if RECORD in files and RECORD.startswith(starts):
             self._bring(run_id, RECORD, files[RECORD])
         return folder
@@ -216,21 +216,21 @@ class Archive:
             return []
         oldest = now - timedelta(days=self.keep_days)
         keys: dict[str, list[str]] = {}
-        written: dict[str, datetime] = {}
+        last_modified: dict[str, datetime] = {}
         for item in self.store.items("runs/"):
             run_id = item.key.split("/")[1]
             keys.setdefault(run_id, []).append(item.key)
-            written[run_id] = max(written.get(run_id, item.modified_at), item.modified_at)
-        old = [run_id for run_id in sorted(keys) if written[run_id] < oldest]
+            last_modified[run_id] = max(last_modified.get(run_id, item.modified_at), item.modified_at)
+        old = [run_id for run_id in sorted(keys) if last_modified[run_id] < oldest]
         newest = {params: run_id for run_id, params in self._params(sorted(keys)).items()} if old else {}
-        gone = [run_id for run_id in old if run_id not in newest.values()]
-        for run_id in gone:
+        expired_ids = [run_id for run_id in old if run_id not in newest.values()]
+        for run_id in expired_ids:
             # The manifest goes first: without it nothing of the run is trusted any longer.
             manifest = f"runs/{run_id}/{MANIFEST}"
             self.store.delete([manifest])
             self.store.delete(key for key in keys[run_id] if key != manifest)
         self.store.delete(item.key for item in self.store.items("stages/") if item.modified_at < oldest)
-        return gone
+        return expired_ids
 
     def prune_stores(self, now: datetime) -> int:
         """Remove content of the stores that is no longer named; return how many objects."""
@@ -267,15 +267,15 @@ class Archive:
                 "The run is whole here; the next `quire run` sends what is owed."
             )
         files = {path: file for path, (_, file) in results}  # type: ignore[misc]
-        named = {path: file.model_dump(exclude_defaults=True) for path, file in files.items()}
-        content = json.dumps({"run_id": run_id, "files": named}, indent=1).encode()
+        entries = {path: file.model_dump(exclude_defaults=True) for path, file in files.items()}
+        content = json.dumps({"run_id": run_id, "files": entries}, indent=1).encode()
         parse(Manifest, content, where=f"The list of the files of {folder}")  # or nobody could read it
         del self._named[run_id]  # whether it arrives or not: then it is read again
         self.store.write(f"runs/{run_id}/{MANIFEST}", content)
         self._named[run_id] = files
-        how = [result for _, (result, _) in results]  # type: ignore[misc]
+        statuses = [result for _, (result, _) in results]  # type: ignore[misc]
         size = sum(file.size_bytes for _, (result, file) in results if result == "sent")  # type: ignore[misc]
-        return Sent(how.count("sent"), how.count("copied"), how.count("kept"), size)
+        return Sent(statuses.count("sent"), statuses.count("copied"), statuses.count("kept"), size)
 
     def _drop_versions(self, run_id: str) -> None:
         versions = [path for path in self._held[run_id] if path.startswith(f"{VERSIONS}/")]
@@ -312,21 +312,21 @@ class Archive:
 
         It goes to its own path, unless the manifest still names that for other content.
         """
-        file, held, run_id = self._hashed(folder / path), self._held[folder.name], folder.name
-        named = self._named[run_id].get(path)
-        if named and not named.key and named.sha256 != file.sha256:
+        file, hashes, run_id = self._hashed(folder / path), self._held[folder.name], folder.name
+        entry = self._named[run_id].get(path)
+        if entry and not entry.key and entry.sha256 != file.sha256:
             file = file.model_copy(update={"key": f"{VERSIONS}/{file.sha256}/{Path(path).name}"})
         own = file.key or path
-        if held.get(own) == file.sha256:
+        if hashes.get(own) == file.sha256:
             return "kept", file
         key, origin = f"runs/{run_id}/{own}", (self._places or {}).get(file.sha256)
-        if version := next((name for name in dict(held) if name.startswith(f"{VERSIONS}/{file.sha256}/")), ""):
+        if version := next((name for name in dict(hashes) if name.startswith(f"{VERSIONS}/{file.sha256}/")), ""):
             origin = f"runs/{run_id}/{version}"
-        how = "copied" if origin and origin != key and self.store.copy(origin, key, file.sha256) else "sent"
-        if how == "sent":
+        status = "copied" if origin and origin != key and self.store.copy(origin, key, file.sha256) else "sent"
+        if status == "sent":
             self.store.put(folder / path, key, file.sha256)
-        held[own] = file.sha256
-        return how, file
+        hashes[own] = file.sha256
+        return status, file
 
     def _hashed(self, path: Path) -> ArchivedFile:
         """Return what the file holds; one that did not change since is not read again."""
@@ -359,17 +359,17 @@ class Archive:
             except (Missing, Malformed):
                 return None
 
-        found = storage.each(read, run_ids)
-        for _, params in found:
+        results = storage.each(read, run_ids)
+        for _, params in results:
             if isinstance(params, ArchiveError):
                 raise params
-        return {run_id: params for run_id, params in found if isinstance(params, str)}
+        return {run_id: params for run_id, params in results if isinstance(params, str)}
 
 
 def _paths(folder: Path) -> list[str]:
     """Return the paths of a run's files, sorted, without what is being written just now."""
-    found = []
-    for here, folders, names in os.walk(folder):
+    paths = []
+    for directory, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(here, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
-    return sorted(found)
+        paths += [Path(directory, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+    return sorted(paths)

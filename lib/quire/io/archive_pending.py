@@ -44,6 +44,6 @@ class Pending:
         (self.folder / run_id).unlink(missing_ok=True)
 
     def _write(self, run_id: str, notes: Mapping[str, Any]) -> None:
-        beside = self.folder / f".{run_id}.partial"
-        beside.write_text(json.dumps(notes), encoding="utf-8")
-        os.replace(beside, self.folder / run_id)
+        partial_path = self.folder / f".{run_id}.partial"
+        partial_path.write_text(json.dumps(notes), encoding="utf-8")
+        os.replace(partial_path, self.folder / run_id)

@@ -123,18 +123,18 @@ class Run:
     def writing(self, filename: str) -> Iterator[Path]:
         """Yield a path to write a file or a folder at; it takes the name ``filename`` when the block ends well."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f".{filename}.{os.getpid()}.partial"
+        partial_path = self.folder / f".{filename}.{os.getpid()}.partial"
         try:
-            yield beside
+            yield partial_path
             final = self.folder / filename
             if final.is_dir():
                 shutil.rmtree(final)
-            os.replace(beside, final)
+            os.replace(partial_path, final)
         finally:
-            if beside.is_dir():
-                shutil.rmtree(beside)
+            if partial_path.is_dir():
+                shutil.rmtree(partial_path)
             else:
-                beside.unlink(missing_ok=True)
+                partial_path.unlink(missing_ok=True)
 
     def load(self, name: str) -> Any:
         """Return the frame or the result that a stage saved under ``name``; raises ArtifactError if there is none."""
@@ -168,20 +168,20 @@ class Run:
 
     def path(self, name: str) -> Path:
         """Return where the artifact ``name`` (with its suffix, for other files) is; raises ArtifactError if nowhere."""
-        found = self._candidates(name)
-        if len(found) > 1:
-            places = ", ".join(sorted(path.parent.name for path in found))
+        candidates = self._candidates(name)
+        if len(candidates) > 1:
+            places = ", ".join(sorted(path.parent.name for path in candidates))
             raise ArtifactError(f"Run {self.run_id} holds {name!r} more than once: {places}. Use load_each({name!r}).")
-        if found:
-            return found[0]
+        if candidates:
+            return candidates[0]
         if self.reads is None:
             raise ArtifactError(
                 f"There is no run of {self.settings.name!r} yet, so no {name!r} to read. "
                 f"Run `quire run params/{self.settings.name}` first."
             )
-        known = sorted(path.stem for path in self.reads.glob("artifacts/*/*") if not path.name.startswith((".", "_")))
+        names = sorted(path.stem for path in self.reads.glob("artifacts/*/*") if not path.name.startswith((".", "_")))
         raise ArtifactError(
-            f"Run {self.run_id} holds no artifact {name!r}; it holds: {', '.join(known) or 'none'}.{near(name, known)}"
+            f"Run {self.run_id} holds no artifact {name!r}; it holds: {', '.join(names) or 'none'}.{near(name, names)}"
         )
 
     def has(self, name: str) -> bool:
@@ -229,20 +229,22 @@ class Run:
     def signal(self, name: str, reason: str) -> None:
         """Tell the runner something, such as ``retrain``; workflow.yaml says what follows."""
         signals = read_signals(self.folder)
-        with self.writing(SIGNALS) as beside:
-            beside.write_text(json.dumps([*signals, {"name": name, "reason": reason}], indent=2), encoding="utf-8")
+        with self.writing(SIGNALS) as path:
+            path.write_text(json.dumps([*signals, {"name": name, "reason": reason}], indent=2), encoding="utf-8")
 
     def stop(self, reason: str) -> None:
         """End the notebook here: the run is a success, what needs this stage is skipped, and the reason is shown."""
-        with self.writing(STOP) as beside:
-            beside.write_text(json.dumps({"reason": reason}), encoding="utf-8")
+        with self.writing(STOP) as path:
+            path.write_text(json.dumps({"reason": reason}), encoding="utf-8")
         raise Stopped(reason)
 
     def __str__(self) -> str:
         """Say which run this is; by hand, what is read, and that nothing shared is touched."""
         if not self.by_hand:
-            held = f" {self.held_back}: no alias moves, and nothing is written to the database or alerted."
-            return f"Run {self.run_id} of {self.settings.name}, stage {self.stage}.{held if self.held_back else ''}"
+            restriction = f" {self.held_back}: no alias moves, and nothing is written to the database or alerted."
+            return (
+                f"Run {self.run_id} of {self.settings.name}, stage {self.stage}.{restriction if self.held_back else ''}"
+            )
         folder = os.path.relpath(self.folder, self.settings.root)
         first = (
             f"By hand: reads run {self.run_id} of {self.settings.name}{self._about()}, writes to {folder}/. "
@@ -260,16 +262,16 @@ class Run:
         parts = [str(record.get("status", "")), f"workflow {record['workflow']}" if record.get("workflow") else ""]
         parts += [f"experiment: {record['try']}" if record.get("try") else ""]
         parts += [f"as of {self.as_of.isoformat() if self.as_of else _end_of_source(self.reads)}"]
-        theirs = record.get("as_of")
-        if theirs and self.as_of and moment(theirs) != self.as_of:
-            parts[-1] += f" (the run: {theirs})"
+        run_as_of = record.get("as_of")
+        if run_as_of and self.as_of and moment(run_as_of) != self.as_of:
+            parts[-1] += f" (the run: {run_as_of})"
         return f" ({', '.join(filter(None, parts))})"
 
     def _schema_notes(self) -> Iterator[str]:
         """Yield a sentence where schema.yaml is not what it was when the run that is read began."""
         if self.reads and (changes := run_folder.schema_changes(self.reads, self.settings.folder)):
-            where = os.path.relpath(self.reads / run_folder.SCHEMA, self.settings.root)
-            yield f"schema.yaml has changed since that run ({', '.join(changes)}); that of the run is {where}."
+            schema_path = os.path.relpath(self.reads / run_folder.SCHEMA, self.settings.root)
+            yield f"schema.yaml has changed since that run ({', '.join(changes)}); that of the run is {schema_path}."
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{escape(line)}</p>" for line in str(self).splitlines())

@@ -77,9 +77,9 @@ class Database:
         if file_of(self.engine) is None:
             return
         with self._connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if found != "ok":
-            raise Damaged(f"The database {self.name} is damaged: {found}")
+            result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if result != "ok":
+            raise Damaged(f"The database {self.name} is damaged: {result}")
 
     def insert_predictions(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows of the table prediction in one transaction; returns how many of them were new."""
@@ -107,13 +107,13 @@ class Database:
         another if model name, version, key, as_of and source are. keys: of a batch that comes in parts, the same
         object for all of them.
         """
-        given = {"model_name": model_name, "model_version": str(model_version), "as_of": as_of, "source": source}
-        constant = given | {"run_id": run_id, "predicted_at": now or datetime.now(UTC)}
+        identity = {"model_name": model_name, "model_version": str(model_version), "as_of": as_of, "source": source}
+        constant = identity | {"run_id": run_id, "predicted_at": now or datetime.now(UTC)}
         new, all_keys = 0, (keys or RowKeys(key, numbered=timestamp in key)).of(frame)
         for start in range(0, len(frame), CHUNK):
             part, names = frame.iloc[start : start + CHUNK], all_keys[start : start + CHUNK]
             rows = [
-                constant | {"row_key": name, "id": _prediction_id(given, name)} | values
+                constant | {"row_key": name, "id": _prediction_id(identity, name)} | values
                 for name, values in zip(names, _outcomes(part, key, timestamp), strict=True)
             ]
             new += self.insert_predictions(rows)
@@ -143,16 +143,18 @@ class Database:
 
         table, time = PREDICTION.c, PREDICTION.c[by]
         sources = [source] if isinstance(source, str) else list(source)
-        where = [table.model_name == model_name, table.source.in_(sources), *_within(time, since, until)]
-        where += [table.model_version == str(version)] if version is not None else []
+        conditions = [table.model_name == model_name, table.source.in_(sources), *_within(time, since, until)]
+        conditions += [table.model_version == str(version)] if version is not None else []
         columns: list[Any] = [column for column in PREDICTION.c if column.name != "features" or features]
         columns += [FEEDBACK.c.value.label("actual_value"), FEEDBACK.c.label.label("actual_label")] if feedback else []
         columns += [FEEDBACK.c.received_at.label("feedback_at")] if feedback else []
-        joined = PREDICTION.outerjoin(FEEDBACK, FEEDBACK.c.prediction_id == table.id) if feedback else PREDICTION
-        query = sa.select(*columns).select_from(joined).where(*where).order_by(time.desc(), table.id).limit(limit)
+        selectable = PREDICTION.outerjoin(FEEDBACK, FEEDBACK.c.prediction_id == table.id) if feedback else PREDICTION
+        query = (
+            sa.select(*columns).select_from(selectable).where(*conditions).order_by(time.desc(), table.id).limit(limit)
+        )
         with self._connect() as connection:
-            found = connection.execute(query)
-            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys())).iloc[::-1].reset_index(drop=True)
+            result = connection.execute(query)
+            frame = pd.DataFrame(result.fetchall(), columns=list(result.keys())).iloc[::-1].reset_index(drop=True)
         for name in ("as_of", "predicted_at", "at", *(["feedback_at"] if feedback else [])):
             frame[name] = pd.to_datetime(frame[name], utc=True)
         frame["probability"] = frame["probability"].astype("float64")
@@ -175,22 +177,22 @@ class Database:
     def prediction(self, prediction_id: str) -> dict[str, Any] | None:
         """Return one prediction as a row of its table, or None."""
         with self._connect() as connection:
-            found = connection.execute(sa.select(PREDICTION).where(PREDICTION.c.id == prediction_id)).mappings().first()
-        return dict(found) if found else None
+            row = connection.execute(sa.select(PREDICTION).where(PREDICTION.c.id == prediction_id)).mappings().first()
+        return dict(row) if row else None
 
     def prediction_ids(self, model_name: str, keys: Iterable[str]) -> dict[str, str]:
         """Return the id of the newest prediction (batch or service) of each row key that has one."""
-        table, wanted = PREDICTION.c, list(keys)
-        found: dict[str, str] = {}
+        table, row_keys = PREDICTION.c, list(keys)
+        ids: dict[str, str] = {}
         with self._connect() as connection:
-            for start in range(0, len(wanted), 500):
+            for start in range(0, len(row_keys), 500):
                 of_model = sa.and_(table.model_name == model_name, table.source != "shadow")
                 query = sa.select(table.row_key, table.id).where(
-                    of_model, table.row_key.in_(wanted[start : start + 500])
+                    of_model, table.row_key.in_(row_keys[start : start + 500])
                 )
                 newest_last = query.order_by(table.predicted_at, table.id)
-                found.update((row.row_key, row.id) for row in connection.execute(newest_last))
-        return found
+                ids.update((row.row_key, row.id) for row in connection.execute(newest_last))
+        return ids
 
     def save_metrics(self, rows: Iterable[Mapping[str, Any]], *, now: datetime | None = None) -> int:
         """Keep figures of the monitoring history, over those of the same window; returns how many.
@@ -205,17 +207,19 @@ class Database:
             with self._begin() as connection:
                 statement = DIALECTS[connection.dialect.name].insert(METRIC)
                 keys = [column.name for column in METRIC.primary_key]
-                changed = {name: statement.excluded[name] for name in blank if name not in keys}
-                connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), complete)
+                updates = {name: statement.excluded[name] for name in blank if name not in keys}
+                connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=updates), complete)
         return len(complete)
 
     def metrics(
         self, model_name: str, since: datetime | None = None, until: datetime | None = None, name: str | None = None
     ) -> "pd.DataFrame":
         """Return the monitoring history by as_of, with the columns of the table metric."""
-        where = [METRIC.c.model_name == model_name, *_within(METRIC.c.as_of, since, until)]
-        where += [METRIC.c.name == name] if name else []
-        return self._frame(sa.select(METRIC).where(*where).order_by(METRIC.c.as_of, METRIC.c.name, METRIC.c.column))
+        conditions = [METRIC.c.model_name == model_name, *_within(METRIC.c.as_of, since, until)]
+        conditions += [METRIC.c.name == name] if name else []
+        return self._frame(
+            sa.select(METRIC).where(*conditions).order_by(METRIC.c.as_of, METRIC.c.name, METRIC.c.column)
+        )
 
     def save_alert(self, alert: "Alert", *, model_name: str, run_id: str | None = None) -> int:
         """Keep an alert; returns its id."""
@@ -226,15 +230,15 @@ class Database:
 
     def has_alert(self, model_name: str, cause: str, since: datetime) -> bool:
         """Whether an alert with this cause was kept at or after ``since``."""
-        where = [ALERT.c.model_name == model_name, ALERT.c.cause == cause, ALERT.c.at >= since]
+        conditions = [ALERT.c.model_name == model_name, ALERT.c.cause == cause, ALERT.c.at >= since]
         with self._connect() as connection:
-            return connection.execute(sa.select(ALERT.c.id).where(*where).limit(1)).first() is not None
+            return connection.execute(sa.select(ALERT.c.id).where(*conditions).limit(1)).first() is not None
 
     def has_alert_of(self, run_id: str, model_name: str, cause: str) -> bool:
         """Whether the run has kept an alert with this cause."""
-        where = [ALERT.c.run_id == run_id, ALERT.c.model_name == model_name, ALERT.c.cause == cause]
+        conditions = [ALERT.c.run_id == run_id, ALERT.c.model_name == model_name, ALERT.c.cause == cause]
         with self._connect() as connection:
-            return connection.execute(sa.select(ALERT.c.id).where(*where).limit(1)).first() is not None
+            return connection.execute(sa.select(ALERT.c.id).where(*conditions).limit(1)).first() is not None
 
     def alerts(
         self,
@@ -246,11 +250,13 @@ class Database:
         limit: int | None = None,
     ) -> "pd.DataFrame":
         """Return alerts, newest first, with the columns of the table alert."""
-        where = _within(ALERT.c.at, since, None)
-        where += [ALERT.c.model_name == model_name] if model_name else []
-        where += [ALERT.c.acknowledged_at.is_(None)] if only_open else []
-        where += [ALERT.c.cause == cause] if cause else []
-        return self._frame(sa.select(ALERT).where(*where).order_by(ALERT.c.at.desc(), ALERT.c.id.desc()).limit(limit))
+        conditions = _within(ALERT.c.at, since, None)
+        conditions += [ALERT.c.model_name == model_name] if model_name else []
+        conditions += [ALERT.c.acknowledged_at.is_(None)] if only_open else []
+        conditions += [ALERT.c.cause == cause] if cause else []
+        return self._frame(
+            sa.select(ALERT).where(*conditions).order_by(ALERT.c.at.desc(), ALERT.c.id.desc()).limit(limit)
+        )
 
     def acknowledge(self, alert_id: int, *, by: str, now: datetime | None = None) -> bool:
         """Close an open alert; returns False if there is no open one with this id."""
@@ -266,13 +272,13 @@ class Database:
         )
         with self._connect() as connection:
             names = [name for name in connection.execute(repeated).scalars() if is_repeat(name, key)]
-        where = [PREDICTION.c.row_key.in_([key, *dict.fromkeys(names)])]
-        return self._delete([*where, PREDICTION.c.model_name == model_name] if model_name else where)
+        conditions = [PREDICTION.c.row_key.in_([key, *dict.fromkeys(names)])]
+        return self._delete([*conditions, PREDICTION.c.model_name == model_name] if model_name else conditions)
 
     def prune(self, before: datetime, *, model_name: str | None = None) -> Forgotten:
         """Delete predictions made before a time, and their feedback; monitoring history and alerts stay."""
-        where = [PREDICTION.c.predicted_at < before]
-        return self._delete([*where, PREDICTION.c.model_name == model_name] if model_name else where)
+        conditions = [PREDICTION.c.predicted_at < before]
+        return self._delete([*conditions, PREDICTION.c.model_name == model_name] if model_name else conditions)
 
     def fingerprint(self, table: str) -> str:
         """Return a text that changes when rows of the table ``table`` are added, changed or deleted."""
@@ -293,8 +299,8 @@ class Database:
         import pandas as pd
 
         with self._connect() as connection:
-            found = connection.execute(query)
-            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+            result = connection.execute(query)
+            frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
         for column in query.selected_columns:
             if isinstance(column.type, type(ALERT.c.at.type)):
                 frame[column.name] = pd.to_datetime(frame[column.name], utc=True)
@@ -372,15 +378,15 @@ def _within(time: Any, since: datetime | None, until: datetime | None) -> list[A
 
 def _save_one(connection: sa.Connection, prediction_id: str, actual: Any, source: str, at: datetime) -> str:
     is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
-    said = {"value": float(actual), "label": None} if is_number else {"value": None, "label": label(actual)}
+    outcome = {"value": float(actual), "label": None} if is_number else {"value": None, "label": label(actual)}
     if connection.execute(sa.select(PREDICTION.c.id).where(PREDICTION.c.id == prediction_id)).first() is None:
         return "unknown"
-    new = said | {"prediction_id": prediction_id, "first_received_at": at, "received_at": at, "source": source}
+    new = outcome | {"prediction_id": prediction_id, "first_received_at": at, "received_at": at, "source": source}
     if insert_new(connection, FEEDBACK, [new | {"revisions": 0}]):
         return "recorded"
     table = FEEDBACK.c
-    same = [table.value.is_not_distinct_from(said["value"]), table.label.is_not_distinct_from(said["label"])]
-    where = sa.and_(table.prediction_id == prediction_id, sa.not_(sa.and_(*same)))
-    values = said | {"received_at": at, "source": source, "revisions": table.revisions + 1}
-    changed = connection.execute(sa.update(FEEDBACK).where(where).values(**values)).rowcount
-    return "changed" if changed else "repeated"
+    same = [table.value.is_not_distinct_from(outcome["value"]), table.label.is_not_distinct_from(outcome["label"])]
+    condition = sa.and_(table.prediction_id == prediction_id, sa.not_(sa.and_(*same)))
+    values = outcome | {"received_at": at, "source": source, "revisions": table.revisions + 1}
+    row_count = connection.execute(sa.update(FEEDBACK).where(condition).values(**values)).rowcount
+    return "changed" if row_count else "repeated"

@@ -39,12 +39,12 @@ def describe(url: str) -> dict[str, str]:
     """Return what the server says of the file's version (etag, last-modified, content-length); empty if nothing."""
     import httpx
 
-    where = shown(url)
+    masked_url = shown(url)
     try:
         with _client() as client:
             answer = client.head(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise DataError(f"{where} cannot be reached: {error}. Check source.url in config.yaml.") from None
+        raise DataError(f"{masked_url} cannot be reached: {error}. Check source.url in config.yaml.") from None
     if answer.is_error or not (answer.headers.get("etag") or answer.headers.get("last-modified")):
         return {}
     names = ("etag", "last-modified", "content-length")
@@ -55,18 +55,18 @@ def chunks(url: str) -> Iterator[bytes]:
     """Yield the file's content; raises DataError if the server does not give it."""
     import httpx
 
-    where = shown(url)
+    masked_url = shown(url)
     try:
         with _client() as client, client.stream("GET", url) as answer:
             if answer.is_error:
                 hint = ", and the credentials in it." if answer.status_code in (401, 403) else "."
                 raise DataError(
-                    f"{where} answered {answer.status_code} {answer.reason_phrase}. "
+                    f"{masked_url} answered {answer.status_code} {answer.reason_phrase}. "
                     f"Check source.url in config.yaml{hint}"
                 )
             yield from answer.iter_bytes()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise DataError(f"{where} cannot be read: {error}. Check source.url in config.yaml.") from None
+        raise DataError(f"{masked_url} cannot be read: {error}. Check source.url in config.yaml.") from None
 
 
 def _client() -> "httpx.Client":

@@ -59,12 +59,12 @@ def migrate(engine: sa.Engine) -> None:
     settings = Config()
     # Alembic reads a per cent sign as the start of a reference.
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
+    revisions = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
     with _alone(engine) as connection:
-        found = _version(engine)
-        if found is not None and found not in known:
+        revision = _version(engine)
+        if revision is not None and revision not in revisions:
             raise ServiceError(
-                f"{masked(engine)} has tables of version {found}; this Quire knows up to {HEAD}. "
+                f"{masked(engine)} has tables of version {revision}; this Quire knows up to {HEAD}. "
                 "A newer Quire made them: bring your clone up to date."
             )
         settings.attributes["connection"] = connection
@@ -108,13 +108,13 @@ def check_file(connection: sa.Connection, *, with_log: bool = True) -> None:
     path = file_of(connection.engine)
     if path is None:
         return
-    known = connection.info
-    files, size = _identities(path) if with_log else _identities(path, known["files"][1])
-    if files == known["files"] and size >= known["size"]:
-        known["size"] = size
+    info = connection.info
+    files, size = _identities(path) if with_log else _identities(path, info["files"][1])
+    if files == info["files"] and size >= info["size"]:
+        info["size"] = size
         return
-    problem = "was cut off" if files == known["files"] else "was removed or replaced by another file"
-    _set_aside(path, known["files"])
+    problem = "was cut off" if files == info["files"] else "was removed or replaced by another file"
+    _set_aside(path, info["files"])
     connection.invalidate()
     raise Damaged(f"The database {masked(connection.engine)} {problem}.")
 

@@ -50,22 +50,22 @@ def source_files(place: CsvSource | JsonSource | ParquetSource, root: Path) -> l
 
     A relative path is one below ``root``. Raises DataError if there is none.
     """
-    where = str(root / place.path)
-    path = Path(where)
+    location = str(root / place.path)
+    path = Path(location)
     if path.is_file():
         return [path]
     if path.is_dir():
         visible = (str(item) for item in path.rglob("*") if item.is_file() and _is_visible(item, path))
-        found = [Path(name) for name in of_one_ending(visible, place.kind)]
+        files = [Path(name) for name in of_one_ending(visible, place.kind)]
         expected = f"The folder is there, but holds no file ending in {endings(place.kind)}."
     else:
         # Below the root, so that a bracket in the name of the clone's folder is no part of the pattern.
         matches = (root / item for item in glob.glob(place.path, root_dir=root, recursive=True))
-        found = [item for item in matches if item.is_file()]
+        files = [item for item in matches if item.is_file()]
         expected = "Check source.path in config.yaml, and the environment variable QUIRE_DATA if the path uses it."
-    if not found:
-        raise DataError(f"The source {where} is not there. {expected} {_README}")
-    return sorted(found)
+    if not files:
+        raise DataError(f"The source {location} is not there. {expected} {_README}")
+    return sorted(files)
 
 
 def of_one_ending(names: Iterable[str], kind: str) -> list[str]:
@@ -76,9 +76,9 @@ def of_one_ending(names: Iterable[str], kind: str) -> list[str]:
     names = sorted(names)
     for ending in _ENDINGS[kind]:
         suffixes = tuple(ending + packed for packed in _PACKED)
-        chosen = [name for name in names if name.lower().endswith(suffixes)]
-        if chosen:
-            return chosen
+        matches = [name for name in names if name.lower().endswith(suffixes)]
+        if matches:
+            return matches
     return []
 
 
@@ -116,9 +116,9 @@ def _sql(place: SqlSource, settings: Settings, as_of: str) -> str:
 def _http(place: HttpSource) -> str:
     from quire.io import download
 
-    known = download.describe(place.url.get_secret_value())
-    if known:
-        return _digest(known)
+    headers = download.describe(place.url.get_secret_value())
+    if headers:
+        return _digest(headers)
     digest = hashlib.sha256()
     for chunk in download.chunks(place.url.get_secret_value()):
         digest.update(chunk)

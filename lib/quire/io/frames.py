@@ -83,9 +83,9 @@ class Stored:
         import pyarrow.parquet as pq
 
         index = stored_frames.index_columns(self._schema)
-        wanted = None if columns is None else [*columns, *(name for name in index if name not in columns)]
+        column_names = None if columns is None else [*columns, *(name for name in index if name not in columns)]
         with pq.ParquetFile(self.path, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=wanted, use_threads=False):
+            for batch in file.iter_batches(batch_size=rows, columns=column_names, use_threads=False):
                 yield stored_frames.restore(pa.Table.from_batches([batch]).to_pandas(), self._metadata)
 
     def sample(self, most_rows: int, key: Sequence[str] = (), columns: Sequence[str] | None = None) -> "pd.DataFrame":
@@ -99,12 +99,12 @@ class Stored:
         if self.rows <= most_rows:
             return self.read(columns)
         names = [name for name in key if name in self.columns]
-        limit, kept = int(most_rows / self.rows * 2**64), list(columns or self.columns)
-        read = list(dict.fromkeys([*kept, *names]))
+        limit, column_names = int(most_rows / self.rows * 2**64), list(columns or self.columns)
+        read = list(dict.fromkeys([*column_names, *names]))
         has_index, start, parts = bool(stored_frames.index_columns(self._schema)), 0, []
         for part in self._parts(read, CHUNK_ROWS):
             place = pd.RangeIndex(start, start + len(part))
-            parts.append(part.loc[_hashes(part, names, place) < limit, kept])
+            parts.append(part.loc[_hashes(part, names, place) < limit, column_names])
             start += len(part)
         frame = pd.concat(parts, ignore_index=not has_index)
         frame.attrs[WHOLE_ROWS] = self.rows
@@ -150,8 +150,8 @@ class Writer:
 @contextmanager
 def writer(path: Path) -> Iterator[Writer]:
     """Yield what writes ``path`` piece by piece; the file is finished when the block ends."""
-    opened = Writer(path)
+    parquet_writer = Writer(path)
     try:
-        yield opened
+        yield parquet_writer
     finally:
-        opened.close()
+        parquet_writer.close()

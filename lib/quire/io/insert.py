@@ -26,14 +26,14 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
     statement, order, converters = _compiled(connection.dialect, table, names)
     pick = itemgetter(*order)
     try:
-        made = [list(pick(row)) for row in rows]
+        records = [list(pick(row)) for row in rows]
         for place, convert in converters:
-            for values in made:
+            for values in records:
                 values[place] = convert(values[place])
         if connection.dialect.positional:
-            return connection.exec_driver_sql(statement, [tuple(values) for values in made]).rowcount
+            return connection.exec_driver_sql(statement, [tuple(values) for values in records]).rowcount
         return connection.exec_driver_sql(
-            statement, [dict(zip(order, values, strict=True)) for values in made]
+            statement, [dict(zip(order, values, strict=True)) for values in records]
         ).rowcount
     # What the database itself refuses is an error of SQLAlchemy; these are of the conversion, also of the driver's.
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -46,7 +46,7 @@ def _compiled(dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...]) -> t
     statement = DIALECTS[dialect.name].insert(table).on_conflict_do_nothing()
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     order = list(getattr(compiled, "positiontup", None) or names)
-    found = [
+    processors = [
         (place, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for place, name in enumerate(order)
     ]
-    return str(compiled), order, [(place, convert) for place, convert in found if convert is not None]
+    return str(compiled), order, [(place, convert) for place, convert in processors if convert is not None]

@@ -25,15 +25,15 @@ def hold(store: Store, name: str, owner: str, length: timedelta = LENGTH) -> Ite
     owner: who asks, unique to this process, such as host name and run. Raises Busy while another one holds it.
     """
     tag = _take(store, name, owner, length)
-    ended, lost = threading.Event(), threading.Event()
-    keeper = threading.Thread(target=_keep, args=(store, name, owner, length, tag, ended, lost), daemon=True)
+    stop_event, lost_event = threading.Event(), threading.Event()
+    keeper = threading.Thread(target=_keep, args=(store, name, owner, length, tag, stop_event, lost_event), daemon=True)
     keeper.start()
     try:
-        yield lost
+        yield lost_event
     finally:
-        ended.set()
+        stop_event.set()
         keeper.join()
-        if not lost.is_set():
+        if not lost_event.is_set():
             _give_back(store, name, owner)
 
 
@@ -45,17 +45,17 @@ def _take(store: Store, name: str, owner: str, length: timedelta) -> str:
     except Conflict:
         pass
     try:
-        held, item = store.read_tagged(key)
+        lease_content, item = store.read_tagged(key)
     except Missing:
         return _write(store, name, content, absent=True)
-    holder = parse(LeaseHolder, held, where=store.url(key)).owner
+    holder = parse(LeaseHolder, lease_content, where=store.url(key)).owner
     if holder == owner:  # the answer to our own write was lost and the call repeated
         return item.tag
-    left = item.modified_at + length - store.now()
-    if left > timedelta(0):
+    remaining_time = item.modified_at + length - store.now()
+    if remaining_time > timedelta(0):
         raise Busy(
             f"{name!r} is run by {holder}, which was alive at {item.modified_at:%H:%M:%S} UTC. "
-            f"Wait until it ends; if it died, its lease lapses in {max(1, round(left.total_seconds()))} s."
+            f"Wait until it ends; if it died, its lease lapses in {max(1, round(remaining_time.total_seconds()))} s."
         )
     return _write(store, name, content, tag=item.tag)
 
@@ -92,8 +92,8 @@ def _renewed(store: Store, key: str, content: bytes, tag: str) -> str:
     try:
         return store.write(key, content, tag=tag)
     except Conflict:
-        held, item = store.read_tagged(key)
-        if held != content:
+        lease_content, item = store.read_tagged(key)
+        if lease_content != content:
             raise
         return item.tag  # our own write: its answer was lost and the call repeated
 

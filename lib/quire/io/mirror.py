@@ -38,12 +38,12 @@ def open(settings: Settings) -> "Mirror | None":
     """Return the mirror of the stores in outputs/; None without an archive, or where both stores are on servers."""
     config, outputs = settings.config.archive, settings.outputs
     paths = [store_path(uri) for uri in (settings.tracking_uri, settings.database_url)]
-    here = tuple(path.relative_to(outputs).as_posix() for path in paths if path and path.is_relative_to(outputs))
-    if not config.url or not here:
+    databases = tuple(path.relative_to(outputs).as_posix() for path in paths if path and path.is_relative_to(outputs))
+    if not config.url or not databases:
         return None
     tracking = paths[0]
     folders = ("mlartifacts",) if tracking and tracking.is_relative_to(outputs) else ()
-    return Mirror(storage.open(config.url, config.endpoint_url), outputs, here, folders)
+    return Mirror(storage.open(config.url, config.endpoint_url), outputs, databases, folders)
 
 
 @dataclass(frozen=True)
@@ -62,27 +62,27 @@ class Mirror:
         which machine was faster where one was.
         """
         with self._alone(), tempfile.TemporaryDirectory() as scratch:
-            seen, marks = self._seen(), self._marks()
-            if seen.get("marks") == marks:
+            state, marks = self._seen(), self._marks()
+            if state.get("marks") == marks:
                 return 0
             # The databases first: what they name is on disk by then, so that the copy names nothing that it lacks.
             places = self._copies(Path(scratch)) | self._files()
-            files = self._described(places, seen, marks)
-            ours = {name: files[name]["sha256"] for name in self.databases if name in files}
+            files = self._described(places, state, marks)
+            database_hashes = {name: files[name]["sha256"] for name in self.databases if name in files}
             if not files:
                 return 0
             # Stores that are on a server for this machine may be mirrored by another one.
-            files |= {path: one for path, one in seen.get("files", {}).items() if not self._is_ours(path)}
-            if seen.get("files") == files and seen["ours"] == ours:
-                self._remember(seen["tag"], files, ours, marks)
+            files |= {path: file for path, file in state.get("files", {}).items() if not self._is_ours(path)}
+            if state.get("files") == files and state["ours"] == database_hashes:
+                self._remember(state["tag"], files, database_hashes, marks)
                 return 0
-            known = {one["sha256"] for one in seen.get("files", {}).values()}
+            remote_hashes = {file["sha256"] for file in state.get("files", {}).values()}
             new = {files[path]["sha256"]: place for path, place in places.items() if path in files}
-            new = {sha256: place for sha256, place in new.items() if sha256 not in known}
+            new = {sha256: place for sha256, place in new.items() if sha256 not in remote_hashes}
             self._send(new)
             content = {"machine": socket.gethostname(), "run_id": run_id, "files": files}
-            tag = self._write_list(content, seen.get("tag"))
-            self._remember(tag, files, ours, marks)
+            tag = self._write_list(content, state.get("tag"))
+            self._remember(tag, files, database_hashes, marks)
             return len(new)
 
     def bring(self) -> list[str]:
@@ -95,34 +95,34 @@ class Mirror:
                 text, item = self.store.read_tagged(LIST)
             except Missing:
                 return []
-            seen = self._seen()
-            if item.tag == seen.get("tag"):
+            state = self._seen()
+            if item.tag == state.get("tag"):
                 return []
-            there = as_json(parse(MirrorList, text, where=self.store.url(LIST)))
-            if self._changed(seen):
-                raise ArchiveError(self._parted(there))
-            came = self._fetch(there)
-            with self._fetched_databases(there) as databases:
+            remote_list = as_json(parse(MirrorList, text, where=self.store.url(LIST)))
+            if self._changed(state):
+                raise ArchiveError(self._parted(remote_list))
+            came = self._fetch(remote_list)
+            with self._fetched_databases(remote_list) as databases:
                 # All is on this machine now. From here on a crash must not look like a change of its own.
                 self._remember("", {}, {}, {}, bringing=True)
-                for name, beside in databases.items():
-                    self._take(name, beside)
+                for name, path in databases.items():
+                    self._take(name, path)
             came += sorted(databases)
             # What came names files of this machine, so it is not, byte for byte, what the archive holds.
-            self._remember(item.tag, there["files"], self._hashes_of_databases(), self._marks())
+            self._remember(item.tag, remote_list["files"], self._hashes_of_databases(), self._marks())
             return came
 
     def prune(self, now: datetime) -> int:
         """Remove content that the list no longer names; return how many objects."""
         try:
-            stored = parse(MirrorList, self.store.read(LIST), where=self.store.url(LIST))
+            remote_list = parse(MirrorList, self.store.read(LIST), where=self.store.url(LIST))
         except Missing:
             return 0
-        listed = {file.sha256 for file in stored.files.values()}
+        hashes = {file.sha256 for file in remote_list.files.values()}
         old = [item.key for item in self.store.items("stores/") if item.modified_at < now - UNNAMED_FOR]
-        gone = [key for key in old if key != LIST and key.removeprefix("stores/") not in listed]
-        self.store.delete(gone)
-        return len(gone)
+        stale_keys = [key for key in old if key != LIST and key.removeprefix("stores/") not in hashes]
+        self.store.delete(stale_keys)
+        return len(stale_keys)
 
     def _is_ours(self, path: str) -> bool:
         return path in self.databases or path.startswith(tuple(f"{folder}/" for folder in self.folders))
@@ -140,33 +140,40 @@ class Mirror:
     def _seen(self) -> dict[str, Any]:
         """Return what this machine and the archive last agreed on; {} if they never did."""
         try:
-            seen = json.loads(self._memory.read_text(encoding="utf-8"))
+            state = json.loads(self._memory.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
-        return seen if isinstance(seen, dict) and seen.get("url") == self.store.url() else {}
+        return state if isinstance(state, dict) and state.get("url") == self.store.url() else {}
 
     def _remember(self, tag: str, files: Any, ours: Any, marks: Any, *, bringing: bool = False) -> None:
         """Note what the archive holds, the hashes of the databases here that are the same, and how their files look."""
-        seen = {"url": self.store.url(), "tag": tag, "files": files, "ours": ours, "marks": marks, "bringing": bringing}
-        beside = self._memory.with_suffix(".partial")
-        beside.write_text(json.dumps(seen), encoding="utf-8")
-        os.replace(beside, self._memory)
+        state = {
+            "url": self.store.url(),
+            "tag": tag,
+            "files": files,
+            "ours": ours,
+            "marks": marks,
+            "bringing": bringing,
+        }
+        partial_path = self._memory.with_suffix(".partial")
+        partial_path.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(partial_path, self._memory)
 
     def _marks(self) -> dict[str, list[int]]:
         """Return size and time of change of every file, those that SQLite keeps beside its own included."""
         logs = {f"{name}-wal": self.outputs / f"{name}-wal" for name in self.databases}
-        here = {name: self.outputs / name for name in self.databases} | logs | self._files()
-        found = {}
-        for path, place in here.items():
+        places = {name: self.outputs / name for name in self.databases} | logs | self._files()
+        marks = {}
+        for path, place in places.items():
             with suppress(FileNotFoundError):
                 stat = place.stat()
                 if stat.st_size:
-                    found[path] = [stat.st_size, stat.st_mtime_ns]
-        return found
+                    marks[path] = [stat.st_size, stat.st_mtime_ns]
+        return marks
 
     def _files(self) -> dict[str, Path]:
-        found = [path for folder in self.folders for path in (self.outputs / folder).rglob("*") if path.is_file()]
-        return {path.relative_to(self.outputs).as_posix(): path for path in sorted(found)}
+        paths = [path for folder in self.folders for path in (self.outputs / folder).rglob("*") if path.is_file()]
+        return {path.relative_to(self.outputs).as_posix(): path for path in sorted(paths)}
 
     def _copies(self, scratch: Path) -> dict[str, Path]:
         """Return a copy of each database that is here."""
@@ -188,18 +195,18 @@ class Mirror:
 
     def _described(self, places: dict[str, Path], seen: dict[str, Any], marks: Any) -> dict[str, dict[str, Any]]:
         """Return hash and size of each file; one that did not change since the last time is not read again."""
-        found: dict[str, dict[str, Any]] = {}
+        files: dict[str, dict[str, Any]] = {}
         before = seen.get("marks", {})
         for path, place in places.items():
             unchanged = path in before and before[path] == marks.get(path)
             if unchanged and path in seen["files"] and path not in self.databases:
-                found[path] = seen["files"][path]
+                files[path] = seen["files"][path]
                 continue
             with suppress(FileNotFoundError):  # removed just now
-                found[path] = {"sha256": storage.file_sha256(place), "bytes": place.stat().st_size}
+                files[path] = {"sha256": storage.file_sha256(place), "bytes": place.stat().st_size}
                 if path in self.databases:
-                    found[path]["outputs"] = str(self.outputs)
-        return found
+                    files[path]["outputs"] = str(self.outputs)
+        return files
 
     def _send(self, new: dict[str, Path]) -> None:
         results = storage.each(lambda sha256: self.store.put(new[sha256], f"stores/{sha256}", sha256), new)
@@ -216,11 +223,11 @@ class Mirror:
         try:
             return self.store.write(LIST, text, tag=tag) if tag else self.store.write(LIST, text, absent=True)
         except Conflict:
-            held, item = self.store.read_tagged(LIST)
-            if held == text:  # the answer to our own write was lost and the call repeated
+            remote_text, item = self.store.read_tagged(LIST)
+            if remote_text == text:  # the answer to our own write was lost and the call repeated
                 return item.tag
-            stored = parse(MirrorList, held, where=self.store.url(LIST))
-            raise ArchiveError(self._parted(as_json(stored))) from None
+            remote_list = parse(MirrorList, remote_text, where=self.store.url(LIST))
+            raise ArchiveError(self._parted(as_json(remote_list))) from None
 
     def _fetch(self, there: dict[str, Any]) -> list[str]:
         """Bring what is not here of the folders; return the paths."""
@@ -232,45 +239,43 @@ class Mirror:
             self.store.get(f"stores/{file['sha256']}", target, file["sha256"], size_bytes=file["bytes"])
             return True
 
-        wanted = [path for path in there["files"] if self._is_ours(path) and path not in self.databases]
-        results = storage.each(bring, wanted)
+        paths = [path for path in there["files"] if self._is_ours(path) and path not in self.databases]
+        results = storage.each(bring, paths)
         failed = [result for _, result in results if isinstance(result, ArchiveError)]
         if failed:
-            raise ArchiveError(f"{len(failed)} of {len(wanted)} files of the stores did not come: {failed[0]}")
+            raise ArchiveError(f"{len(failed)} of {len(paths)} files of the stores did not come: {failed[0]}")
         return [path for path, came in results if came]
 
     @contextmanager
     def _fetched_databases(self, there: dict[str, Any]) -> Iterator[dict[str, Path]]:
         """Yield the databases that differ from those here, each as a file beside its place."""
-        here = self._hashes_of_databases()
-        wanted = {name: there["files"][name]["sha256"] for name in self.databases if name in there["files"]}
-        wanted = {name: sha256 for name, sha256 in wanted.items() if here.get(name) != sha256}
-        fetched = {
-            name: (self.outputs / name).with_name(f".{Path(name).name}.{os.getpid()}.brought") for name in wanted
-        }
+        local_hashes = self._hashes_of_databases()
+        hashes = {name: there["files"][name]["sha256"] for name in self.databases if name in there["files"]}
+        hashes = {name: sha256 for name, sha256 in hashes.items() if local_hashes.get(name) != sha256}
+        paths = {name: (self.outputs / name).with_name(f".{Path(name).name}.{os.getpid()}.brought") for name in hashes}
         try:
-            for name, beside in fetched.items():
+            for name, path in paths.items():
                 file = there["files"][name]
-                self.store.get(f"stores/{wanted[name]}", beside, wanted[name], size_bytes=file["bytes"])
+                self.store.get(f"stores/{hashes[name]}", path, hashes[name], size_bytes=file["bytes"])
                 try:
-                    _move_paths(beside, Path(file.get("outputs") or self.outputs).as_uri(), self.outputs.as_uri())
+                    _move_paths(path, Path(file.get("outputs") or self.outputs).as_uri(), self.outputs.as_uri())
                 except sqlite3.Error as error:
                     raise ArchiveError(
-                        f"{self.store.url(f'stores/{wanted[name]}')} is no database that Quire made: {error}. It was "
+                        f"{self.store.url(f'stores/{hashes[name]}')} is no database that Quire made: {error}. It was "
                         f"tampered with or damaged; remove {self.store.url(LIST)} to begin the stores anew."
                     ) from error
-            yield fetched
+            yield paths
         finally:
-            for beside in fetched.values():
-                beside.unlink(missing_ok=True)
+            for path in paths.values():
+                path.unlink(missing_ok=True)
 
     def _take(self, name: str, beside: Path) -> None:
         place = self.outputs / name
         if place.exists():
             _copy(beside, place)  # in a transaction: whoever has it open sees the old or the new content
             return
-        for left in ("-wal", "-shm", "-journal"):  # of a database that was moved away: SQLite would apply it
-            place.with_name(place.name + left).unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm", "-journal"):  # of a database that was moved away: SQLite would apply it
+            place.with_name(place.name + suffix).unlink(missing_ok=True)
         os.replace(beside, place)
 
     def _parted(self, there: dict[str, Any]) -> str:

@@ -56,9 +56,9 @@ def _check_nodes(left: np.ndarray, right: np.ndarray, feature: np.ndarray, leave
     children = np.concatenate([left[splits], right[splits]])
     if len(children) != count - 1 or len(np.unique(children)) != count - 1:
         raise OutOfBounds("the nodes of a tree are not one tree")
-    used = feature[splits].astype(np.int64)
-    if ((used < 0) | (used >= features)).any():
-        raise OutOfBounds(f"a tree splits by feature {used.max()}, and there are {features}")
+    split_features = feature[splits].astype(np.int64)
+    if ((split_features < 0) | (split_features >= features)).any():
+        raise OutOfBounds(f"a tree splits by feature {split_features.max()}, and there are {features}")
 
 
 def _check_predictor(predictor: Any, features: int) -> None:
@@ -187,12 +187,12 @@ def _count(model: Any, name: str) -> int:
 
 def _parts(model: Any) -> Iterator[Any]:
     """Yield the model and all objects that it is made of, each once."""
-    waiting, known = [model], set()
+    waiting, visited_ids = [model], set()
     while waiting:
         part = waiting.pop()
-        if id(part) in known or isinstance(part, str | bytes | int | float | type | None):
+        if id(part) in visited_ids or isinstance(part, str | bytes | int | float | type | None):
             continue
-        known.add(id(part))
+        visited_ids.add(id(part))
         if isinstance(part, dict):
             waiting += part.values()
         elif isinstance(part, list | tuple | set):

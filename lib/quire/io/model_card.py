@@ -43,7 +43,11 @@ def _left_out(schema: Any) -> str:
     ignored = {name: column.why for name, column in schema.columns.items() if column.role == "ignore"}
     if not ignored:
         return ""
-    return "Left out: " + "; ".join(f"`{name}`{f' ({why})' if why else ''}" for name, why in ignored.items()) + "."
+    return (
+        "Left out: "
+        + "; ".join(f"`{name}`{f' ({reason})' if reason else ''}" for name, reason in ignored.items())
+        + "."
+    )
 
 
 def _training_data(dataset: Mapping[str, Any]) -> list[str]:

@@ -67,10 +67,10 @@ def save_model(
             metadata=dict(metadata),
         )
     (folder / EXAMPLE_OUTPUT).write_text(json.dumps(_output(pipeline, input_example)), encoding="utf-8")
-    beside = folder / FILES
-    beside.mkdir()
+    files_folder = folder / FILES
+    files_folder.mkdir()
     for name, path in files.items():
-        shutil.copyfile(path, beside / name)
+        shutil.copyfile(path, files_folder / name)
 
 
 def read_metadata(folder: Path) -> Mapping[str, Any]:
@@ -105,9 +105,9 @@ def load_model(folder: Path, *, sha256: str = "") -> Any:
         pipeline = skops.io.loads(content, trusted=trusted)
         model_arrays.check_model(pipeline)
     except Exception as error:  # whatever a class of a library makes of content that is not its own
-        what = f"{type(error).__name__}: {str(error)[:200]}"
+        problem = f"{type(error).__name__}: {str(error)[:200]}"
         raise ModelError(
-            f"{path} does not load: {what}. It was tampered with or damaged, or made with other versions of the "
+            f"{path} does not load: {problem}. It was tampered with or damaged, or made with other versions of the "
             f"libraries than those here. Train again, or go back: `quire rollback`."
         ) from error
     return pipeline
@@ -176,8 +176,8 @@ def _requirements(pipeline: Any) -> list[str]:
 
     with ZipFile(io.BytesIO(skops.io.dumps(pipeline))) as archive:
         modules = set(_modules(json.loads(archive.read("schema.json"))))
-    known = packages_distributions()
-    names = {name for module in modules for name in known.get(module.partition(".")[0], ())}
+    distributions = packages_distributions()
+    names = {name for module in modules for name in distributions.get(module.partition(".")[0], ())}
     published = {name for name in names if distribution(name).read_text("direct_url.json") is None}
     return sorted({*REQUIREMENTS, *published})
 

@@ -76,8 +76,10 @@ def check_file(content: bytes, *, where: str) -> list[str]:
     except RecursionError as error:
         raise ModelError(f"{where} was tampered with or damaged: it is nested too deeply. {remedy}") from error
     except Exception as error:  # whatever is made of content that skops did not write
-        what = f"{type(error).__name__}: {str(error)[:200]}"
-        raise ModelError(f"{where} was tampered with or damaged, or another skops made it: {what}. {remedy}") from error
+        problem = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ModelError(
+            f"{where} was tampered with or damaged, or another skops made it: {problem}. {remedy}"
+        ) from error
     if audit.refused:
         raise ModelError(
             f"{where} holds types that are not trusted: {', '.join(sorted(audit.refused))}. Build it of scikit-learn's "
@@ -132,11 +134,11 @@ class _Audit:
             raise _Refused("it is nested too deeply" if isinstance(state, dict) else f"a node is {str(state)[:40]!r}")
         name = f"{_text(state, '__module__')}.{_text(state, '__class__')}"
         loader = _text(state, "__loader__")
-        known = LOADERS.get(loader)
-        if known is None:
+        rule = LOADERS.get(loader)
+        if rule is None:
             self.refused.add(f"{name} ({loader})")
             return b""
-        names, check = known
+        names, check = rule
         if name not in names():
             self.refused.add(name)
         elif not _is_itself(name, function=loader == "FunctionNode"):

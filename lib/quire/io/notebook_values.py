@@ -45,11 +45,11 @@ def resolve(settings: Settings, run: Path | None, notebook: str, values: Mapping
     defaults = list(_defaults(settings, run, task, settings.workflow.stages[stage].notebook))
     names = [name for name in dict.fromkeys(name for cell in defaults for name in cell) if name not in SUPPLIED]
     untouched = [name for name in names if any(_is_same(values.get(name), cell.get(name)) for cell in defaults)]
-    given = {name: deepcopy(configured[name]) for name in untouched if name in configured}
-    final = {name: given.get(name, values.get(name)) for name in names}
-    taken = [name for name in given if not _is_same(given[name], values.get(name))]
-    notes = [f"From params.yaml, {stage}: {', '.join(taken)}."] if taken else []
-    return Resolved(given, (*notes, *_differences(final, record.get("parameters", {}).get(task), configured, run)))
+    overrides = {name: deepcopy(configured[name]) for name in untouched if name in configured}
+    final = {name: overrides.get(name, values.get(name)) for name in names}
+    changed_names = [name for name in overrides if not _is_same(overrides[name], values.get(name))]
+    notes = [f"From params.yaml, {stage}: {', '.join(changed_names)}."] if changed_names else []
+    return Resolved(overrides, (*notes, *_differences(final, record.get("parameters", {}).get(task), configured, run)))
 
 
 def cell_values(notebook: str) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def _configured(settings: Settings, stage: str, values: Mapping[str, Any]) -> di
     section = settings.params.get(stage, {})
     unknown = [name for name in section if name not in values]
     if unknown:
-        known = [name for name in cell_values(_read(_path(settings, stage))) if name not in SUPPLIED]
+        parameters = [name for name in cell_values(_read(_path(settings, stage))) if name not in SUPPLIED]
         raise ConfigError(
             f"{settings.folder / 'params.yaml'}: {stage}.{unknown[0]} is no parameter of this notebook; "
-            f"it has: {', '.join(known) or 'none'}.{near(unknown[0], known)}"
+            f"it has: {', '.join(parameters) or 'none'}.{near(unknown[0], parameters)}"
         )
     part = {name: options[0] for name, options in settings.workflow.stages[stage].for_each.items() if options}
     return {**section, **part}
@@ -138,8 +138,8 @@ def _differences(
         if name in other and not _is_same(value, other[name])
     ]
     if different:
-        what = f"run {run.name}" if theirs is not None and run else "params.yaml"
-        yield f"Not as in {what}: {'; '.join(different)}."
+        reference = f"run {run.name}" if theirs is not None and run else "params.yaml"
+        yield f"Not as in {reference}: {'; '.join(different)}."
     elif theirs is not None and run and final:
         yield f"All parameters are those of run {run.name}."
 

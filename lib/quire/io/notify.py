@@ -113,7 +113,7 @@ def send(
         return _send_now(alert, settings, run_id)
     try:
         name, decided = queue(alert, settings, lambda: database, run_id=run_id)
-        return [*decided, *deliver(name, settings, lambda: database, skip={one.channel for one in decided})]
+        return [*decided, *deliver(name, settings, lambda: database, skip={delivery.channel for delivery in decided})]
     except OSError as error:  # an alert may be about the disk that is full
         return [_failed("outbox", error), *_send_now(alert, settings, run_id)]
 
@@ -211,19 +211,19 @@ def _deliver(
     item: OwedAlert, settings: Settings, connect: Callable[[], AlertLog], skip: Collection[str], outbox: Notes
 ) -> Iterator[Delivery]:
     """Try each channel, and note at once that it took the alert."""
-    wanted, left = (DATABASE, *_channels(settings.config.alerts)), list(item.channels)
+    channels, owed_channels = (DATABASE, *_channels(settings.config.alerts)), list(item.channels)
     for channel in item.channels:
-        if channel in wanted and channel in skip:
+        if channel in channels and channel in skip:
             continue
-        if channel in wanted:
+        if channel in channels:
             delivery = _attempt(channel, _sender(channel, item, settings, connect))
             if channel != DATABASE or delivery.status == "failed":
                 yield delivery
             if delivery.status == "failed":
                 continue
-        left.remove(channel)
+        owed_channels.remove(channel)
         with suppress(OSError):  # it is sent again then, as said above
-            _note(item.model_copy(update={"channels": tuple(left)}), outbox)
+            _note(item.model_copy(update={"channels": tuple(owed_channels)}), outbox)
 
 
 def _note(item: OwedAlert, outbox: Notes) -> None:

@@ -43,22 +43,22 @@ def listed(place: S3Source) -> list[Object]:
     files = filesystem(place)
     path = place.url.removeprefix("s3://").rstrip("/")
     try:
-        here = files.get_file_info(path)
-        if here.type == FileType.File:
-            return [_object(here)]
-        below = files.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
+        file_info = files.get_file_info(path)
+        if file_info.type == FileType.File:
+            return [_object(file_info)]
+        file_infos = files.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
     except OSError as error:
         raise DataError(
             f"{place.url} cannot be read: {error}. Check source.url in config.yaml, and that the environment or the "
             "machine's role gives credentials and AWS_DEFAULT_REGION."
         ) from None
-    objects = {item.path: item for item in below if item.type == FileType.File}
-    chosen = of_one_ending(objects, place.format)
-    if not chosen:
+    objects = {item.path: item for item in file_infos if item.type == FileType.File}
+    paths = of_one_ending(objects, place.format)
+    if not paths:
         raise DataError(
             f"{place.url} holds no object ending in {endings(place.format)}. Check source.url in config.yaml."
         )
-    return [_object(objects[path]) for path in chosen]
+    return [_object(objects[path]) for path in paths]
 
 
 def fetch(place: S3Source, item: Object, folder: Path) -> Path:

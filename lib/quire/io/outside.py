@@ -56,8 +56,8 @@ def _champion_in_file(path: Path, settings: Settings) -> str:
         "SELECT a.version, v.run_id FROM registered_model_aliases a "
         "JOIN model_versions v ON v.name = a.name AND v.version = a.version WHERE a.name = ? AND a.alias = ?"
     )
-    found = _ask(path, query, (settings.model_name, settings.alias))
-    return f"{found[0]} {found[1] or ''}".strip() if found else NOTHING
+    row = _ask(path, query, (settings.model_name, settings.alias))
+    return f"{row[0]} {row[1] or ''}".strip() if row else NOTHING
 
 
 def _champion_at_server(uri: str, settings: Settings) -> str:

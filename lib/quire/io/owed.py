@@ -14,15 +14,15 @@ from quire.io.archive_format import is_run_name
 
 def write_whole(path: Path, text: str) -> None:
     """Write ``text`` beside ``path`` and rename, so that a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with partial_path.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(partial_path, path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial_path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Notes:
 
     def names(self) -> list[str]:
         """Return the names of the notes, in the order in which they were written or postponed last."""
-        written = []
+        entries = []
         for path in self.folder.glob("[!.]*.json"):
             with suppress(FileNotFoundError):  # it has just arrived
-                written.append((path.stat().st_mtime_ns, path.stem))
-        return [name for _, name in sorted(written) if is_run_name(name)]
+                entries.append((path.stat().st_mtime_ns, path.stem))
+        return [name for _, name in sorted(entries) if is_run_name(name)]
 
     def read(self, name: str) -> str | None:
         """Return the text of a note, or None if there is none."""

@@ -55,8 +55,8 @@ def opened(place: SqlSource, as_of: str | datetime | None, root: Path) -> Iterat
             yield connection.execution_options(stream_results=True, max_row_buffer=10_000).execute(query, values)
     except SQLAlchemyError as error:
         first = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        where = engine.url.render_as_string(hide_password=True)
-        raise DataError(f"{where} refused the query of config.yaml (source.query): {first}") from None
+        masked_url = engine.url.render_as_string(hide_password=True)
+        raise DataError(f"{masked_url} refused the query of config.yaml (source.query): {first}") from None
     finally:
         engine.dispose()
 
@@ -67,8 +67,8 @@ def tables(url: str) -> list[str]:
 
     engine = sqlalchemy.create_engine(url)
     try:
-        seen = sqlalchemy.inspect(engine)
-        return [*seen.get_table_names(), *seen.get_view_names()]
+        inspector = sqlalchemy.inspect(engine)
+        return [*inspector.get_table_names(), *inspector.get_view_names()]
     finally:
         engine.dispose()
 

@@ -56,7 +56,7 @@ def _encode(value: Any, place: str) -> Any:
     if hasattr(value, "model_dump"):
         return _encode(value.model_dump(mode="json"), place)
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _encode(getattr(value, one.name), f"{place}.{one.name}") for one in fields(value)}
+        return {field.name: _encode(getattr(value, field.name), f"{place}.{field.name}") for field in fields(value)}
     if type(value).__module__ == "numpy":
         return _encode_numpy(value, place)
     if hasattr(value, "isoformat") and value == value:  # NaT is not itself

@@ -94,8 +94,8 @@ def schema_changes(folder: Path, params: Path) -> list[str]:
 def _schema_parts(document: dict[str, Any]) -> dict[str, Any]:
     """Return the columns, and the keys beside them, by name."""
     columns = document.get("columns")
-    named = {f"column {name}": column for name, column in columns.items()} if isinstance(columns, dict) else {}
-    return {name: value for name, value in document.items() if name != "columns"} | named
+    column_parts = {f"column {name}": column for name, column in columns.items()} if isinstance(columns, dict) else {}
+    return {name: value for name, value in document.items() if name != "columns"} | column_parts
 
 
 def records(outputs: Path, *, params: str = "") -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -174,8 +174,8 @@ def _problem(content: Any) -> str:
     """Return what keeps a file's content from being the record of a run, or an empty text."""
     if not isinstance(content, dict):
         return f"it holds {json.dumps(content)[:40]}, not a mapping"
-    wanted = _REQUIRED | {key: type(value) for key, value in _DEFAULTS.items() if key in content}
-    for key, kind in wanted.items():
+    kinds = _REQUIRED | {key: type(value) for key, value in _DEFAULTS.items() if key in content}
+    for key, kind in kinds.items():
         if not isinstance(content.get(key), kind):
             return f"{key} is {json.dumps(content.get(key))[:40]}"
     if not all(isinstance(values, dict) for values in content.get("parameters", {}).values()):

@@ -61,15 +61,15 @@ def find(outputs: Path, run_id: str, *, params: str = "") -> Path:
     params: only runs of this use case are meant. Raises ArtifactError if there is none or more than one, naming those
     whose ids are near, and the use case of a run of another.
     """
-    known = [folder.name for folder, _ in records(outputs, params=params)]
+    run_ids = [folder.name for folder, _ in records(outputs, params=params)]
     if run_id == LATEST:
-        if not known:
+        if not run_ids:
             raise ArtifactError("There is no run yet. Make one: quire run.")
-        return outputs / "runs" / known[0]
-    if run_id not in known and run_id not in ("", ".", "..") and (outputs / "runs" / run_id).is_dir() and not params:
+        return outputs / "runs" / run_ids[0]
+    if run_id not in run_ids and run_id not in ("", ".", "..") and (outputs / "runs" / run_id).is_dir() and not params:
         return outputs / "runs" / run_id  # of which run.json is not whole; who reads it says so
-    matches = [name for name in known if name == run_id] or [
-        name for name in known if run_id and (name.startswith(run_id) or name.endswith(run_id))
+    matches = [name for name in run_ids if name == run_id] or [
+        name for name in run_ids if run_id and (name.startswith(run_id) or name.endswith(run_id))
     ]
     if len(matches) == 1:
         return outputs / "runs" / matches[0]
@@ -78,7 +78,7 @@ def find(outputs: Path, run_id: str, *, params: str = "") -> Path:
             f"{len(matches)} runs match {run_id!r}: {', '.join(matches[:5])}{', ...' if len(matches) > 5 else ''}. "
             "Write more of the id."
         )
-    raise ArtifactError(_no_match(outputs, run_id, params, known))
+    raise ArtifactError(_no_match(outputs, run_id, params, run_ids))
 
 
 def _no_match(outputs: Path, run_id: str, params: str, known: list[str]) -> str:

@@ -131,15 +131,15 @@ class Store:
     def items(self, below: str = "") -> Iterator[Item]:
         """Yield the objects whose key starts with ``below``, by key."""
         for page in self._pages(below, Prefix=self._key(below)):
-            for found in page.get("Contents", ()):
-                yield Item(self._own(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
+            for entry in page.get("Contents", ()):
+                yield Item(self._own(entry["Key"]), entry["Size"], entry["LastModified"], entry["ETag"])
 
     def folders(self, below: str = "") -> Iterator[str]:
         """Yield the names of the folders directly in the folder ``below``, sorted."""
         start = f"{self._key(below).rstrip('/')}/".lstrip("/")
         for page in self._pages(below, Prefix=start, Delimiter="/"):
-            for found in page.get("CommonPrefixes", ()):
-                yield found["Prefix"][len(start) :].rstrip("/")
+            for prefix in page.get("CommonPrefixes", ()):
+                yield prefix["Prefix"][len(start) :].rstrip("/")
 
     def _pages(self, below: str, **asked: Any) -> Iterator[Any]:
         """Yield the pages of a list; each is a try of its own."""
@@ -191,8 +191,8 @@ class Store:
         described = _described(key, _sha256(content))
 
         def send() -> str:
-            where = {"Bucket": self.bucket, "Key": self._key(key)}
-            return self._s3.put_object(**where, Body=content, **described, **condition)["ETag"]
+            location = {"Bucket": self.bucket, "Key": self._key(key)}
+            return self._s3.put_object(**location, Body=content, **described, **condition)["ETag"]
 
         return self._whole(key, send)
 
@@ -229,34 +229,34 @@ class Store:
         known: nothing else is taken. check: of the file before it has its name; what it raises is raised. Raises
         Missing, and ArchiveError if the object differs or cannot be written here.
         """
-        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")
         expected = sha256 or self.sha256(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._whole(key, lambda: self._download(key, beside, size_bytes))
-            found = file_sha256(beside)
-            if expected and found != expected:
+            self._whole(key, lambda: self._download(key, partial_path, size_bytes))
+            digest = file_sha256(partial_path)
+            if expected and digest != expected:
                 raise ArchiveError(
-                    f"{self.url(key)} hashes to {found[:12]}, expected {expected[:12]}: it is not whole."
+                    f"{self.url(key)} hashes to {digest[:12]}, expected {expected[:12]}: it is not whole."
                 )
             if check:
-                check(beside)
-            os.replace(beside, path)
+                check(partial_path)
+            os.replace(partial_path, path)
         except OSError as error:
             raise ArchiveError(f"{self.url(key)} cannot be written to {path}: {error.strerror or error}.") from error
         finally:
             with suppress(OSError):
-                beside.unlink(missing_ok=True)
+                partial_path.unlink(missing_ok=True)
 
     def _download(self, key: str, path: Path, size_bytes: int | None) -> None:
-        where = {"Bucket": self.bucket, "Key": self._key(key)}
-        size = self._s3.head_object(**where)["ContentLength"] if size_bytes is None else size_bytes
+        location = {"Bucket": self.bucket, "Key": self._key(key)}
+        size = self._s3.head_object(**location)["ContentLength"] if size_bytes is None else size_bytes
         if size > PART_BYTES:
             if size_bytes is not None:
-                self._check_size(key, self._s3.head_object(**where)["ContentLength"], size_bytes)
+                self._check_size(key, self._s3.head_object(**location)["ContentLength"], size_bytes)
             self._s3.download_file(self.bucket, self._key(key), str(path))
             return
-        answer = self._s3.get_object(**where)
+        answer = self._s3.get_object(**location)
         self._check_size(key, answer["ContentLength"], size)
         with path.open("wb") as file:
             file.writelines(self._body(answer, key))
@@ -291,11 +291,13 @@ class Store:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are not there do not matter."""
-        left = list(keys)
-        while left:
-            some, left = left[:1000], left[1000:]
-            named = {"Objects": [{"Key": self._key(key)} for key in some], "Quiet": True}
-            answer = self._whole(some[0], functools.partial(self._s3.delete_objects, Bucket=self.bucket, Delete=named))
+        remaining_keys = list(keys)
+        while remaining_keys:
+            some, remaining_keys = remaining_keys[:1000], remaining_keys[1000:]
+            request = {"Objects": [{"Key": self._key(key)} for key in some], "Quiet": True}
+            answer = self._whole(
+                some[0], functools.partial(self._s3.delete_objects, Bucket=self.bucket, Delete=request)
+            )
             if answer.get("Errors"):
                 first = answer["Errors"][0]
                 raise ArchiveError(f"s3://{self.bucket}/{first['Key']} was not removed: {first.get('Message')}.")

@@ -58,13 +58,13 @@ def restore(frame: "pd.DataFrame", metadata: Metadata) -> "pd.DataFrame":
     if not metadata:
         return frame
     for column in frame.columns:
-        how = metadata.get("columns", {}).get(str(column))
-        if how:
-            frame[column] = _restore_column(frame[column], how)
+        spec = metadata.get("columns", {}).get(str(column))
+        if spec:
+            frame[column] = _restore_column(frame[column], spec)
     if "labels" in metadata:
         labels, names = results.loads(metadata["labels"]), metadata["label_names"]
-        chosen = [labels[int(column)] for column in frame.columns]
-        frame.columns = _labels([tuple(x) if isinstance(x, list) else x for x in chosen], results.loads(names))
+        column_labels = [labels[int(column)] for column in frame.columns]
+        frame.columns = _labels([tuple(x) if isinstance(x, list) else x for x in column_labels], results.loads(names))
     if "index_names" in metadata:
         frame.index.names = [tuple(x) if isinstance(x, list) else x for x in results.loads(metadata["index_names"])]
     if "freq" in metadata and len(frame) == metadata["rows"]:
@@ -95,8 +95,8 @@ def read_metadata(schema: "pa.Schema") -> Metadata:
 
 def index_columns(schema: "pa.Schema") -> tuple[str, ...]:
     """Return the names of the file's columns that hold the index."""
-    kept = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    return tuple(name for name in kept if isinstance(name, str))
+    names = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def _dumps(metadata: Metadata) -> bytes:
@@ -134,14 +134,14 @@ def _plain_frame(frame: "pd.DataFrame", metadata: Metadata, name: str) -> "pd.Da
         frame.index = frame.index.set_names([None] * frame.index.nlevels)
     if getattr(frame.index, "freqstr", None) and frame.index.dtype.kind in "Mm":
         metadata |= {"freq": frame.index.freqstr, "rows": len(frame)}
-    kept: dict[str, Any] = {}
+    specs: dict[str, Any] = {}
     for position, column in enumerate(frame.columns):
-        plain, how = _plain_column(frame.iloc[:, position], f"artifact {name!r}, column {column!r}")
-        if how:
+        plain, spec = _plain_column(frame.iloc[:, position], f"artifact {name!r}, column {column!r}")
+        if spec:
             frame = frame.assign(**{column: plain}) if isinstance(column, str) else _replaced(frame, position, plain)
-            kept[str(column)] = how
-    if kept:
-        metadata["columns"] = kept
+            specs[str(column)] = spec
+    if specs:
+        metadata["columns"] = specs
     return frame
 
 
@@ -173,16 +173,16 @@ def _plain_objects(column: "pd.Series", where: str) -> tuple["pd.Series", dict[s
     import pandas as pd
 
     missing = column.isna()
-    how = {"dtype": "object", "missing": "nan" if any(isinstance(x, float) for x in column[missing]) else "None"}
+    spec = {"dtype": "object", "missing": "nan" if any(isinstance(x, float) for x in column[missing]) else "None"}
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "integer":
-        return column.astype("Int64"), how
+        return column.astype("Int64"), spec
     if kind in _AS_OBJECTS or kind == "empty":
-        return column, how
+        return column, spec
     types = {type(value) for value in column[~missing]}
     if types == {list} or types == {tuple}:
-        return column, how | {"each": next(iter(types)).__name__}
-    names = sorted(one.__name__ for one in types)
+        return column, spec | {"each": next(iter(types)).__name__}
+    names = sorted(value_type.__name__ for value_type in types)
     raise ArtifactError(
         f"{where} holds values of type {', '.join(names)}, which Parquet does not keep as they are; make them one "
         "type, such as texts by .astype(str), or save them as a result: lists and dictionaries."
@@ -199,8 +199,8 @@ def _restore_column(column: "pd.Series", how: dict[str, Any]) -> "pd.Series":
         return column.astype(how["dtype"])
     missing = column.isna()
     if "each" in how:
-        each = {"list": list, "tuple": tuple}[how["each"]]
-        values = [None if absent else each(value.tolist()) for value, absent in zip(column, missing, strict=True)]
+        container = {"list": list, "tuple": tuple}[how["each"]]
+        values = [None if absent else container(value.tolist()) for value, absent in zip(column, missing, strict=True)]
         return pd.Series(values, index=column.index, dtype=object)
     restored = column.astype(object)
     restored[missing] = None if how["missing"] == "None" else float("nan")
@@ -237,12 +237,12 @@ def _check(path: Path, value: Any, name: str) -> None:
 
     from quire.io.frames import Stored
 
-    back = Stored(path).head(CHECKED_ROWS)
+    actual = Stored(path).head(CHECKED_ROWS)
     expected = value[:CHECKED_ROWS] if not isinstance(value, pd.DataFrame) else value.iloc[:CHECKED_ROWS]
     if isinstance(value, pd.DataFrame):
-        differences = list(_differences(back, expected))
+        differences = list(_differences(actual, expected))
     else:
-        differences = list(_differences(_table(back), _table(expected)))
+        differences = list(_differences(_table(actual), _table(expected)))
     if differences:
         raise ArtifactError(f"artifact {name!r}: {differences[0]} Parquet does not give back as it is.")
 

@@ -79,8 +79,8 @@ class Event:
     @classmethod
     def of(cls, at: str, kept: str) -> "Event":
         """Return the event that a tag keeps; what only another version of Quire knows of it is left out."""
-        known = {one.name for one in fields(cls)}
-        values = {name: value for name, value in json.loads(kept).items() if name in known}
+        names = {event_field.name for event_field in fields(cls)}
+        values = {name: value for name, value in json.loads(kept).items() if name in names}
         return cls(**{**values, "at": datetime.fromisoformat(at)})
 
 
@@ -119,8 +119,8 @@ class Registry:
 
         try:
             with answering(self.settings.tracking_uri):
-                found = self.client.get_model_version_by_alias(self.name, alias or self.settings.alias)
-                return self._version(found, sorted(found.aliases))
+                model_version = self.client.get_model_version_by_alias(self.name, alias or self.settings.alias)
+                return self._version(model_version, sorted(model_version.aliases))
         except Exception as error:
             cause = error.__context__
             if isinstance(cause, MlflowException) and cause.error_code in (
@@ -136,29 +136,34 @@ class Registry:
             return []
         with answering(self.settings.tracking_uri):
             aliases = self._aliases()
-            found = self._all(lambda token: self.client.search_model_versions(f"name='{self.name}'", page_token=token))
-            versions = [self._version(one, aliases.get(str(one.version), ())) for one in found]
+            model_versions = self._all(
+                lambda token: self.client.search_model_versions(f"name='{self.name}'", page_token=token)
+            )
+            versions = [
+                self._version(model_version, aliases.get(str(model_version.version), ()))
+                for model_version in model_versions
+            ]
         return sorted(versions, key=lambda version: int(version.version), reverse=True)
 
     def version(self, number: str | int) -> Version:
         """Return one version; raises ModelError naming those there are."""
         versions = self.versions()
-        found = next((version for version in versions if version.version == str(number)), None)
-        if found is None:
-            there = ", ".join(version.version for version in versions) or "none"
-            raise ModelError(f"Model {self.name} has no version {number}; it has: {there}.")
-        return found
+        match = next((version for version in versions if version.version == str(number)), None)
+        if match is None:
+            numbers = ", ".join(version.version for version in versions) or "none"
+            raise ModelError(f"Model {self.name} has no version {number}; it has: {numbers}.")
+        return match
 
     def history(self, alias: str | None = None) -> list[Event]:
         """Return every move of ``alias``, the oldest first."""
         if self.is_empty:
             return []
-        wanted = alias or self.settings.alias
+        alias_name = alias or self.settings.alias
         with answering(self.settings.tracking_uri):
             model = self._registered()
         tags = model.tags if model else {}
         events = [Event.of(key.removeprefix(EVENT), value) for key, value in tags.items() if key.startswith(EVENT)]
-        return sorted((event for event in events if event.alias == wanted), key=lambda event: event.at)
+        return sorted((event for event in events if event.alias == alias_name), key=lambda event: event.at)
 
     def registered(self, run: "Run") -> Version | None:
         """Return the version that was made of a run's candidate, else the one with an alias that is the same, or None.
@@ -170,10 +175,14 @@ class Registry:
             if (logged and version.run_id == logged) or version.tags.get("quire.run_id") == run.run_id:
                 return version
         fingerprint = model_files.read_metadata(run.path("model")).get(FINGERPRINT) if run.has("model") else None
-        named = [version for version in versions if fingerprint and version.aliases and version.run_id]
+        aliased_versions = [version for version in versions if fingerprint and version.aliases and version.run_id]
         with answering(self.settings.tracking_uri):
-            kept = [self.client.get_run(version.run_id).data.tags.get(FINGERPRINT) for version in named]
-        return next((version for version, mark in zip(named, kept, strict=True) if mark == fingerprint), None)
+            fingerprints = [
+                self.client.get_run(version.run_id).data.tags.get(FINGERPRINT) for version in aliased_versions
+            ]
+        return next(
+            (version for version, mark in zip(aliased_versions, fingerprints, strict=True) if mark == fingerprint), None
+        )
 
     def champion_at(self, at: datetime, alias: str | None = None) -> str | None:
         """Return the number of the version that was champion at a point in time, or None."""
@@ -238,14 +247,14 @@ class Registry:
                 model = self._version(self.client.get_model_version(name, number), ())
         if not isinstance(model, Version):
             return ""
-        kept = model.tags.get(model_files.SHA256_TAG, "")
-        if not kept and (model.name, model.version) not in _UNSIGNED:
+        digest = model.tags.get(model_files.SHA256_TAG, "")
+        if not digest and (model.name, model.version) not in _UNSIGNED:
             _UNSIGNED.add((model.name, model.version))
             LOG.warning(
                 "Version %s of %s was registered before hashes were kept, so a changed file would not be noticed. "
                 "The next version that is trained has one.", model.version, model.name,
             )  # fmt: skip
-        return kept
+        return digest
 
     def folder(self, model: "Version | Mapping[str, Any] | str | Path") -> Path:
         """Return a local folder that holds the model; what lies elsewhere is downloaded."""
@@ -298,11 +307,11 @@ class Registry:
             raise ModelError(NO_PROMOTION[run.held_back])
         from quire.io.tracking_runs import add_evaluation, register
 
-        wanted = alias or self.settings.alias
+        alias_name = alias or self.settings.alias
         with answering(self.settings.tracking_uri):
             number = candidate.version if isinstance(candidate, Version) else register(self, candidate, run)
             add_evaluation(self, number, metrics or {}, files or {})
-            self._move(wanted, number, "promote", reason=reason, run=run, by=by, command=command)
+            self._move(alias_name, number, "promote", reason=reason, run=run, by=by, command=command)
         return self.version(number)
 
     def rollback(self, alias: str | None = None, *, reason: str = "", by: str = "", command: str = "") -> Version:
@@ -310,20 +319,20 @@ class Registry:
 
         by, command: who does it and how, as for `promote`.
         """
-        wanted = alias or self.settings.alias
+        alias_name = alias or self.settings.alias
         stack: list[str] = []
-        for event in self.history(wanted):
+        for event in self.history(alias_name):
             if event.kind == "rollback":
                 stack = stack[:-1]
             else:
                 stack.append(event.version)
         if len(stack) < 2:
             raise ModelError(
-                f"Model {self.name} has no earlier {wanted} to go back to; `quire champion` shows its history."
+                f"Model {self.name} has no earlier {alias_name} to go back to; `quire champion` shows its history."
             )
         with answering(self.settings.tracking_uri):
             reason = reason or f"back from version {stack[-1]}"
-            self._move(wanted, stack[-2], "rollback", reason=reason, run=None, by=by, command=command)
+            self._move(alias_name, stack[-2], "rollback", reason=reason, run=None, by=by, command=command)
         return self.version(stack[-2])
 
     def _move(
@@ -364,10 +373,10 @@ class Registry:
     def _aliases(self) -> dict[str, list[str]]:
         """Return the aliases of each version: what a search for versions hands back does not have them."""
         model = self._registered()
-        found: dict[str, list[str]] = {}
+        aliases: dict[str, list[str]] = {}
         for alias, version in sorted((model.aliases if model else {}).items()):
-            found.setdefault(str(version), []).append(alias)
-        return found
+            aliases.setdefault(str(version), []).append(alias)
+        return aliases
 
     def _version(self, found: Any, aliases: Iterable[str]) -> Version:
         logged = self.client.get_run(found.run_id).data.metrics if found.run_id else {}
@@ -384,13 +393,13 @@ class Registry:
 
     @staticmethod
     def _all(page: Callable[[Any], Any]) -> list[Any]:
-        found, token = [], None
+        entries, token = [], None
         while True:
             answer = page(token)
-            found.extend(answer)
+            entries.extend(answer)
             token = answer.token
             if not token:
-                return found
+                return entries
 
 
 def open(settings: Settings, *, now: Callable[[], datetime] = _now) -> Registry:

@@ -172,7 +172,7 @@ def register(registry: "Registry", candidate: Mapping[str, Any], run: "Run | Non
     if candidate.get("sha256"):
         model_files.check_sha256(folder, candidate["sha256"])
     card = folder / model_files.FILES / "model_card.md"
-    made = client.create_model_version(
+    model_version = client.create_model_version(
         registry.name,
         source=client.get_logged_model(model_id).artifact_location,
         run_id=candidate["run_id"],
@@ -181,7 +181,7 @@ def register(registry: "Registry", candidate: Mapping[str, Any], run: "Run | Non
         tags={MODEL_ID: model_id, model_files.SHA256_TAG: sha256, **(_tags(run) if run else {})},
         description=card.read_text(encoding="utf-8") if card.is_file() else None,
     )
-    return str(made.version)
+    return str(model_version.version)
 
 
 def _known(registry: "Registry", candidate: Mapping[str, Any], run: "Run | None") -> Mapping[str, Any]:
@@ -234,11 +234,13 @@ def log_run(registry: "Registry", record: Mapping[str, Any], folder: Path) -> st
     """Log a workflow run; see `Registry.log_run`."""
     client = registry.client
     experiment = experiment_id(client, registry.settings)
-    found = client.search_runs([experiment], f"tags.`{RUN_ID}` = '{record['run_id']}'", max_results=1000)
-    parent = next((one.info.run_id for one in found if one.data.tags.get(KIND) == "workflow"), None)
+    mlflow_runs = client.search_runs([experiment], f"tags.`{RUN_ID}` = '{record['run_id']}'", max_results=1000)
+    parent = next(
+        (mlflow_run.info.run_id for mlflow_run in mlflow_runs if mlflow_run.data.tags.get(KIND) == "workflow"), None
+    )
     tags = {RUN_ID: record["run_id"], KIND: "workflow", "quire.status": record["status"]}
-    named = ("params", "workflow", "as_of", "commit", "user", "try")
-    tags |= {f"quire.{key}": str(record[key]) for key in named if record.get(key)}
+    tag_keys = ("params", "workflow", "as_of", "commit", "user", "try")
+    tags |= {f"quire.{key}": str(record[key]) for key in tag_keys if record.get(key)}
     tags |= {USER: record["user"]} if record.get("user") else {}
     tags |= {"mlflow.note.content": f"Experiment: {record['try']}"} if record.get("try") else {}
     if parent is None:
@@ -247,9 +249,9 @@ def log_run(registry: "Registry", record: Mapping[str, Any], folder: Path) -> st
     else:
         for key, value in tags.items():
             client.set_tag(parent, key, value)
-    for one in found:
-        if one.info.run_id != parent and "mlflow.parentRunId" not in one.data.tags:
-            client.set_tag(one.info.run_id, "mlflow.parentRunId", parent)
+    for mlflow_run in mlflow_runs:
+        if mlflow_run.info.run_id != parent and "mlflow.parentRunId" not in mlflow_run.data.tags:
+            client.set_tag(mlflow_run.info.run_id, "mlflow.parentRunId", parent)
     _log_values(client, parent, {}, _stage_numbers(record, folder))
     for name in ("notebooks", "reports"):
         if (folder / name).is_dir():
@@ -274,8 +276,8 @@ def _stage_numbers(record: Mapping[str, Any], folder: Path) -> dict[str, float]:
             numbers[f"{name}.seconds"] = stage["seconds"]
         answer = folder / "artifacts" / name / "_answer.json"
         if answer.is_file():
-            told = json.loads(answer.read_text(encoding="utf-8")).get("metrics") or {}
-            numbers |= {f"{name}.{metric}": value for metric, value in told.items()}
+            metrics = json.loads(answer.read_text(encoding="utf-8")).get("metrics") or {}
+            numbers |= {f"{name}.{metric}": value for metric, value in metrics.items()}
     return numbers
 
 

@@ -57,17 +57,17 @@ def create_store(uri: str) -> None:
     with FileLock(f"{path}.lock"):
         if path.exists():
             return
-        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")
         _quiet()
         from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-        engine = create_sqlalchemy_engine(f"{SQLITE}{beside}")
+        engine = create_sqlalchemy_engine(f"{SQLITE}{partial_path}")
         try:
             _initialize_tables(engine)
             engine.dispose()
-            os.replace(beside, path)
+            os.replace(partial_path, path)
         finally:
-            beside.unlink(missing_ok=True)
+            partial_path.unlink(missing_ok=True)
 
 
 def store_path(uri: str) -> Path | None:
@@ -86,18 +86,18 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
     """Return the id of the use case's experiment, which is made if there is none."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(settings.experiment)
-    if found is None:
+    experiment = client.get_experiment_by_name(settings.experiment)
+    if experiment is None:
         try:
             return client.create_experiment(settings.experiment, artifact_location=artifact_location(settings))
         except MlflowException as error:
             # Another process was first.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = client.get_experiment_by_name(settings.experiment)
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+            experiment = client.get_experiment_by_name(settings.experiment)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
 
 
 @contextmanager

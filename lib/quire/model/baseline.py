@@ -46,10 +46,10 @@ def _seasonal(train: pd.DataFrame, test: pd.DataFrame, schema: Schema) -> tuple[
     if schema.timestamp is None:
         return None, ""
     season, name = season_length(schema)
-    both = pd.concat([train, test])
-    series = [key for key in schema.key if key != schema.timestamp and both[key].nunique() * 2 < len(both)]
+    rows = pd.concat([train, test])
+    series = [key for key in schema.key if key != schema.timestamp and rows[key].nunique() * 2 < len(rows)]
     by = [schema.timestamp, *series]
-    past = both[[*by, schema.target]].drop_duplicates(by, keep="last")
+    past = rows[[*by, schema.target]].drop_duplicates(by, keep="last")
     past = past.assign(**{schema.timestamp: past[schema.timestamp] + season})
-    found = test[by].merge(past, on=by, how="left")[schema.target]
-    return found.to_numpy(dtype=np.float64, na_value=np.nan), name
+    forecast = test[by].merge(past, on=by, how="left")[schema.target]
+    return forecast.to_numpy(dtype=np.float64, na_value=np.nan), name

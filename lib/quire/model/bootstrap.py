@@ -66,8 +66,8 @@ class Resampling:
         at_once = max(1, CELLS // len(self.blocks))
         for start in range(0, self.resamples, at_once):
             size = min(at_once, self.resamples - start)
-            drawn = rng.multinomial(count, np.full(count, 1 / count), size=size)
-            yield drawn[:, self.blocks].astype(np.float64)
+            block_counts = rng.multinomial(count, np.full(count, 1 / count), size=size)
+            yield block_counts[:, self.blocks].astype(np.float64)
 
 
 def resampling(times: pd.Series | None, rows: int, *, resamples: int, seed: int) -> Resampling:
@@ -100,11 +100,11 @@ def interval(value: float, draws: np.ndarray, *, level: float = LEVEL) -> Interv
 
     There is no interval where more than a tenth of the draws are undefined.
     """
-    known = draws[~np.isnan(draws)]
-    undefined = len(draws) - len(known)
-    if np.isnan(value) or not len(known) or undefined > MOST_UNDEFINED * len(draws):
+    valid_draws = draws[~np.isnan(draws)]
+    undefined = len(draws) - len(valid_draws)
+    if np.isnan(value) or not len(valid_draws) or undefined > MOST_UNDEFINED * len(draws):
         return Interval(float(value), np.nan, np.nan, draws=len(draws), undefined=undefined)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(valid_draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high), draws=len(draws), undefined=undefined)
 
 

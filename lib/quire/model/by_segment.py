@@ -42,19 +42,19 @@ class BySegment(BaseEstimator):
         """Return a prediction for each row."""
         if hasattr(self, "classes_"):
             return self.classes_[self.predict_proba(X).argmax(axis=1)]
-        found = np.empty(len(X))
+        predictions = np.empty(len(X))
         for value, rows in self._rows(X):
-            found[rows] = self.models[value].predict(X[rows])
-        return found
+            predictions[rows] = self.models[value].predict(X[rows])
+        return predictions
 
     @available_if(lambda self: hasattr(self, "classes_"))
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return the probability of each class, shape (rows, classes); 0 for one that a segment never had."""
-        found = np.zeros((len(X), len(self.classes_)))
+        probabilities = np.zeros((len(X), len(self.classes_)))
         for value, rows in self._rows(X):
             model = self.models[value]
-            found[np.ix_(rows, np.searchsorted(self.classes_, model.classes_))] = model.predict_proba(X[rows])
-        return found
+            probabilities[np.ix_(rows, np.searchsorted(self.classes_, model.classes_))] = model.predict_proba(X[rows])
+        return probabilities
 
     def _rows(self, X: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
         labels = exact_labels(X[self.column]).to_numpy(object)
@@ -67,19 +67,19 @@ def segment_rows(frame: pd.DataFrame, schema: Schema, column: str, value: str) -
 
     Numbers are written as integers where they are whole, truth values as ``true`` and ``false``.
     """
-    known = segment_columns(schema)
-    if column not in known:
+    columns = segment_columns(schema)
+    if column not in columns:
         raise ConfigError(
-            f"params.yaml: column is {column!r}; a model for each segment needs a feature: {', '.join(known)}."
-            + near(column, known)
+            f"params.yaml: column is {column!r}; a model for each segment needs a feature: {', '.join(columns)}."
+            + near(column, columns)
         )
     labels = exact_labels(frame[column])
     rows = frame[(labels == value).to_numpy(bool, na_value=False)]
     if rows.empty:
-        found = sorted(labels.dropna().unique())[:20]
+        values = sorted(labels.dropna().unique())[:20]
         raise DataError(
-            f"workflow.yaml: for_each has {column} {value!r}, of which train has no row; it has: {', '.join(found)}."
-            + near(value, found)
+            f"workflow.yaml: for_each has {column} {value!r}, of which train has no row; it has: {', '.join(values)}."
+            + near(value, values)
         )
     return rows
 
@@ -129,14 +129,16 @@ def join_parts(
     """
     parts = [load_part(folder) for folder in folders.values()]
     largest = max(parts, key=lambda part: part.record["rows"])
-    pipeline = Pipeline([("model", BySegment(column, {one.segment: one.pipeline for one in parts}, largest.segment))])
+    pipeline = Pipeline(
+        [("model", BySegment(column, {entry.segment: entry.pipeline for entry in parts}, largest.segment))]
+    )
     raw = pd.concat([part.out_of_fold for part in parts])
     classes = [name for name in raw if name.startswith("probability_")]
     raw[classes] = raw[classes].fillna(0.0)  # of a class that a segment never had
-    lost = exact_labels(train.loc[train.index.difference(raw.index), column])
-    if len(lost):
+    rest = exact_labels(train.loc[train.index.difference(raw.index), column])
+    if len(rest):
         raise DataError(
-            f"{len(lost):,} rows of train are in no part, such as {column} {lost.iloc[0]!r}. Add the value to for_each "
+            f"{len(rest):,} rows of train are in no part, such as {column} {rest.iloc[0]!r}. Add the value to for_each "
             "in workflow.yaml."
         )
     rows = train.loc[raw.index]
@@ -154,7 +156,7 @@ def join_parts(
     windows = [part.record["window"] for part in parts if part.record["window"]]
     window = None
     if windows:
-        window = {"start": min(one["start"] for one in windows), "end": max(one["end"] for one in windows)}
+        window = {"start": min(entry["start"] for entry in windows), "end": max(entry["end"] for entry in windows)}
     sign(pipeline, fingerprint=fingerprint.hexdigest(), threshold=threshold, trained_until=window and window["end"])
     return Candidate(
         pipeline=pipeline,
@@ -172,7 +174,7 @@ def join_parts(
         seed=first["seed"],
         fingerprint=fingerprint.hexdigest(),
         seconds=sum(part.record["seconds"] for part in parts),
-        remarks=tuple(f"{one.segment}: {text}" for one in parts for text in one.record.get("remarks", ())),
+        remarks=tuple(f"{entry.segment}: {text}" for entry in parts for text in entry.record.get("remarks", ())),
     )
 
 
@@ -186,5 +188,7 @@ def _probabilities(raw: pd.DataFrame, y: np.ndarray, schema: Schema) -> np.ndarr
 def _metrics(together: dict[str, float], parts: list[Part]) -> dict[str, float]:
     """Return the metrics of all rows, and their deviation over the segments that have them."""
     metrics = {name: value for name, value in together.items() if np.isfinite(value)}
-    alone = {name: [one.record["metrics"][name] for one in parts if name in one.record["metrics"]] for name in metrics}
+    alone = {
+        name: [part.record["metrics"][name] for part in parts if name in part.record["metrics"]] for name in metrics
+    }
     return metrics | {f"{name}_std": float(np.std(values)) if values else 0.0 for name, values in alone.items()}

@@ -12,13 +12,13 @@ def complete_card(card: str, evaluation: Evaluation, verdict: Verdict) -> str:
     Source of the headings: Mitchell et al. (2019), Model Cards for Model Reporting.
     """
     window = evaluation.window
-    when = f" from {window['start'][:10]} to {window['end'][:10]}" if window else ", drawn at random"
+    period = f" from {window['start'][:10]} to {window['end'][:10]}" if window else ", drawn at random"
     lines = [
         card.rstrip(),
         "",
         "## Metrics (held-out test rows)",
         "",
-        f"{evaluation.rows:,} rows{when}; 95 % intervals by {evaluation.resampling.resamples} draws of a "
+        f"{evaluation.rows:,} rows{period}; 95 % intervals by {evaluation.resampling.resamples} draws of a "
         f"{evaluation.resampling.unit}.",
         "",
         *_metrics(evaluation),
@@ -44,11 +44,11 @@ def _metrics(evaluation: Evaluation) -> list[str]:
     rows = [
         [
             name,
-            _figure(found.value),
-            f"{found.low:.4g} to {found.high:.4g}" if found.is_known else "none",
+            _figure(interval.value),
+            f"{interval.low:.4g} to {interval.high:.4g}" if interval.is_known else "none",
             *(_figure(other.test[name].value) for other in others),
         ]
-        for name, found in evaluation.candidate.test.items()
+        for name, interval in evaluation.candidate.test.items()
     ]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 

@@ -141,12 +141,12 @@ def search_space(name: str, kind: str, own: Mapping[str, list[Any]]) -> dict[str
 
 def check_space(names: tuple[str, ...], kind: str, own: Mapping[str, list[Any]]) -> None:
     """Raise ConfigError if ``search.space`` has a parameter that no estimator takes, or one without values."""
-    known = sorted({parameter for name in names for parameter in _estimator(name, kind, 0).get_params()})
+    parameters = sorted({parameter for name in names for parameter in _estimator(name, kind, 0).get_params()})
     for parameter, values in own.items():
-        if parameter not in known:
+        if parameter not in parameters:
             raise ConfigError(
                 f"params.yaml: train.search.space has {parameter!r}, which {' and '.join(names)} do not take; "
-                f"known: {', '.join(known)}.{near(parameter, known)}"
+                f"known: {', '.join(parameters)}.{near(parameter, parameters)}"
             )
         if not values:
             raise ConfigError(f"params.yaml: train.search.space.{parameter} is an empty list; give values to try.")
@@ -154,9 +154,9 @@ def check_space(names: tuple[str, ...], kind: str, own: Mapping[str, list[Any]])
 
 def check_name(name: str) -> None:
     """Raise ConfigError unless ``name`` is an estimator to choose from."""
-    known = (*NAMES, BEST)
-    if name not in known:
-        raise ConfigError(f"params.yaml: train.estimator is {name!r}; known: {', '.join(known)}.{near(name, known)}")
+    names = (*NAMES, BEST)
+    if name not in names:
+        raise ConfigError(f"params.yaml: train.estimator is {name!r}; known: {', '.join(names)}.{near(name, names)}")
 
 
 def _estimator(name: str, kind: str, seed: int) -> Any:
@@ -232,7 +232,7 @@ def _encode_many(many: list[str], schema: Schema, seed: int) -> tuple[str, Any, 
 
 
 def _by_size(categories: Mapping[str, list[str]]) -> tuple[list[str], list[str]]:
-    few = [name for name, found in categories.items() if len(found) <= MANY_CATEGORIES]
+    few = [name for name, values in categories.items() if len(values) <= MANY_CATEGORIES]
     return few, [name for name in categories if name not in few]
 
 

@@ -121,23 +121,23 @@ def evaluate(
     test = test.reset_index(drop=True)
     _check_test(test, schema)
     times = test[schema.timestamp] if schema.timestamp else None
-    how = resampling(times, len(test), resamples=resamples, seed=seed)
+    bootstrap = resampling(times, len(test), resamples=resamples, seed=seed)
     own_rows = champion_rows or OwnRows(test, schema)
     problem = own_rows.why_not(champion) if champion is not None else ""
     naive, baseline_name = baseline_outcomes(train, test, schema)
     with few_threads(len(test)):
-        own = _measure(outcomes(candidate, test, schema), how)
-        other = None if champion is None or problem else _measure(own_rows.outcomes(champion, test, schema), how)
-        base = _measure(naive, how)
+        own = _measure(outcomes(candidate, test, schema), bootstrap)
+        other = None if champion is None or problem else _measure(own_rows.outcomes(champion, test, schema), bootstrap)
+        base = _measure(naive, bootstrap)
         metric = _first_defined(own, base)
         importance, importance_metric = permuted_importance(candidate, test, schema, metric=metric, seed=seed)
-        segments = _segments(own.outcomes, other.outcomes if other else None, test, schema, importance, how)
+        segments = _segments(own.outcomes, other.outcomes if other else None, test, schema, importance, bootstrap)
     undefined = undefined_metrics(own.outcomes)
     return Evaluation(
         task=schema.task,
         metric=metric,
         window=_window(times),
-        resampling=how,
+        resampling=bootstrap,
         candidate=own.score("candidate"),
         champion=other.score("champion") if other else None,
         baseline=base.score(baseline_name),
@@ -191,12 +191,12 @@ def _segments(
 ) -> pd.DataFrame:
     """Return the segments that the schema names, then those of the most important other features, then time."""
     features = [name for name in importance["feature"] if name in schema.columns and name not in schema.segments]
-    why = dict.fromkeys(schema.segments, "declared") | dict.fromkeys(features[:AUTOMATIC_SEGMENTS], "important")
+    reasons = dict.fromkeys(schema.segments, "declared") | dict.fromkeys(features[:AUTOMATIC_SEGMENTS], "important")
     if schema.timestamp:
-        why.setdefault(schema.timestamp, "time")
-    labels = segment_labels(test, schema, tuple(why))
+        reasons.setdefault(schema.timestamp, "time")
+    labels = segment_labels(test, schema, tuple(reasons))
     frame = compare_segments(found, other, labels, how)
-    return frame.assign(why=frame["column"].map(why))
+    return frame.assign(why=frame["column"].map(reasons))
 
 
 def _check_test(test: pd.DataFrame, schema: Schema) -> None:
@@ -213,7 +213,7 @@ def _check_test(test: pd.DataFrame, schema: Schema) -> None:
 def _first_defined(*contenders: _Measured) -> str:
     """Return the first metric of the task that all contenders have; an error of single rows always is one."""
     names = list(contenders[0].values)
-    return next(name for name in names if all(np.isfinite(one.values[name]) for one in contenders))
+    return next(name for name in names if all(np.isfinite(contender.values[name]) for contender in contenders))
 
 
 def _class_rows(found: Outcomes) -> dict[str, int]:
@@ -223,23 +223,26 @@ def _class_rows(found: Outcomes) -> dict[str, int]:
 def _class_notes(own: _Measured, other: _Measured | None) -> list[str]:
     """Return for candidate and champion which classes of the test rows they have never learned."""
     notes = []
-    for who, one in (("candidate", own), ("champion", other)):
-        if one is None or one.outcomes.probability is None:
+    for role, model in (("candidate", own), ("champion", other)):
+        if model is None or model.outcomes.probability is None:
             continue
-        rows = np.bincount(one.outcomes.truth, minlength=len(one.outcomes.classes))
-        unseen = (rows > 0) & ~one.outcomes.probability.any(axis=0)
+        rows = np.bincount(model.outcomes.truth, minlength=len(model.outcomes.classes))
+        unseen = (rows > 0) & ~model.outcomes.probability.any(axis=0)
         notes += [
-            f"The {who} has never learned the class {one.outcomes.classes[at]!r}, which {rows[at]:,} test rows have."
+            f"The {role} has never learned the class {model.outcomes.classes[at]!r}, which {rows[at]:,} test rows have."
             for at in np.flatnonzero(unseen)
         ]
     return notes
 
 
 def _undefined_notes(undefined: dict[str, str]) -> list[str]:
-    whys: dict[str, list[str]] = {}
-    for name, why in undefined.items():
-        whys.setdefault(why, []).append(name)
-    return [f"{' and '.join(names)} cannot be computed on the test rows: {why}." for why, names in whys.items()]
+    names_by_reason: dict[str, list[str]] = {}
+    for name, reason in undefined.items():
+        names_by_reason.setdefault(reason, []).append(name)
+    return [
+        f"{' and '.join(names)} cannot be computed on the test rows: {reason}."
+        for reason, names in names_by_reason.items()
+    ]
 
 
 def _same(candidate: Any, champion: Any | None) -> bool:
@@ -269,6 +272,6 @@ def _numbers(values: dict[str, Interval]) -> dict[str, Any]:
 
 
 def _record(score: Score) -> dict[str, Any]:
-    undefined = {name: found.undefined for name, found in score.test.items() if found.undefined}
+    undefined = {name: interval.undefined for name, interval in score.test.items() if interval.undefined}
     draws = {"undefined_draws": undefined} if undefined else {}
     return {"name": score.name, "test": _numbers(score.test), **draws}

@@ -33,13 +33,13 @@ def _rare_classes(evaluation: Evaluation, gate: Gate) -> list[Reason]:
         return []
     if len(few) == 1:
         name, rows = next(iter(few.items()))
-        what = f"rows of class {name!r}"
-        return [_too_few(rows, what, "min_class_rows", gate.min_class_rows, of=" of it", merge=True)]
-    named = ", ".join(f"{rows} of {name!r}" for name, rows in list(few.items())[:MOST_NAMED])
+        subject = f"rows of class {name!r}"
+        return [_too_few(rows, subject, "min_class_rows", gate.min_class_rows, of=" of it", merge=True)]
+    listing = ", ".join(f"{rows} of {name!r}" for name, rows in list(few.items())[:MOST_NAMED])
     more = f" and {len(few) - MOST_NAMED} more classes" if len(few) > MOST_NAMED else ""
-    text = f"Classes have too few rows in test ({named}{more}): nothing can be said of them"
-    asked = f"at least {gate.min_class_rows} are asked (gate.min_class_rows)"
-    return [Reason("rows", False, f"{text}; {asked}. {_REMEDY}, or merge rare classes.")]
+    text = f"Classes have too few rows in test ({listing}{more}): nothing can be said of them"
+    requirement = f"at least {gate.min_class_rows} are asked (gate.min_class_rows)"
+    return [Reason("rows", False, f"{text}; {requirement}. {_REMEDY}, or merge rare classes.")]
 
 
 def rules_kept(quality: Mapping[str, Any] | None, gate: Gate) -> list[Reason]:
@@ -51,17 +51,19 @@ def rules_kept(quality: Mapping[str, Any] | None, gate: Gate) -> list[Reason]:
         return [
             Reason("data", True, "No validation was part of this run: the data's rules were not checked.", note=True)
         ]
-    checks = [Check(**{name: value for name, value in one.items() if name != "passed"}) for one in quality["checks"]]
-    broken = [
+    checks = [
+        Check(**{name: value for name, value in record.items() if name != "passed"}) for record in quality["checks"]
+    ]
+    breaches = [
         check
         for check in checks
         if check.part in HISTORY and check.expectation not in NOT_ABOUT_ROWS and not check.passed and check.share
     ]
-    much = sorted((check for check in broken if _excess(check) > gate.max_rule_breaks), key=_share, reverse=True)
-    if not much:
-        worst = f", at most by {max(map(_share, broken)):.2%} of the rows" if broken else ""
+    excesses = sorted((check for check in breaches if _excess(check) > gate.max_rule_breaks), key=_share, reverse=True)
+    if not excesses:
+        worst = f", at most by {max(map(_share, breaches)):.2%} of the rows" if breaches else ""
         text = (
-            f"{len(broken)} rules of the data are broken in train and test{worst}; {gate.max_rule_breaks:.0%} may be."
+            f"{len(breaches)} rules of the data are broken in train and test{worst}; {gate.max_rule_breaks:.0%} may be."
         )
         return [Reason("data", True, text)]
     return [
@@ -72,7 +74,7 @@ def rules_kept(quality: Mapping[str, Any] | None, gate: Gate) -> list[Reason]:
             "train and test (gate.max_rule_breaks), so that what is learned and measured on them cannot be relied on. "
             "Mend the source, or the rule in schema.yaml.",
         )
-        for check in much
+        for check in excesses
     ]
 
 

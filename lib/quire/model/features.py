@@ -103,10 +103,10 @@ def _texts(values: pd.Series) -> pd.Series:
 
 
 def _ordered(values: pd.Series, column: Column) -> list[str]:
-    found = set(values.dropna())
-    listed = [name for name in column.labels if column.type == "category"]
-    others = sorted(found - set(listed), key=_rank)
-    return listed + others or ["none"]
+    categories = set(values.dropna())
+    labels = [name for name in column.labels if column.type == "category"]
+    others = sorted(categories - set(labels), key=_rank)
+    return labels + others or ["none"]
 
 
 def _rank(text: str) -> tuple[bool, float, str]:

@@ -58,8 +58,12 @@ class Needs:
 
     def judged(self, fold: Fold) -> bool:
         """Whether the fold can be learned from, and ``scoring`` is defined on its judged rows."""
-        learned, judged = (self.values(rows) for rows in fold)
-        return len(learned) > 1 and len(judged) > 0 and self.scoring not in undefined_for(judged, learned, self.schema)
+        learn_values, judge_values = (self.values(rows) for rows in fold)
+        return (
+            len(learn_values) > 1
+            and len(judge_values) > 0
+            and self.scoring not in undefined_for(judge_values, learn_values, self.schema)
+        )
 
     def whole(self, fold: Fold) -> bool:
         """Whether, beyond that, the learned rows have every class, and the judged ones more than one class or value."""
@@ -156,9 +160,9 @@ def _chosen(needs: Needs, *ways: Callable[[], Iterator[list[Fold]]]) -> list[Fol
     def folds() -> Iterator[list[Fold]]:  # made again for each question: they hold every row's place many times over
         return itertools.chain.from_iterable(way() for way in ways)
 
-    kept = max(([fold for fold in layout if needs.judged(fold)] for layout in folds()), key=len, default=[])
-    if kept:
-        return kept
+    best_layout = max(([fold for fold in layout if needs.judged(fold)] for layout in folds()), key=len, default=[])
+    if best_layout:
+        return best_layout
     learnable = (fold for layout in folds() for fold in layout if len(fold[1]) and needs.learnable(fold[0]))
     learn, judge = next(learnable, (None, None))
     if learn is None or judge is None:
@@ -166,9 +170,9 @@ def _chosen(needs: Needs, *ways: Callable[[], Iterator[list[Fold]]]) -> list[Fol
             f"{needs.describe_rare()}: no cut of the train window leaves {needs.what} to learn from and others to be "
             "judged on. Lengthen the train window, or bring more rows."
         )
-    why = undefined_for(needs.y[judge], needs.y[learn], needs.schema)[needs.scoring]
+    cause = undefined_for(needs.y[judge], needs.y[learn], needs.schema)[needs.scoring]
     raise ModelError(
-        f"{needs.scoring} cannot be computed in any fold of the search; in the first {why}. {needs.describe_rare()}. "
+        f"{needs.scoring} cannot be computed in any fold of the search; in the first {cause}. {needs.describe_rare()}. "
         "Choose another metric in train.search.scoring, or bring more rows."
     )
 
@@ -197,9 +201,11 @@ def _event_layouts(times: pd.Series, needs: Needs, folds: int) -> Iterator[list[
     """Yield folds in time that are cut where rows of the rarest class are, or where a number changes at all."""
     events = np.sort(times[needs.rare].unique())
     for count in range(min(folds, len(events) - 1), 0, -1):
-        for judged in dict.fromkeys(max(count, len(events) * part // whole) for part, whole in SHARES):
-            if judged < len(events):
-                yield _cut(times, events[len(events) - judged + np.arange(count) * judged // count], needs.schema)
+        for judge_count in dict.fromkeys(max(count, len(events) * part // whole) for part, whole in SHARES):
+            if judge_count < len(events):
+                yield _cut(
+                    times, events[len(events) - judge_count + np.arange(count) * judge_count // count], needs.schema
+                )
 
 
 def _cut(times: pd.Series, starts: np.ndarray, schema: Schema) -> list[Fold]:
@@ -207,10 +213,10 @@ def _cut(times: pd.Series, starts: np.ndarray, schema: Schema) -> list[Fold]:
     delay = pd.Timedelta(duration(schema.label_delay))
     folds = []
     for start, end in zip(starts, [*starts[1:], None], strict=True):
-        known = ((times < start) & (times + delay <= start)).to_numpy(bool)
-        judged = (times >= start) if end is None else (times >= start) & (times < end)
-        if known.any():
-            folds.append((np.flatnonzero(known), np.flatnonzero(judged.to_numpy(bool))))
+        is_known = ((times < start) & (times + delay <= start)).to_numpy(bool)
+        is_judged = (times >= start) if end is None else (times >= start) & (times < end)
+        if is_known.any():
+            folds.append((np.flatnonzero(is_known), np.flatnonzero(is_judged.to_numpy(bool))))
     return folds
 
 
@@ -272,15 +278,15 @@ def fold_remarks(splits: list[Fold], frame: pd.DataFrame, schema: Schema, *, fol
         if schema.task != "regression":
             for name in np.setdiff1d(needs.values(judge), needs.values(learn)):
                 unseen.setdefault(str(name), []).append(number)
-        for metric, why in undefined_for(needs.y[judge], needs.y[learn], schema).items():
-            undefined.setdefault((why, number), []).append(metric)
+        for metric, reason in undefined_for(needs.y[judge], needs.y[learn], schema).items():
+            undefined.setdefault((reason, number), []).append(metric)
     for name, numbers in unseen.items():
-        where = ", ".join(map(str, numbers))
-        remarks.append(f"Fold {where}: the model has not learned the class {name!r} that it is judged on.")
-    for (why, number), metrics in undefined.items():
-        when = _when(frame, schema, splits[number - 1][1])
-        left = f"{' and '.join(metrics)} {'is' if len(metrics) == 1 else 'are'} left out"
-        remarks.append(f"Fold {number} of {len(splits)}{when}: {left}, since {why}.")
+        listing = ", ".join(map(str, numbers))
+        remarks.append(f"Fold {listing}: the model has not learned the class {name!r} that it is judged on.")
+    for (reason, number), metrics in undefined.items():
+        period = _when(frame, schema, splits[number - 1][1])
+        omission = f"{' and '.join(metrics)} {'is' if len(metrics) == 1 else 'are'} left out"
+        remarks.append(f"Fold {number} of {len(splits)}{period}: {omission}, since {reason}.")
     return remarks
 
 

@@ -41,10 +41,10 @@ def judge(evaluation: Evaluation, gate: Gate, quality: Mapping[str, Any] | None 
             for note in (*evaluation.notes, *_worse_than_baseline(evaluation, metric))
         ),
     ]
-    broken = [reason for reason in reasons if not reason.holds]
-    passed = not broken
+    failures = [reason for reason in reasons if not reason.holds]
+    has_passed = not failures
     asks = gate.approval == "manual" or (bool(evaluation.problem) and gate.incomparable == "ask")
-    return Verdict(passed, passed and not asks, False, _headline(evaluation, metric, broken), tuple(reasons))
+    return Verdict(has_passed, has_passed and not asks, False, _headline(evaluation, metric, failures), tuple(reasons))
 
 
 def _same(evaluation: Evaluation) -> str:
@@ -67,8 +67,10 @@ def _beats_baseline(evaluation: Evaluation, metric: str) -> Reason:
     compared = f"{metric} {own.value:.4g} against {base.value:.4g} ({evaluation.baseline.name})"
     if gain.low > 0:
         return Reason("baseline", True, f"It beats the naive baseline: {compared}{_left_out(gain)}.")
-    how = "is no better than" if not gain.value > 0 else "does not beat beyond chance"
-    return Reason("baseline", False, f"It {how} the naive baseline: {compared}, gain {_range(gain)}{_left_out(gain)}.")
+    phrase = "is no better than" if not gain.value > 0 else "does not beat beyond chance"
+    return Reason(
+        "baseline", False, f"It {phrase} the naive baseline: {compared}, gain {_range(gain)}{_left_out(gain)}."
+    )
 
 
 def _worse_than_baseline(evaluation: Evaluation, metric: str) -> list[str]:
@@ -99,15 +101,15 @@ def _limits(evaluation: Evaluation, gate: Gate) -> list[Reason]:
     for kind, limits in (("floor", gate.floor), ("ceiling", gate.ceiling)):
         for name, limit in limits.items():
             check_metric(name, evaluation.task, where=f"a metric in {WHERE}.{kind}")
-            found = evaluation.candidate.test[name]
-            if found.value != found.value:
-                why = _why_unknown(evaluation, name, found)
-                reasons.append(Reason(kind, False, f"The {kind} of {limit:g} cannot be judged: {why}."))
+            interval = evaluation.candidate.test[name]
+            if interval.value != interval.value:
+                reason = _why_unknown(evaluation, name, interval)
+                reasons.append(Reason(kind, False, f"The {kind} of {limit:g} cannot be judged: {reason}."))
                 continue
-            holds = found.value >= limit if kind == "floor" else found.value <= limit
+            holds = interval.value >= limit if kind == "floor" else interval.value <= limit
             word = "reaches" if kind == "floor" else "keeps below"
             verb = f"{word} the {kind}" if holds else f"misses the {kind}"
-            reasons.append(Reason(kind, holds, f"{name} {found.value:.4g} {verb} of {limit:g}."))
+            reasons.append(Reason(kind, holds, f"{name} {interval.value:.4g} {verb} of {limit:g}."))
     return reasons
 
 
@@ -120,41 +122,45 @@ def _against_champion(evaluation: Evaluation, metric: str, gate: Gate) -> list[R
 
 
 def _incomparable(evaluation: Evaluation, gate: Gate) -> Reason:
-    then = {
+    consequence = {
         "ask": "A person decides: `quire promote`",
         "keep": "The champion stands",
         "promote": "The other rules decide",
     }[gate.incomparable]
-    text = f"{evaluation.problem} {then} (gate.incomparable: {gate.incomparable})."
+    text = f"{evaluation.problem} {consequence} (gate.incomparable: {gate.incomparable})."
     return Reason("champion", gate.incomparable != "keep", text, note=gate.incomparable != "keep")
 
 
 def _gains(evaluation: Evaluation, metric: str, gain: Interval, gate: Gate) -> Reason:
     against = f"version {evaluation.champion_version} by {metric}" if evaluation.champion_version else f"by {metric}"
     against = f"{against} {_range(gain)}{_left_out(gain)}"
-    needed = f", at least {gate.min_gain:g} is asked" if gate.min_gain else ""
+    requirement = f", at least {gate.min_gain:g} is asked" if gate.min_gain else ""
     if gain.is_known and gain.value >= gate.min_gain and not _is_equal(evaluation, metric):
         sure = "for sure" if gain.low > gate.min_gain else "within chance"
         return Reason("champion", True, f"It is better than the champion, {against}, {sure}.")
     if gain.high < gate.min_gain:
-        how = "worse than the champion for sure" if gain.high < 0 else "better than the champion by too little"
-        return Reason("champion", False, f"It is {how}, {against}{needed}.")
+        phrase = "worse than the champion for sure" if gain.high < 0 else "better than the champion by too little"
+        return Reason("champion", False, f"It is {phrase}, {against}{requirement}.")
     stands = gate.undecided == "promote"
-    then = f"the {'newer model' if stands else 'champion'} stands (gate.undecided: {gate.undecided})"
+    consequence = f"the {'newer model' if stands else 'champion'} stands (gate.undecided: {gate.undecided})"
     if not gain.is_known:
-        why = _why_unknown(evaluation, metric, gain)
-        return Reason("champion", stands, f"Whether it gains over the champion cannot be said: {why}; {then}.")
+        reason = _why_unknown(evaluation, metric, gain)
+        return Reason(
+            "champion", stands, f"Whether it gains over the champion cannot be said: {reason}; {consequence}."
+        )
     if _is_equal(evaluation, metric):
-        return Reason("champion", stands, f"Its score is that of the champion, {against}: no gain; {then}.")
+        return Reason("champion", stands, f"Its score is that of the champion, {against}: no gain; {consequence}.")
     return Reason(
-        "champion", stands, f"It gains too little over the champion, {against}{needed}, within chance: {then}."
+        "champion",
+        stands,
+        f"It gains too little over the champion, {against}{requirement}, within chance: {consequence}.",
     )
 
 
 def _is_equal(evaluation: Evaluation, metric: str) -> bool:
     """Whether candidate and champion have the same score in the four digits that are shown of it."""
     assert evaluation.champion is not None
-    own, other = (one.test[metric].value for one in (evaluation.candidate, evaluation.champion))
+    own, other = (score.test[metric].value for score in (evaluation.candidate, evaluation.champion))
     return f"{own:.4g}" == f"{other:.4g}"
 
 
@@ -163,10 +169,12 @@ def _segments(evaluation: Evaluation, gate: Gate) -> list[Reason]:
     if gate.max_segment_loss is None:
         return []
     frame = evaluation.segments
-    judged = frame[(frame["rows"] >= gate.min_segment_rows) & (frame["why"] != "time")]
-    lost = judged[(judged["loss"] > gate.max_segment_loss) & (judged["loss_low"] > 0)]
-    if lost.empty:
-        text = f"In none of {len(judged)} segments does its error exceed the champion's by {gate.max_segment_loss:.0%}."
+    segments = frame[(frame["rows"] >= gate.min_segment_rows) & (frame["why"] != "time")]
+    losses = segments[(segments["loss"] > gate.max_segment_loss) & (segments["loss_low"] > 0)]
+    if losses.empty:
+        text = (
+            f"In none of {len(segments)} segments does its error exceed the champion's by {gate.max_segment_loss:.0%}."
+        )
         return [Reason("segment", True, text)]
     return [
         Reason(
@@ -175,7 +183,7 @@ def _segments(evaluation: Evaluation, gate: Gate) -> list[Reason]:
             f"Where {row.column} is {row.segment} ({row.rows:,} rows) its {row.metric} is {row.loss:.0%} above the "
             f"champion's ({row.candidate:.3g} against {row.champion:.3g}); {gate.max_segment_loss:.0%} is allowed.",
         )
-        for row in lost.itertuples()
+        for row in losses.itertuples()
     ]
 
 

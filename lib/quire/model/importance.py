@@ -25,8 +25,8 @@ def permuted_importance(
     importance: shuffling one leaves the other. Source: Breiman (2001), Random forests.
     """
     if len(test) > MOST_ROWS:
-        chosen = np.random.default_rng(seed).choice(len(test), MOST_ROWS, replace=False)
-        test = test.iloc[np.sort(chosen)]
+        indices = np.random.default_rng(seed).choice(len(test), MOST_ROWS, replace=False)
+        test = test.iloc[np.sort(indices)]
     X, y = model_input(test, schema), target_values(test, schema)
     metric = metric or METRICS[schema.task][0]
     if metric in undefined_for(y, y, schema):
@@ -36,8 +36,8 @@ def permuted_importance(
     def score(fitted: Any, X: pd.DataFrame, y: np.ndarray) -> float:
         return sign * measure(compare(y, predict_input(fitted, X, schema), schema), (metric,))[metric]
 
-    found = permutation_importance(pipeline, X, y, scoring=score, n_repeats=REPEATS, random_state=seed)
+    result = permutation_importance(pipeline, X, y, scoring=score, n_repeats=REPEATS, random_state=seed)
     frame = pd.DataFrame(
-        {"feature": X.columns, "importance": found["importances_mean"], "std": found["importances_std"]}
+        {"feature": X.columns, "importance": result["importances_mean"], "std": result["importances_std"]}
     )
     return frame.sort_values("importance", ascending=False, kind="stable").reset_index(drop=True), metric

@@ -48,10 +48,10 @@ class Outcomes:
 
 def check_metric(name: str, task: str, *, where: str) -> str:
     """Return ``name``, or the task's first metric for an empty one; raises ConfigError if the task has no such."""
-    known = METRICS[task]
-    if name and name not in known:
-        raise ConfigError(f"{where} is {name!r}; known for a {task} task: {', '.join(known)}.{near(name, known)}")
-    return name or known[0]
+    metrics = METRICS[task]
+    if name and name not in metrics:
+        raise ConfigError(f"{where} is {name!r}; known for a {task} task: {', '.join(metrics)}.{near(name, metrics)}")
+    return name or metrics[0]
 
 
 def outcomes(pipeline: Any, frame: Any, schema: Schema) -> Outcomes:
@@ -179,8 +179,8 @@ def _by_score(hits: np.ndarray, score: np.ndarray, w: np.ndarray) -> tuple[np.nd
 def _area(hits: np.ndarray, score: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve: the chance that a hit scores above a miss, ties counting half."""
     positive, negative = _by_score(hits, score, w)
-    above = np.cumsum(positive, axis=1) - positive / 2
-    return (above * negative).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
+    hits_above = np.cumsum(positive, axis=1) - positive / 2
+    return (hits_above * negative).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
 def _roc_auc(found: Outcomes, w: np.ndarray) -> np.ndarray:

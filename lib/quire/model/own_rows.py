@@ -67,9 +67,9 @@ def other_question(own: Schema, schema: Schema) -> str:
     """Return in words what else ``own`` predicts than ``schema`` does; empty if it is the same."""
     if own.task != schema.task:
         return f"Its task is {own.task}; schema.yaml says {schema.task}."
-    theirs, ours = (one.columns[one.target].source or one.target for one in (own, schema))
-    if theirs != ours:
-        return f"Its target is {theirs}; schema.yaml says {ours}."
+    own_target, target = (side.columns[side.target].source or side.target for side in (own, schema))
+    if own_target != target:
+        return f"Its target is {own_target}; schema.yaml says {target}."
     if schema.task == "binary" and positive_label(own) != positive_label(schema):
         return f"It predicts {own.positive!r}; schema.yaml says positive: {schema.positive!r}."
     return ""

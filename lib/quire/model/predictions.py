@@ -52,12 +52,12 @@ def decide(
 
 def misfit(pipeline: Any, X: pd.DataFrame, schema: Schema) -> str:
     """Return in words why a fitted pipeline cannot predict ``X`` for the schema; empty if it can."""
-    known, given = list(pipeline.feature_names_in_), list(X.columns)
-    lacking = [name for name in known if name not in given]
-    unknown = [name for name in given if name not in known]
+    model_features, schema_features = list(pipeline.feature_names_in_), list(X.columns)
+    lacking = [name for name in model_features if name not in schema_features]
+    unknown = [name for name in schema_features if name not in model_features]
     parts = [f"It needs {', '.join(lacking)}, which the schema does not give."] if lacking else []
     parts += [f"It was not trained on {', '.join(unknown)}."] if unknown else []
-    if not parts and known != given:
+    if not parts and model_features != schema_features:
         parts = ["It takes the same features in another order."]
     return " ".join([*parts, *_other_classes(pipeline, schema)])
 
@@ -79,11 +79,11 @@ def with_predictions(rows: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFram
 
     Else the model's predictions would be taken for the column, or the column for them.
     """
-    taken = [name for name in predicted if name in rows]
-    if taken:
+    clashes = [name for name in predicted if name in rows]
+    if clashes:
         raise DataError(
-            f"The data has a column {taken[0]!r}, which is what the model's own result is called. Read it under "
-            f"another name in schema.yaml: {taken[0]}_given: {{source: {taken[0]}, ...}}."
+            f"The data has a column {clashes[0]!r}, which is what the model's own result is called. Read it under "
+            f"another name in schema.yaml: {clashes[0]}_given: {{source: {clashes[0]}, ...}}."
         )
     return rows.join(predicted)
 

@@ -23,7 +23,7 @@ def describe_reference(train: pd.DataFrame, schema: Schema) -> dict[str, Any]:
     span = {} if times is None else {"start": times.min().isoformat(), "end": times.max().isoformat()}
     return {
         "values": {name: _typical(train[name], column) for name, column in columns.items()},
-        "seen": {name: seen for name, column in columns.items() if (seen := _seen(train[name], column))},
+        "seen": {name: categories for name, column in columns.items() if (categories := _seen(train[name], column))},
         "window": {"rows": len(train), **span},
     }
 
@@ -50,5 +50,5 @@ def _plain(value: Any, column: Column) -> Any:
 def _seen(values: pd.Series, column: Column) -> list[str]:
     if column.type not in ("category", "boolean"):
         return []
-    found = sorted({_plain(value, column) for value in values.dropna().unique()})
-    return found if len(found) <= MOST_SEEN else []
+    categories = sorted({_plain(value, column) for value in values.dropna().unique()})
+    return categories if len(categories) <= MOST_SEEN else []

@@ -68,14 +68,14 @@ def search_best(names: tuple[str, ...], problem: Problem, search: Search) -> tup
         winners.append((_means(scores)[at], best, sum(len(frame) for frame in frames) + at))
         frames.append(_rows(name, results, problem.schema.task))
     trials = pd.concat(frames, ignore_index=True)
-    score, pipeline, chosen = max(winners, key=lambda winner: winner[0])
+    score, pipeline, best_index = max(winners, key=lambda winner: winner[0])
     if not np.isfinite(score):
         raise ModelError(
             f"No trial of {', '.join(names)} has a {problem.scoring}: what they predict is no finite number. Look for "
             "extreme values among the features, or choose another estimator in train.estimator."
         )
     trials.insert(0, "trial", range(1, len(trials) + 1))
-    trials["chosen"] = trials.index == chosen
+    trials["chosen"] = trials.index == best_index
     best_first = trials.sort_values(problem.scoring, ascending=sign < 0, kind="stable", ignore_index=True)
     return pipeline, best_first.assign(rank=range(1, len(trials) + 1))
 
@@ -104,12 +104,12 @@ def _means(scores: np.ndarray) -> np.ndarray:
 
 def _judging(problem: Problem) -> list[int]:
     """Return the folds on which the metric of the search is defined; raises ModelError for none, with why."""
-    whys = [undefined_for(problem.y[judge], problem.y[learn], problem.schema) for learn, judge in problem.folds]
-    judging = [fold for fold, why in enumerate(whys) if problem.scoring not in why]
+    reasons = [undefined_for(problem.y[judge], problem.y[learn], problem.schema) for learn, judge in problem.folds]
+    judging = [fold for fold, undefined in enumerate(reasons) if problem.scoring not in undefined]
     if not judging:
         raise ModelError(
-            f"{problem.scoring} cannot be computed in any of the {len(whys)} folds of the search; in the first "
-            f"{whys[0][problem.scoring]}. Choose another metric in train.search.scoring, or bring more rows."
+            f"{problem.scoring} cannot be computed in any of the {len(reasons)} folds of the search; in the first "
+            f"{reasons[0][problem.scoring]}. Choose another metric in train.search.scoring, or bring more rows."
         )
     return judging
 
@@ -121,8 +121,8 @@ def draw_settings(pipeline: Pipeline, space: dict[str, list[Any]], trials: int, 
     # A value that params.yaml does not list is not tried, not even the default.
     first = {name: own[name] if own[name] in values else values[0] for name, values in accepted.items()}
     possible = int(np.prod([len(values) for values in accepted.values()], dtype=object)) if accepted else 1
-    drawn = ParameterSampler(accepted, min(trials, possible), random_state=seed) if accepted else [{}]
-    settings = [first, *(one for one in drawn if one != first)]
+    samples = ParameterSampler(accepted, min(trials, possible), random_state=seed) if accepted else [{}]
+    settings = [first, *(sample for sample in samples if sample != first)]
     return settings[:trials]
 
 
@@ -145,7 +145,7 @@ def count_threads(rows: int) -> int:
 def _try(pipeline: Pipeline, problem: Problem, space: dict[str, list[Any]], trials: int) -> dict[str, Any]:
     """Return scikit-learn's ``cv_results_`` of the settings that are tried."""
     settings = draw_settings(pipeline, space, trials, problem.seed)
-    grid = [{f"{STEP}{key}": [value] for key, value in one.items()} for one in settings]
+    grid = [{f"{STEP}{key}": [value] for key, value in setting.items()} for setting in settings]
     threads = count_threads(len(problem.X))
     scoring = _Score(problem.schema, threads)
     search = GridSearchCV(

@@ -57,7 +57,7 @@ def _compared(errors: np.ndarray, others: np.ndarray | None, members: np.ndarray
     other = float(others[members].mean())
     sums = [(w @ (errors * members), w @ (others * members)) for w in how.weights()]
     with np.errstate(divide="ignore", invalid="ignore"):
-        draws = np.concatenate([mine / theirs - 1 for mine, theirs in sums])
+        draws = np.concatenate([own_sums / other_sums - 1 for own_sums, other_sums in sums])
     loss = interval(own / other - 1 if other > 0 else np.nan, draws)
     return {"candidate": own, "champion": other, "loss": loss.value, "loss_low": loss.low, "loss_high": loss.high}
 

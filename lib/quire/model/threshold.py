@@ -15,21 +15,22 @@ def threshold_curve(found: Outcomes, decision: Decision) -> pd.DataFrame:
     """
     score, hits = found.score, found.truth
     thresholds = np.unique(np.quantile(score, np.linspace(0, 1, 200), method="higher"))
-    ordered = np.argsort(score, kind="stable")
-    below = np.searchsorted(score[ordered], thresholds, side="left")
-    positives_from = np.r_[np.cumsum(hits[ordered][::-1])[::-1], 0]
+    order = np.argsort(score, kind="stable")
+    rows_below = np.searchsorted(score[order], thresholds, side="left")
+    positives_from = np.r_[np.cumsum(hits[order][::-1])[::-1], 0]
     rows, positives = len(hits), hits.sum()
-    flagged, caught = rows - below, positives_from[below]
-    false, missed = flagged - caught, positives - caught
+    flagged, true_positives = rows - rows_below, positives_from[rows_below]
+    false_positives, false_negatives = flagged - true_positives, positives - true_positives
     return pd.DataFrame(
         {
             "threshold": thresholds,
             "flagged": flagged / rows,
-            "precision": caught / np.maximum(flagged, 1),
-            "recall": caught / max(positives, 1),
-            "f1": 2 * caught / (flagged + positives),
-            "youden": caught / max(positives, 1) - false / max(rows - positives, 1),
-            "cost": (decision.false_positive_cost * false + decision.false_negative_cost * missed) / rows,
+            "precision": true_positives / np.maximum(flagged, 1),
+            "recall": true_positives / max(positives, 1),
+            "f1": 2 * true_positives / (flagged + positives),
+            "youden": true_positives / max(positives, 1) - false_positives / max(rows - positives, 1),
+            "cost": (decision.false_positive_cost * false_positives + decision.false_negative_cost * false_negatives)
+            / rows,
         }
     )
 

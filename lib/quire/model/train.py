@@ -93,8 +93,8 @@ def fit_candidate(
         raw = _out_of_fold(best, X, y, partition, schema)
     threshold = threshold_of(raw, y, schema, decision)
     predicted = decided(raw, y, schema, threshold or 0.5, X.index)
-    chosen = trials[trials["chosen"]].iloc[0]
-    name, params = str(chosen["estimator"]), _plain(pipeline[-1].get_params())
+    best_trial = trials[trials["chosen"]].iloc[0]
+    name, params = str(best_trial["estimator"]), _plain(pipeline[-1].get_params())
     window = _window(rows, schema)
     fingerprint = _fingerprint(X, y, name, params, threshold)
     sign(pipeline, fingerprint=fingerprint, threshold=threshold, trained_until=window and window["end"])
@@ -103,7 +103,7 @@ def fit_candidate(
         estimator=name,
         params=params,
         scoring=scoring,
-        metrics=_finite(chosen, schema),
+        metrics=_finite(best_trial, schema),
         trials=trials,
         features=tuple(X.columns),
         rows=len(X),
@@ -142,16 +142,16 @@ def check_target(y: np.ndarray, schema: Schema) -> None:
             f"{schema.target} is missing in {missing} of {len(y)} rows of train. "
             "Say on_missing: drop for it in schema.yaml."
         )
-    found = np.unique(y)
-    if len(found) < 2:
+    values = np.unique(y)
+    if len(values) < 2:
         raise DataError(
-            f"{schema.target} is {found[0]!r} in all {len(y)} rows of train; a model needs at least two values to tell "
+            f"{schema.target} is {values[0]!r} in all {len(y)} rows of train; a model needs at least two values to tell "
             "apart. Check the source, or lengthen the train window."
         )
-    if schema.task == "binary" and (len(found) > 2 or positive_label(schema) not in found):
+    if schema.task == "binary" and (len(values) > 2 or positive_label(schema) not in values):
         raise DataError(
-            f"{schema.target} is one of {', '.join(found)} in train; schema.yaml says task: binary with positive: "
-            f"{positive_label(schema)!r}.{near(positive_label(schema), found)}"
+            f"{schema.target} is one of {', '.join(values)} in train; schema.yaml says task: binary with positive: "
+            f"{positive_label(schema)!r}.{near(positive_label(schema), values)}"
         )
 
 
@@ -174,13 +174,15 @@ def _out_of_fold(best: Pipeline, X: pd.DataFrame, y: np.ndarray, partition: list
     classes = np.unique(y)
     raw = np.zeros(len(y) if schema.task == "regression" else (len(y), len(classes)))
     for learn, judge in partition:
-        known = np.unique(y[learn])
-        columns = np.searchsorted(classes, known)
+        fold_classes = np.unique(y[learn])
+        columns = np.searchsorted(classes, fold_classes)
         if schema.task == "regression":
             raw[judge] = (
-                known[0] if len(known) == 1 else clone(best).fit(X.iloc[learn], y[learn]).predict(X.iloc[judge])
+                fold_classes[0]
+                if len(fold_classes) == 1
+                else clone(best).fit(X.iloc[learn], y[learn]).predict(X.iloc[judge])
             )
-        elif len(known) == 1:
+        elif len(fold_classes) == 1:
             raw[judge, columns[0]] = 1.0
         else:
             model = clone(best).fit(X.iloc[learn], y[learn])

@@ -38,7 +38,7 @@ def on_workers(address: str) -> Iterator[None]:
     except (OSError, TimeoutError, ValueError) as error:
         raise ServiceError(f"No Dask scheduler answers at {address}: {error}. Is it up, and reachable?") from error
     with client:
-        others = [worker for worker, theirs in client.run(code).items() if theirs != code()]
+        others = [worker for worker, worker_code in client.run(code).items() if worker_code != code()]
         if others:
             warnings.warn(
                 f"The search is done here: {', '.join(sorted(others))} have other code of quire, or other versions of "

@@ -37,12 +37,12 @@ def check_data(
     Columns: ``column``, ``what``, ``value``, ``limit`` (beyond it: alert), ``status`` (ok, warn, alert), ``detail``
     (the finding in words). A finding within the limits that is not nothing is a warning.
     """
-    found = [*_check_rows(reference, current, checks), *_check_freshness(current, schema, checks, as_of)]
+    results = [*_check_rows(reference, current, checks), *_check_freshness(current, schema, checks, as_of)]
     for name, column in reference.merged().columns.items():
         if name in (schema.target, "actual"):
             continue
-        found += _check_column(name, column, current.columns.get(name), schema, checks)
-    table = pd.DataFrame(found, columns=["column", "what", "value", "limit", "status", "detail"])
+        results += _check_column(name, column, current.columns.get(name), schema, checks)
+    table = pd.DataFrame(results, columns=["column", "what", "value", "limit", "status", "detail"])
     order = table["status"].map({"alert": 0, "warn": 1, "ok": 2})
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
@@ -79,10 +79,10 @@ def _check_missing(name: str, before: ColumnProfile, now: ColumnProfile, checks:
 
 
 def _check_categories(name: str, before: ColumnProfile, now: ColumnProfile, schema: Schema, checks: Checks) -> Check:
-    known = {*before.counts, *(schema.columns[name].labels if name in schema.columns else ())}
+    categories = {*before.counts, *(schema.columns[name].labels if name in schema.columns else ())}
     # Where the sketch does not hold every category of the reference, a category that it lacks need not be new.
     complete = sum(before.counts.values()) >= before.n
-    new = {value: count for value, count in now.counts.items() if value not in known} if complete else {}
+    new = {value: count for value, count in now.counts.items() if value not in categories} if complete else {}
     share = sum(new.values()) / now.n if now.n else 0.0
     if not new:
         return Check(name, "new category", 0.0, checks.new_categories, "ok", f"{name} has no new category.")
@@ -102,13 +102,13 @@ def _check_range(
     edges = ([low] if low is not None else []) + ([float(np.nextafter(high, np.inf))] if high is not None else [])
     if not edges or not now.n:
         return
-    shares, trained = (one.histogram(edges) / max(one.n, 1) for one in (now, before))
+    shares, trained = (profile.histogram(edges) / max(profile.n, 1) for profile in (now, before))
     outside = (shares[0] if low is not None else 0.0) + (shares[-1] if high is not None else 0.0)
     usual = (trained[0] if low is not None else 0.0) + (trained[-1] if high is not None else 0.0)
     limit = checks.out_of_range + float(usual)
     # The extremes are exact; a share from a sketch can be a trace above zero.
-    broken = (low is not None and now.minimum < low) or (high is not None and now.maximum > high)
-    status = "ok" if not broken else "alert" if outside > limit else "warn"
+    is_violated = (low is not None and now.minimum < low) or (high is not None and now.maximum > high)
+    status = "ok" if not is_violated else "alert" if outside > limit else "warn"
     detail = f"{name} is from {number(now.minimum, digits=4)} to {number(now.maximum, digits=4)}; "
     detail += f"{_allowed(low, high)}, and {percent(float(outside))} are outside."
     yield Check(name, "out of range", float(outside), limit, status, detail)

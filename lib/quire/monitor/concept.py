@@ -27,18 +27,18 @@ def signed_errors(
     positive class), ``bias`` = actual - predicted with an interval ``low`` to ``high`` (days count as one draw each),
     and ``share`` = bias / mean size of the predictions. Empty for a multiclass task, whose errors have no sign.
     """
-    found = []
+    records = []
     for start, stop, part in split_periods(rows, schema, period, end=end):
-        known = labelled(part)
-        if schema.task == "multiclass" or len(known) < performance.min_labelled:
+        labelled_rows = labelled(part)
+        if schema.task == "multiclass" or len(labelled_rows) < performance.min_labelled:
             continue
-        actual, predicted = as_numbers(known, schema)
+        actual, predicted = as_numbers(labelled_rows, schema)
         errors = actual - predicted
-        bias, low, high = _mean_interval(errors, known, schema, performance.confidence)
+        bias, low, high = _mean_interval(errors, labelled_rows, schema, performance.confidence)
         level = float(np.abs(predicted).mean())
         share = bias / level if level > 0 else float("nan")
-        found.append((start, stop, len(known), actual.mean(), predicted.mean(), bias, low, high, share))
-    return pd.DataFrame(found, columns=COLUMNS)
+        records.append((start, stop, len(labelled_rows), actual.mean(), predicted.mean(), bias, low, high, share))
+    return pd.DataFrame(records, columns=COLUMNS)
 
 
 def as_numbers(known: pd.DataFrame, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
@@ -72,18 +72,18 @@ def judge_concept(recent: pd.DataFrame, windows: pd.DataFrame, performance: Perf
 
 def weighted_mean(values: pd.Series, weights: pd.Series) -> float:
     """Return the mean of the values that are known, by weight; 0 if none is."""
-    known = values.notna()
-    return float(np.average(values[known], weights=weights[known])) if known.any() else 0.0
+    mask = values.notna()
+    return float(np.average(values[mask], weights=weights[mask])) if mask.any() else 0.0
 
 
 def two_sided_bound(values: np.ndarray, performance: Performance) -> tuple[float, float]:
     """Return between which limits one more period like these lies with the given confidence; NaN with too few."""
-    known = values[~np.isnan(values)]
-    if len(known) < performance.min_windows:
+    sample = values[~np.isnan(values)]
+    if len(sample) < performance.min_windows:
         return float("nan"), float("nan")
-    t = special.stdtrit(len(known) - 1, 1 - (1 - performance.confidence) / 2)
-    reach = float(t * known.std(ddof=1) * np.sqrt(1 + 1 / len(known)))
-    return float(known.mean()) - reach, float(known.mean()) + reach
+    t = special.stdtrit(len(sample) - 1, 1 - (1 - performance.confidence) / 2)
+    reach = float(t * sample.std(ddof=1) * np.sqrt(1 + 1 / len(sample)))
+    return float(sample.mean()) - reach, float(sample.mean()) + reach
 
 
 def _mean_interval(

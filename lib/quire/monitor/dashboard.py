@@ -72,10 +72,10 @@ class Board:
 
     async def latest(self, request: "Request") -> "Response":
         """Show the newest run's page; above it, if a run after it failed, that it did."""
-        shown = next(iter(self.snapshots.all()), None)
-        if shown is None:
+        snapshot = next(iter(self.snapshots.all()), None)
+        if snapshot is None:
             return self._nothing_yet()
-        return self._page(request, shown, latest=True)
+        return self._page(request, snapshot, latest=True)
 
     async def run(self, request: "Request") -> "Response":
         """Show the page of one run; one without a monitoring page is shown by its index."""
@@ -116,12 +116,12 @@ class Board:
         failure = self.snapshots.failure()
         if STRANGER in request.scope:
             return JSONResponse({"status": "run failed" if failure else "ok"}, headers=SAFE)
-        shown = next(iter(self.snapshots.all()), None)
-        age_s = shown.age_s(self.now()) if shown else None
+        snapshot = next(iter(self.snapshots.all()), None)
+        age_s = snapshot.age_s(self.now()) if snapshot else None
         content: dict[str, Any] = {
             "status": "run failed" if failure else "ok",
             "runs": len(self.snapshots.all()),
-            "shown": {"made": shown.made, "as_of": shown.as_of, "age_s": age_s} if shown else None,
+            "shown": {"made": snapshot.made, "as_of": snapshot.as_of, "age_s": age_s} if snapshot else None,
         }
         if failure:
             content["failed"] = {"made": failure.made, "status": failure.run_status, "stage": failure.stage}
@@ -178,18 +178,18 @@ STRANGER = "quire.stranger"
 def _notice(shown: Snapshot, failure: Snapshot | None, now: datetime) -> str:
     """Return what stands above a page: that a later run failed, and how old the page is."""
     age_s = shown.age_s(now)
-    told = [f"Made {age(age_s)} ({moment(shown.finished_at or shown.made)})"] if age_s is not None else []
-    told += [f"data as of {moment(shown.as_of)}"] if shown.as_of else []
-    line = f'<p class="hint" style="margin:0;padding:.6rem 2rem 0">{escape("; ".join(told))}.</p>' if told else ""
+    parts = [f"Made {age(age_s)} ({moment(shown.finished_at or shown.made)})"] if age_s is not None else []
+    parts += [f"data as of {moment(shown.as_of)}"] if shown.as_of else []
+    line = f'<p class="hint" style="margin:0;padding:.6rem 2rem 0">{escape("; ".join(parts))}.</p>' if parts else ""
     return (_strip(failure, shown) if failure else "") + line
 
 
 def _strip(failure: Snapshot, shown: Snapshot | None) -> str:
     """Return the red strip about a run that failed; the pages of older runs have its styles too."""
-    how = "was interrupted" if failure.run_status == "interrupted" else "failed"
-    where = f" in {failure.stage}" if failure.stage else ""
+    outcome = "was interrupted" if failure.run_status == "interrupted" else "failed"
+    stage_text = f" in {failure.stage}" if failure.stage else ""
     page_of = f"; this page is of {moment(shown.made)}" if shown and shown.made else ""
-    text = f"The run of {moment(failure.made)} {how}{where}{page_of}."
+    text = f"The run of {moment(failure.made)} {outcome}{stage_text}{page_of}."
     link = f'<a href="/runs/{escape(failure.run_id)}/index.html">What happened</a>'
     return (
         '<div class="quire quire-bad" role="alert" style="max-width:none;padding:.75rem 2rem 0">'
@@ -203,13 +203,13 @@ def _row(run: Snapshot) -> str:
     has_target = run.has_page or (run.folder / "index.html").is_file()
     link = f'<a href="/runs/{escape(run.run_id)}/">{escape(name)}</a>' if has_target else escape(name)
     tone = {"failed": "bad", "interrupted": "warn", "succeeded": "good"}.get(run.run_status, "neutral")
-    ended = f"{run.run_status} in {run.stage}" if run.stage else run.run_status
+    status_text = f"{run.run_status} in {run.stage}" if run.stage else run.run_status
     finding = run.status if run.status in ("good", "warn", "bad") else "neutral"
     about = run.reason if run.has_failed else run.headline
     if run.has_page and run.has_failed:
         about = f"{run.reason} {run.headline}".strip()
     verdict = _chip(finding, finding) if run.has_page else "–"
-    cells = [("", _chip(tone, ended)), ("quire-right", link), ("quire-right", escape(moment(run.as_of)))]
+    cells = [("", _chip(tone, status_text)), ("quire-right", link), ("quire-right", escape(moment(run.as_of)))]
     cells += [("", verdict), ("quire-any", escape(about) or "–")]
     row = "".join(f'<td class="{kind}">{content}</td>' for kind, content in cells)
     return f"<tr>{row}</tr>"
@@ -263,9 +263,9 @@ class Guard:
         from starlette.requests import cookie_parser
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        kept = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        return self._is_token(bearer) or self._is_token(kept)
+        return self._is_token(bearer) or self._is_token(cookie)
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self.token.encode())

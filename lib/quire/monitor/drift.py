@@ -141,7 +141,7 @@ def _known(thing: Counts, recent: Profiles) -> Counts:
     The outcomes that are known first are no sample of the period: the first days of a week have other values.
     """
     columns = [profile.columns.get(thing.column) for profile in recent]
-    whole = [one is not None and one.n >= LEAST_KNOWN * one.rows for one in columns]
+    whole = [column is not None and column.n >= LEAST_KNOWN * column.rows for column in columns]
     return replace(thing, recent=np.where(np.array(whole)[:, None], thing.recent, 0.0))
 
 
@@ -186,8 +186,8 @@ def bin_edges(quantiles: np.ndarray, minimum: float, maximum: float) -> np.ndarr
 
     A value that takes up several quantiles, such as zero, stands between itself and the next larger number.
     """
-    known = quantiles[~np.isnan(quantiles)]
-    values, times = np.unique(known, return_counts=True)
+    cut_points = quantiles[~np.isnan(quantiles)]
+    values, times = np.unique(cut_points, return_counts=True)
     alone = np.nextafter(values[times > 1], np.inf)
     edges = np.unique(np.concatenate([values, alone]))
     return edges[edges > minimum] if minimum < maximum else edges
@@ -212,10 +212,10 @@ def interval_names(edges: np.ndarray) -> tuple[str, ...]:
 def _edge_texts(edges: Sequence[float] | np.ndarray) -> list[str]:
     """Return the edges with three digits, or as many more as keep them apart; the two ends of one value are alike."""
     values = [0.0 if abs(edge) <= SMALLEST else float(edge) for edge in edges]
-    apart = len({f"{value:.12g}" for value in values})
+    n_distinct = len({f"{value:.12g}" for value in values})
     for digits in range(3, 12):
         texts = [f"{value:.{digits}g}" for value in values]
-        if len(set(texts)) == apart:
+        if len(set(texts)) == n_distinct:
             break
     return [
         text if "e" not in text else number(value, digits=digits) for text, value in zip(texts, values, strict=True)
@@ -229,20 +229,25 @@ def _is_shut(edge: float) -> bool:
 
 def zero_counts(profiles: Profiles, column: str) -> np.ndarray:
     """Return how many values are not zero and zero in each period, shape (periods, 2)."""
-    pairs = [(one.n - one.zeros, one.zeros) if (one := profile.columns.get(column)) else (0, 0) for profile in profiles]
+    pairs = [
+        (stats.n - stats.zeros, stats.zeros) if (stats := profile.columns.get(column)) else (0, 0)
+        for profile in profiles
+    ]
     return np.array(pairs, dtype=float).reshape(-1, 2)
 
 
 def missing_counts(profiles: Profiles, column: str) -> np.ndarray:
     """Return how many values are there and missing in each period, shape (periods, 2); infinite ones are missing."""
-    pairs = [(one.n, one.rows - one.n) if (one := profile.columns.get(column)) else (0, 0) for profile in profiles]
+    pairs = [
+        (stats.n, stats.rows - stats.n) if (stats := profile.columns.get(column)) else (0, 0) for profile in profiles
+    ]
     return np.array(pairs, dtype=float).reshape(-1, 2)
 
 
 def _table(
     thing: Counts, reference: Profiles, recent: Profiles, drift: Drift, tests: int, history: pd.DataFrame | None
 ) -> pd.DataFrame:
-    judged = judge_counts(thing, _starts(reference), _starts(recent), drift, tests=tests, past=_past(history, thing))
+    figures = judge_counts(thing, _starts(reference), _starts(recent), drift, tests=tests, past=_past(history, thing))
     return pd.DataFrame(
         {
             "column": thing.column,
@@ -254,9 +259,9 @@ def _table(
             "distance": _distances(thing, reference, recent),
             "change": [
                 describe_change(before, now, thing.labels)
-                for before, now in zip(judged.pop("counts"), thing.recent, strict=True)
+                for before, now in zip(figures.pop("counts"), thing.recent, strict=True)
             ],
-            **judged,
+            **figures,
         }
     )
 
@@ -285,12 +290,12 @@ def judge_counts(
     counts, rest = (reference_counts(thing, windows_at, at, drift) for at in (recent_at, windows_at))
     n_reference, n, bins = counts.sum(axis=1), thing.recent.sum(axis=1), thing.windows.shape[1]
     psi = divergence.psi(counts, thing.recent)
-    known = np.concatenate([window_psi(rest, thing.windows, windows_at), [] if past is None else past])
+    baseline_psi = np.concatenate([window_psi(rest, thing.windows, windows_at), [] if past is None else past])
     noise = divergence.noise(n_reference, n, bins, tests=tests, false_alarms=drift.false_alarms)
     bound = usual.tolerance_bound(
-        known, tests=tests, false_alarms=drift.unusual, confidence=drift.confidence, least=drift.min_windows
+        baseline_psi, tests=tests, false_alarms=drift.unusual, confidence=drift.confidence, least=drift.min_windows
     )
-    level = usual.usual_level(known, least=drift.min_windows)
+    level = usual.usual_level(baseline_psi, least=drift.min_windows)
     effect = psi - divergence.expected(n_reference, n, bins)
     # fmax passes over NaN: what is not yet known sets no bound.
     threshold = np.fmax(np.fmax(own.alert or drift.alert, noise), bound)
@@ -304,7 +309,7 @@ def judge_counts(
         "usual": np.full(len(psi), bound),
         "level": np.full(len(psi), level),
         "threshold": threshold,
-        "windows": np.full(len(psi), np.count_nonzero(~np.isnan(known))),
+        "windows": np.full(len(psi), np.count_nonzero(~np.isnan(baseline_psi))),
         "ks": divergence.ks(counts, thing.recent),
         "p_value": divergence.p_value(psi, n_reference, n, bins),
         "status": status_of(psi, threshold, watch),
@@ -369,5 +374,5 @@ def _starts(profiles: Profiles) -> list[datetime | None]:
 def _past(history: pd.DataFrame | None, thing: Counts) -> np.ndarray:
     if history is None or history.empty:
         return np.array([])
-    mine = (history["column"] == thing.column) & (history["part"] == thing.part)
-    return history.loc[mine, "psi"].to_numpy(dtype=float)
+    mask = (history["column"] == thing.column) & (history["part"] == thing.part)
+    return history.loc[mask, "psi"].to_numpy(dtype=float)

@@ -46,10 +46,10 @@ class Estimator:
 
     def estimate(self, rows: pd.DataFrame, confidence: float) -> tuple[float, float, float]:
         """Return the estimated metric of ``rows`` (labels not needed) and where it lies with that confidence."""
-        known = rows[rows["prediction"].notna()]
-        if not len(known):
+        predicted_rows = rows[rows["prediction"].notna()]
+        if not len(predicted_rows):
             return (float("nan"),) * 3
-        value = self.model.estimate(known)
+        value = self.model.estimate(predicted_rows)
         t = special.stdtrit(max(len(self.past) - 1, 1), 1 - (1 - confidence) / 2)
         reach = float(t) * self.deviation
         return value, value - reach, value + reach
@@ -64,17 +64,21 @@ def fit_estimator(
     window (on fifths of it where there is no timestamp), estimated by a fit that has not seen it. None for another
     metric of a regression, and where the test window has too few labelled rows.
     """
-    known = labelled(test)
-    if (schema.task == "regression" and metric != "mae") or len(known) < FOLDS * performance.min_labelled:
+    labelled_rows = labelled(test)
+    if (schema.task == "regression" and metric != "mae") or len(labelled_rows) < FOLDS * performance.min_labelled:
         return None
-    known = sample(known, MOST_ROWS, rng).reset_index(drop=True)
+    labelled_rows = sample(labelled_rows, MOST_ROWS, rng).reset_index(drop=True)
     make = ErrorModel if schema.task == "regression" else Calibrated
     past = []
-    parts = [one for one in _folds(known, schema, period) if performance.min_labelled <= len(one[2]) < len(known)]
+    parts = [
+        fold
+        for fold in _folds(labelled_rows, schema, period)
+        if performance.min_labelled <= len(fold[2]) < len(labelled_rows)
+    ]
     # A fit for each fifth of the periods: one for each of them takes longer and tells little more.
     groups = np.array_split(np.arange(len(parts)), min(FOLDS, len(parts))) if parts else []
     for unseen in ([parts[number] for number in group] for group in groups):
-        rest = known.drop(np.concatenate([part.index for _, _, part in unseen]))
+        rest = labelled_rows.drop(np.concatenate([part.index for _, _, part in unseen]))
         model = make(rest, schema, metric)
         for start, end, part in unseen:
             realised = measure(outcomes_of(part, schema), (metric,))[metric]
@@ -82,7 +86,7 @@ def fit_estimator(
     table = pd.DataFrame(past, columns=["start", "end", "estimated", "realised"])
     # About zero, not about their mean: that the estimate leans is part of its error.
     deviation = float(np.sqrt(np.nanmean(np.square(table["estimated"] - table["realised"])))) if past else float("nan")
-    return Estimator(metric, schema, make(known, schema, metric), table, deviation)
+    return Estimator(metric, schema, make(labelled_rows, schema, metric), table, deviation)
 
 
 def _folds(
@@ -138,19 +142,21 @@ class Calibrated:
         if schema.task == "binary":
             from sklearn.isotonic import IsotonicRegression
 
-            found = outcomes_of(known, schema)
-            self.shape = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(found.score, found.truth)
+            outcomes = outcomes_of(known, schema)
+            self.shape = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+                outcomes.score, outcomes.truth
+            )
 
     def estimate(self, rows: pd.DataFrame) -> float:
         """Return the metric that ``rows`` are expected to have."""
         blank = rows.assign(actual=rows["prediction"])
-        found = outcomes_of(blank, self.schema)
-        assert found.probability is not None
-        shares = found.probability
+        outcomes = outcomes_of(blank, self.schema)
+        assert outcomes.probability is not None
+        shares = outcomes.probability
         if self.shape is not None:
-            positive = self.shape.predict(found.score)
+            positive = self.shape.predict(outcomes.score)
             shares = np.column_stack([1 - positive, positive])
-        return expected_metric(found, shares, self.name)
+        return expected_metric(outcomes, shares, self.name)
 
 
 def expected_metric(found: Outcomes, shares: np.ndarray, metric: str) -> float:

@@ -130,20 +130,20 @@ def _estimated(
     )
     if estimator is None:
         return pd.DataFrame(columns=names), float("nan")
-    seen = observed.champion.test[schema.timestamp].max() if schema.timestamp else None
-    own = estimator.past.assign(rows=np.nan, low=np.nan, high=np.nan)[names] if seen is not None else None
-    found = []
-    rows = observed.rows if seen is not None else observed.current
+    test_end = observed.champion.test[schema.timestamp].max() if schema.timestamp else None
+    own = estimator.past.assign(rows=np.nan, low=np.nan, high=np.nan)[names] if test_end is not None else None
+    records = []
+    rows = observed.rows if test_end is not None else observed.current
     for start, stop, part in split_periods(rows, schema, observed.period, end=observed.end):
-        if seen is not None and start is not None and start <= seen:
+        if test_end is not None and start is not None and start <= test_end:
             continue
-        known = labelled(scored(part, schema))
+        labelled_rows = labelled(scored(part, schema))
         realised = np.nan
-        if len(known) >= performance.min_labelled:
-            realised = measure(outcomes_of(known, schema), (metric,))[metric]
+        if len(labelled_rows) >= performance.min_labelled:
+            realised = measure(outcomes_of(labelled_rows, schema), (metric,))[metric]
         guess = estimator.estimate(sample(part, MOST_ESTIMATED, rng), performance.confidence)
-        found.append((start, stop, len(part), *guess, realised))
-    table = pd.DataFrame(found, columns=names)
-    both = pd.concat([estimator.past, table])[["estimated", "realised"]].dropna()
-    off = float(np.abs(both["estimated"] - both["realised"]).mean()) if len(both) else float("nan")
+        records.append((start, stop, len(part), *guess, realised))
+    table = pd.DataFrame(records, columns=names)
+    pairs = pd.concat([estimator.past, table])[["estimated", "realised"]].dropna()
+    off = float(np.abs(pairs["estimated"] - pairs["realised"]).mean()) if len(pairs) else float("nan")
     return (table if own is None or own.empty else pd.concat([own, table], ignore_index=True)), off

@@ -26,10 +26,10 @@ def read_history(run: Run) -> pd.DataFrame:
         return pd.DataFrame()
     store = database.open(url)
     try:
-        found = store.metrics(run.settings.model_name, until=run.as_of)
+        metrics = store.metrics(run.settings.model_name, until=run.as_of)
     finally:
         store.close()
-    return found
+    return metrics
 
 
 def drift_history(metrics: pd.DataFrame, version: str, *, before: datetime | None = None) -> pd.DataFrame:
@@ -40,17 +40,17 @@ def drift_history(metrics: pd.DataFrame, version: str, *, before: datetime | Non
     """
     if metrics.empty:
         return pd.DataFrame(columns=COLUMNS)
-    mine = metrics[metrics["name"].str.startswith(DRIFT) & (metrics["model_version"] == version)]
+    rows = metrics[metrics["name"].str.startswith(DRIFT) & (metrics["model_version"] == version)]
     table = pd.DataFrame(
         {
-            "column": mine["column"],
-            "part": mine["name"].str.removeprefix(DRIFT),
-            "start": mine["start"],
-            "end": mine["as_of"],
-            "psi": mine["value"].astype(float),
-            "threshold": mine["threshold"].astype(float),
-            "status": mine["status"],
-            "version": mine["model_version"],
+            "column": rows["column"],
+            "part": rows["name"].str.removeprefix(DRIFT),
+            "start": rows["start"],
+            "end": rows["as_of"],
+            "psi": rows["value"].astype(float),
+            "threshold": rows["threshold"].astype(float),
+            "status": rows["status"],
+            "version": rows["model_version"],
         }
     )
     return table if before is None else table[table["end"] < before].reset_index(drop=True)

@@ -76,15 +76,25 @@ class Live:
         import httpx
 
         self._scratch = Path(tempfile.mkdtemp(prefix="quire-live-"))
-        shown = self._scratch / "monitor.ipynb"
-        shown.write_text(json.dumps(with_params(json.loads(self.notebook.read_text("utf-8")), self.params)), "utf-8")
+        notebook_path = self._scratch / "monitor.ipynb"
+        notebook_path.write_text(
+            json.dumps(with_params(json.loads(self.notebook.read_text("utf-8")), self.params)), "utf-8"
+        )
         settings = json.loads((self.dashboards / "voila.json").read_text("utf-8"))
         settings.setdefault("Voila", {})["token"] = self._secret
         settings.setdefault("VoilaConfiguration", {})["resources"] = {"nonce": self._nonce}
         (self._scratch / "voila.json").write_text(json.dumps(settings), "utf-8")
         self._port = _free_port()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "voila", str(shown), f"--port={self._port}", "--base_url=/live/", "--no-browser"],
+            [
+                sys.executable,
+                "-m",
+                "voila",
+                str(notebook_path),
+                f"--port={self._port}",
+                "--base_url=/live/",
+                "--no-browser",
+            ],
             cwd=self._scratch,
             env={
                 **self.environment,
@@ -156,22 +166,22 @@ class Live:
             return
         headers = {name: value for name, value in request.headers.items() if name.lower() not in NOT_ASKED}
         target = httpx.URL(path=scope["path"], query=quote(scope["query_string"], safe="%=&;/?:@+!$'()*,").encode())
-        asked = self._client.build_request(request.method, target, headers=headers, content=body)
+        upstream_request = self._client.build_request(request.method, target, headers=headers, content=body)
         try:
-            answer = await self._client.send(asked, stream=True)
+            answer = await self._client.send(upstream_request, stream=True)
         except httpx.TransportError:
             await PlainTextResponse(NOT_YET, status_code=503, headers={"Retry-After": "5"})(scope, receive, send)
             return
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in NOT_ANSWERED}
-        kept |= self._headers
+        response_headers = {name: value for name, value in answer.headers.items() if name.lower() not in NOT_ANSWERED}
+        response_headers |= self._headers
         if request.method == "GET" and scope["path"].startswith(PARTS) and answer.status_code == 200:
-            part = Response(await answer.aread(), headers=kept | {"Cache-Control": "private, max-age=3600"})
+            part = Response(await answer.aread(), headers=response_headers | {"Cache-Control": "private, max-age=3600"})
             if len(self._parts) < MOST_PARTS:
                 self._parts[address] = part
             await part(scope, receive, send)
             return
         # The body is passed on as it comes: Voila sends the page while its cells run.
-        response = StreamingResponse(answer.aiter_bytes(), status_code=answer.status_code, headers=kept)
+        response = StreamingResponse(answer.aiter_bytes(), status_code=answer.status_code, headers=response_headers)
         try:
             await response(scope, receive, send)
         finally:
@@ -186,14 +196,14 @@ class Live:
         if self._watching >= self.viewers:
             await browser.close(code=1013)
             return
-        wanted = scope.get("subprotocols") or []
+        subprotocols = scope.get("subprotocols") or []
         query = quote(scope["query_string"], safe="%=&;/?:@+!$'()*,")
         address = f"ws://127.0.0.1:{self._port}{quote(scope['path'])}?{query}"
         self._watching += 1
         try:
             async with connect(
                 address,
-                subprotocols=wanted or None,
+                subprotocols=subprotocols or None,
                 max_size=None,
                 proxy=None,
                 additional_headers=self._authorization,
@@ -255,6 +265,6 @@ def with_params(notebook: dict[str, Any], params: str) -> dict[str, Any]:
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

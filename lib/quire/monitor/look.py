@@ -66,9 +66,9 @@ class Seen:
     def save(self, run: Run) -> None:
         """Write everything as artifacts: ``monitoring``, ``drift``, ``performance``, the recent profiles, the page."""
         figures = self.figures
-        told = _known({"metric": figures.metric, "past_error": figures.past_error, "due": figures.due})
-        expected = {name: _known(asdict(one)) for name, one in figures.expected.items()}
-        run.save("monitoring", self.verdict.summary() | {"about": asdict(self.about), "expected": expected} | told)
+        metadata = _known({"metric": figures.metric, "past_error": figures.past_error, "due": figures.due})
+        expected = {name: _known(asdict(interval)) for name, interval in figures.expected.items()}
+        run.save("monitoring", self.verdict.summary() | {"about": asdict(self.about), "expected": expected} | metadata)
         run.save("drift", self.drift)
         run.save("performance", figures.periods)
         with run.writing(PAGE) as folder:
@@ -82,7 +82,11 @@ class Seen:
     def _frames(self) -> dict[str, pd.DataFrame]:
         own = {name: getattr(self, name) for name in ("shares", "checks", "spread", "history")}
         of_figures = {name: getattr(self.figures, name) for name in ("concept", "estimated", "segments")}
-        return own | of_figures | {one.name: getattr(self.outside, one.name) for one in fields(Outside)}
+        return (
+            own
+            | of_figures
+            | {frame_field.name: getattr(self.outside, frame_field.name) for frame_field in fields(Outside)}
+        )
 
 
 def look(run: Run, *, period: str = "7d", drift: Drift, checks: Checks, performance: Performance) -> Seen:
@@ -129,25 +133,25 @@ def with_history(verdict: Verdict, metrics: pd.DataFrame, version: str) -> Verdi
 
 def recall(run: Run) -> Seen:
     """Return what the run found and kept: small files, whatever the size of the data; raises ArtifactError if none."""
-    told, folder = run.load("monitoring"), run.path(PAGE)
+    record, folder = run.load("monitoring"), run.path(PAGE)
     frames = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
     figures = Figures(
-        metric=told["metric"],
-        expected={name: _interval(one) for name, one in told["expected"].items()},
+        metric=record["metric"],
+        expected={name: _interval(entry) for name, entry in record["expected"].items()},
         periods=run.load("performance"),
         concept=frames["concept"],
         estimated=frames["estimated"],
-        past_error=_number(told["past_error"]),
+        past_error=_number(record["past_error"]),
         segments=frames["segments"],
-        due=datetime.fromisoformat(told["due"]) if told.get("due") else None,
+        due=datetime.fromisoformat(record["due"]) if record.get("due") else None,
     )
     return Seen(
-        about=About(**_with_times(told["about"], "trained_until", "start", "end", "at")),
+        about=About(**_with_times(record["about"], "trained_until", "start", "end", "at")),
         verdict=Verdict(
-            told["status"],
-            told["headline"],
-            tuple(Finding(**_with_times(one, "since")) for one in told["findings"]),
-            told["retrain"],
+            record["status"],
+            record["headline"],
+            tuple(Finding(**_with_times(entry, "since")) for entry in record["findings"]),
+            record["retrain"],
         ),
         drift=run.load("drift"),
         shares=frames["shares"],
@@ -155,7 +159,7 @@ def recall(run: Run) -> Seen:
         figures=figures,
         spread=frames["spread"],
         history=frames["history"],
-        outside=Outside(**{one.name: frames[one.name] for one in fields(Outside)}),
+        outside=Outside(**{entry.name: frames[entry.name] for entry in fields(Outside)}),
     )
 
 
@@ -168,8 +172,8 @@ def spread_of(observed: Observed, bins: int = 20) -> pd.DataFrame:
     now, test = observed.current[column].dropna(), observed.champion.test[column].dropna()
     if not pd.api.types.is_numeric_dtype(now):
         shares = pd.DataFrame({"now": now.value_counts(normalize=True), "test": test.value_counts(normalize=True)})
-        made = shares.fillna(0.0).rename_axis("label").reset_index()
-        return made.assign(low=np.nan, high=np.nan)[["low", "high", "label", "now", "test"]]
+        table = shares.fillna(0.0).rename_axis("label").reset_index()
+        return table.assign(low=np.nan, high=np.nan)[["low", "high", "label", "now", "test"]]
     edges = histogram_edges(np.concatenate([now, test]), bins)
     shares = {name: np.histogram(part, edges)[0] / max(len(part), 1) for name, part in (("now", now), ("test", test))}
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "label": "", **shares})

@@ -86,12 +86,12 @@ def observe(run: Run, period: str = "7d", *, seed: int = 0) -> Observed:
     own = own_rows(files, test, run.settings, run.as_of)
     predicted = predict(registry.load(model), own.frame, own.schema)
     test = test.rename(columns={schema.target: "actual"}).assign(window="test", **predicted)
-    kept = files / OUTCOMES
+    path = files / OUTCOMES
     champion = Champion(
         version,
         read_profiles(files / PROFILES),
         _evaluation(run, files, version),
-        _judged_on(kept, schema, seed, otherwise=test),
+        _judged_on(path, schema, seed, otherwise=test),
     )
     now = join_outcomes(current, predictions, run.load("labels"), schema).assign(window="current")
     now = fill_actual(now, run, schema)
@@ -106,21 +106,21 @@ def join_outcomes(rows: pd.DataFrame, predictions: pd.DataFrame, labels: pd.Data
     Rows are matched by the schema's key, those that repeat one by their order; without a key all by their order.
     """
     key = list(schema.key)
-    told = [name for name in predictions if schema.is_predicted(name)]
-    rows = rows.drop(columns=[schema.target, *told], errors="ignore")
+    columns = [name for name in predictions if schema.is_predicted(name)]
+    rows = rows.drop(columns=[schema.target, *columns], errors="ignore")
     if not key:
         _check_length(rows, predictions, labels)
-        joined = pd.concat([rows.reset_index(drop=True), predictions[told].reset_index(drop=True)], axis=1)
-        return joined.assign(actual=labels[schema.target].to_numpy())
+        result = pd.concat([rows.reset_index(drop=True), predictions[columns].reset_index(drop=True)], axis=1)
+        return result.assign(actual=labels[schema.target].to_numpy())
     if schema.keeps_repeats:
         rows, predictions, labels = (
             frame.assign(**{_REPEAT: occurrences(frame, key)}) for frame in (rows, predictions, labels)
         )
         key.append(_REPEAT)
-    joined = rows.merge(predictions[[*key, *told]].drop_duplicates(key, keep="last"), on=key, how="left")
-    known = labels[[*key, schema.target]].drop_duplicates(key, keep="last")
-    joined = joined.merge(known.rename(columns={schema.target: "actual"}), on=key, how="left")
-    return joined.drop(columns=_REPEAT, errors="ignore")
+    result = rows.merge(predictions[[*key, *columns]].drop_duplicates(key, keep="last"), on=key, how="left")
+    actuals = labels[[*key, schema.target]].drop_duplicates(key, keep="last")
+    result = result.merge(actuals.rename(columns={schema.target: "actual"}), on=key, how="left")
+    return result.drop(columns=_REPEAT, errors="ignore")
 
 
 def profile_recent(rows: pd.DataFrame, schema: Schema, period: str, end: datetime | None) -> Profiles:
@@ -158,9 +158,9 @@ def _model(run: Run, registry: tracking.Registry, version: str) -> tuple[Any, st
 
 
 def _evaluation(run: Run, files: Path, version: str) -> dict[str, Any]:
-    kept = files / "evaluation.json"
-    if kept.is_file():
-        return json.loads(kept.read_text(encoding="utf-8"))
+    path = files / "evaluation.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
     return run.load("evaluation") if version == "candidate" and run.has("evaluation") else {}
 
 

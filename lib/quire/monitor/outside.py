@@ -71,10 +71,12 @@ def with_labels(rows: pd.DataFrame, labels: pd.DataFrame, schema: Schema) -> pd.
     if rows.empty or not schema.key or labels.empty:
         return rows
     newest = labels.tail(MOST_ROWS)
-    said = newest[schema.target].astype("float64") if schema.task == "regression" else newest[schema.target].map(label)
-    known = pd.Series(said.to_numpy(), index=row_keys(newest, schema.key, numbered=schema.keeps_repeats))
-    known = known[newest[schema.target].notna().to_numpy()]
-    late = rows["row_key"].map(known[~known.index.duplicated(keep="last")])
+    targets = (
+        newest[schema.target].astype("float64") if schema.task == "regression" else newest[schema.target].map(label)
+    )
+    actuals = pd.Series(targets.to_numpy(), index=row_keys(newest, schema.key, numbered=schema.keeps_repeats))
+    actuals = actuals[newest[schema.target].notna().to_numpy()]
+    late = rows["row_key"].map(actuals[~actuals.index.duplicated(keep="last")])
     return rows.assign(actual=rows["actual"].where(rows["actual"].notna(), late))
 
 
@@ -89,38 +91,42 @@ def fill_actual(rows: pd.DataFrame, run: Run, schema: Schema) -> pd.DataFrame:
         return rows
     store = database.open(url)
     try:
-        told = store.predictions(run.settings.model_name, limit=MOST_ROWS)
+        feedback = store.predictions(run.settings.model_name, limit=MOST_ROWS)
     finally:
         store.close()
-    told = told[told["actual"].notna() & (bool(schema.key) | (told["run_id"] == run.run_id))]
-    if told.empty:
+    feedback = feedback[feedback["actual"].notna() & (bool(schema.key) | (feedback["run_id"] == run.run_id))]
+    if feedback.empty:
         return rows
-    by_key = told.drop_duplicates("row_key", keep="last").set_index("row_key")["actual"]
+    by_key = feedback.drop_duplicates("row_key", keep="last").set_index("row_key")["actual"]
     keys = pd.Series(row_keys(rows, schema.key, numbered=schema.keeps_repeats), index=rows.index)
-    found = keys[open_].map(by_key).dropna()
+    updates = keys[open_].map(by_key).dropna()
     actual = rows["actual"].copy()
     if actual.dtype == "boolean":
-        found = found.astype("str").str.lower() == "true"
+        updates = updates.astype("str").str.lower() == "true"
     else:
         actual = actual.astype("float64" if schema.task == "regression" else "object")
-    actual.loc[found.index] = found
+    actual.loc[updates.index] = updates
     return rows.assign(actual=actual)
 
 
 def feedback_by_source(rows: pd.DataFrame, schema: Schema, metric: str) -> pd.DataFrame:
     """Return how much feedback there is to predictions, how late it came, and the metric on it."""
-    found = []
+    records = []
     for (source, version), part in rows.groupby(["source", "model_version"], sort=True):
-        known = part[part["actual"].notna()]
-        delay = (known["feedback_at"] - known["predicted_at"]).dt.total_seconds() / 3600
+        labelled_rows = part[part["actual"].notna()]
+        delay = (labelled_rows["feedback_at"] - labelled_rows["predicted_at"]).dt.total_seconds() / 3600
         # Of several classes the database keeps only the predicted one's probability: not enough for a log loss.
-        enough = len(known) >= 2 and schema.task != "multiclass"
+        enough = len(labelled_rows) >= 2 and schema.task != "multiclass"
         rng = np.random.default_rng(0)
-        one = measured(known, schema, [metric], rng, CONFIDENCE)[metric] if enough else Interval(*[float("nan")] * 3)
-        share = len(known) / len(part)
-        about = (source, str(version), len(part), len(known), share, delay.median(), metric)
-        found.append((*about, one.value, one.low, one.high))
-    return pd.DataFrame(found, columns=FEEDBACK)
+        score = (
+            measured(labelled_rows, schema, [metric], rng, CONFIDENCE)[metric]
+            if enough
+            else Interval(*[float("nan")] * 3)
+        )
+        share = len(labelled_rows) / len(part)
+        about = (source, str(version), len(part), len(labelled_rows), share, delay.median(), metric)
+        records.append((*about, score.value, score.low, score.high))
+    return pd.DataFrame(records, columns=FEEDBACK)
 
 
 def service_by_day(rows: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
@@ -134,8 +140,10 @@ def service_by_day(rows: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
     days = own["latency_ms"].astype("float64").groupby(own["predicted_at"].dt.floor("D"))
     table = pd.DataFrame({"requests": days.size(), "p50_ms": days.median(), "p95_ms": days.quantile(0.95)})
     for name, first in (("refused", "4"), ("failed", "5")):
-        counted = errors[errors["segment"].str.startswith(first)] if len(errors) else errors
-        by_day = counted.groupby(counted["as_of"].dt.floor("D"))["value"].sum() if len(counted) else pd.Series()
+        error_rows = errors[errors["segment"].str.startswith(first)] if len(errors) else errors
+        by_day = (
+            error_rows.groupby(error_rows["as_of"].dt.floor("D"))["value"].sum() if len(error_rows) else pd.Series()
+        )
         table = table.join(by_day.rename(name), how="outer") if len(by_day) else table.assign(**{name: 0.0})
     counts = ["requests", "refused", "failed"]
     table[counts] = table[counts].fillna(0).astype("int64")

@@ -41,8 +41,8 @@ def labelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 def scored(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return of the columns those that metrics are made of: what is known, predicted, when, and of which segment."""
-    wanted = {"actual", "window", *schema.segments, *([schema.timestamp] if schema.timestamp else [])}
-    return rows[[name for name in rows if name in wanted or schema.is_predicted(name)]]
+    columns = {"actual", "window", *schema.segments, *([schema.timestamp] if schema.timestamp else [])}
+    return rows[[name for name in rows if name in columns or schema.is_predicted(name)]]
 
 
 def outcomes_of(rows: pd.DataFrame, schema: Schema) -> Outcomes:
@@ -60,19 +60,19 @@ def measured(
     rows: pd.DataFrame, schema: Schema, metrics: Sequence[str], rng: np.random.Generator, confidence: float
 ) -> dict[str, Interval]:
     """Return each metric with an interval from a bootstrap of whole days (of rows where there is no timestamp)."""
-    found = outcomes_of(rows, schema)
-    values = measure(found, tuple(metrics))
+    outcomes = outcomes_of(rows, schema)
+    values = measure(outcomes, tuple(metrics))
     sample, narrower = np.arange(len(rows)), 1.0
     if len(rows) > MOST_RESAMPLED:
         sample = rng.choice(len(rows), MOST_RESAMPLED, replace=False)
         narrower = np.sqrt(MOST_RESAMPLED / len(rows))
     blocks = _blocks(rows.iloc[sample], schema)
     weights = rng.multinomial(blocks.max() + 1, np.full(blocks.max() + 1, 1 / (blocks.max() + 1)), RESAMPLES)
-    spread = measure(found.take(sample), tuple(metrics), weights[:, blocks].astype(float))
+    spread = measure(outcomes.take(sample), tuple(metrics), weights[:, blocks].astype(float))
     intervals = {}
     for name in metrics:
-        value, drawn = values[name], interval(values[name], spread[name], level=confidence)
-        low, high = value - (value - drawn.low) * narrower, value + (drawn.high - value) * narrower
+        value, bootstrap = values[name], interval(values[name], spread[name], level=confidence)
+        low, high = value - (value - bootstrap.low) * narrower, value + (bootstrap.high - value) * narrower
         intervals[name] = Interval(value, low, high)
     return intervals
 
@@ -107,17 +107,17 @@ def period_performance(
     labelled rows than ``min_labelled``).
     """
     metrics = shown_metrics(performance, schema)
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for start, stop, part in split_periods(rows, schema, period, end=end):
-        known = labelled(part)
-        enough = len(known) >= performance.min_labelled
-        values = measured(known, schema, metrics, rng, performance.confidence) if enough else {}
+        labelled_rows = labelled(part)
+        enough = len(labelled_rows) >= performance.min_labelled
+        values = measured(labelled_rows, schema, metrics, rng, performance.confidence) if enough else {}
         for name in metrics:
-            one = values.get(name, Interval(np.nan, np.nan, np.nan))
-            about = {"metric": name, "start": start, "end": stop, "rows": len(part), "labelled": len(known)}
-            found.append(about | {"value": one.value, "low": one.low, "high": one.high})
+            score = values.get(name, Interval(np.nan, np.nan, np.nan))
+            about = {"metric": name, "start": start, "end": stop, "rows": len(part), "labelled": len(labelled_rows)}
+            records.append(about | {"value": score.value, "low": score.low, "high": score.high})
     names = ["metric", "start", "end", "rows", "labelled", "value", "low", "high"]
-    return pd.DataFrame(found, columns=names)
+    return pd.DataFrame(records, columns=names)
 
 
 def judge_performance(
@@ -132,13 +132,13 @@ def judge_performance(
     Columns added: ``expected``, ``usual`` (in the metric's unit; NaN: not yet known), ``change`` (relative, of the
     loss), ``status``.
     """
-    judged = []
+    frames = []
     for metric, part in recent.groupby("metric", sort=False):
         name = str(metric)
         reference = expected[name].value
         base = loss_of(name, reference)
-        known = loss_of(name, windows.loc[windows["metric"] == name, "value"].to_numpy(dtype=float))
-        bound = prediction_bound(known, confidence=performance.confidence, least=performance.min_windows)
+        losses = loss_of(name, windows.loc[windows["metric"] == name, "value"].to_numpy(dtype=float))
+        bound = prediction_bound(losses, confidence=performance.confidence, least=performance.min_windows)
         value = loss_of(name, part["value"].to_numpy(dtype=float))
         sure_at = np.fmin(loss_of(name, part["low"].to_numpy(float)), loss_of(name, part["high"].to_numpy(float)))
         change = value / base - 1 if base > 0 else np.full(len(value), np.nan)
@@ -147,8 +147,8 @@ def judge_performance(
         twice = noticed & np.concatenate([[False], noticed[:-1]])
         status = np.select([np.isnan(value), alert, twice], ["unknown", "alert", "warn"], "ok")
         usual = loss_of(name, bound)
-        judged.append(part.assign(expected=reference, usual=usual, change=change, status=status))
-    return pd.concat(judged, ignore_index=True) if judged else recent
+        frames.append(part.assign(expected=reference, usual=usual, change=change, status=status))
+    return pd.concat(frames, ignore_index=True) if frames else recent
 
 
 def prediction_bound(values: np.ndarray, *, confidence: float, least: int) -> float:
@@ -157,11 +157,11 @@ def prediction_bound(values: np.ndarray, *, confidence: float, least: int) -> fl
     The one-sided prediction bound of a normal distribution: mean + t * s * sqrt(1 + 1/n). Source: Hahn and Meeker
     (1991), Statistical Intervals, 4.7.
     """
-    known = values[~np.isnan(values)]
-    if len(known) < least:
+    sample = values[~np.isnan(values)]
+    if len(sample) < least:
         return float("nan")
-    t = special.stdtrit(len(known) - 1, confidence)
-    return float(known.mean() + t * known.std(ddof=1) * np.sqrt(1 + 1 / len(known)))
+    t = special.stdtrit(len(sample) - 1, confidence)
+    return float(sample.mean() + t * sample.std(ddof=1) * np.sqrt(1 + 1 / len(sample)))
 
 
 def segment_performance(
@@ -177,32 +177,36 @@ def segment_performance(
     window; NaN where it had too few rows) and ``change`` (relative, of the loss), ``status``.
     """
     metric = main_metric(performance, schema)
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for column in schema.segments:
         if column not in recent:
             continue
         before = dict(_segments(reference, column, performance.min_segment_rows))
         for name, part in _segments(recent, column, performance.min_segment_rows):
-            one = measured(part, schema, [metric], rng, performance.confidence)[metric]
-            known = before.get(name)
-            expected = measure(outcomes_of(known, schema), (metric,))[metric] if known is not None else np.nan
-            change = loss_of(metric, one.value) / loss_of(metric, expected) - 1
-            sure = min(loss_of(metric, one.low), loss_of(metric, one.high)) > loss_of(metric, expected)
+            score = measured(part, schema, [metric], rng, performance.confidence)[metric]
+            reference_rows = before.get(name)
+            expected = (
+                measure(outcomes_of(reference_rows, schema), (metric,))[metric]
+                if reference_rows is not None
+                else np.nan
+            )
+            change = loss_of(metric, score.value) / loss_of(metric, expected) - 1
+            sure = min(loss_of(metric, score.low), loss_of(metric, score.high)) > loss_of(metric, expected)
             status = "warn" if sure and change > performance.loss else "ok"
-            about = {"column": column, "segment": name, "rows": len(part), "metric": metric, "value": one.value}
-            about |= {"low": one.low, "high": one.high, "expected": expected}
-            found.append(about | {"change": change, "status": status})
+            about = {"column": column, "segment": name, "rows": len(part), "metric": metric, "value": score.value}
+            about |= {"low": score.low, "high": score.high, "expected": expected}
+            records.append(about | {"change": change, "status": status})
     names = ["column", "segment", "rows", "metric", "value", "low", "high", "expected", "change", "status"]
-    table = pd.DataFrame(found, columns=names)
+    table = pd.DataFrame(records, columns=names)
     return table.sort_values("change", ascending=False, na_position="last", ignore_index=True)
 
 
 def _segments(rows: pd.DataFrame, column: str, least: int) -> Iterable[tuple[str, pd.DataFrame]]:
-    known = labelled(rows)
-    if column not in known:
+    labelled_rows = labelled(rows)
+    if column not in labelled_rows:
         return
-    for value, part in known.groupby(
-        known[column].astype(object).map(label, na_action="ignore").astype("str"), observed=True
+    for value, part in labelled_rows.groupby(
+        labelled_rows[column].astype(object).map(label, na_action="ignore").astype("str"), observed=True
     ):
         if len(part) >= least:
             yield str(value), part

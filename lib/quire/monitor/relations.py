@@ -60,7 +60,7 @@ def fit_relations(reference: Profiles, columns: list[str]) -> list[Relation]:
         return []
     at = {name: place for place, name in enumerate(merged.names) if name in columns}
     covariance = merged.scatter / (merged.n - 1)
-    found = []
+    relations = []
     for name, place in at.items():
         others = [other for other in at.values() if other != place and covariance[other, other] > 0]
         variance = covariance[place, place]
@@ -72,8 +72,8 @@ def fit_relations(reference: Profiles, columns: list[str]) -> list[Relation]:
             names = tuple(merged.names[other] for other in others)
             level, mean = float(merged.mean[place]), merged.mean[others]
             spreads, deviation = np.sqrt(np.diag(covariance)[others]), float(np.sqrt(variance))
-            found.append(Relation(name, names, level, mean, weights, spreads, deviation, min(explained, 1.0)))
-    return found
+            relations.append(Relation(name, names, level, mean, weights, spreads, deviation, min(explained, 1.0)))
+    return relations
 
 
 @dataclass(frozen=True)
@@ -96,26 +96,30 @@ def find_cause(reference: Profiles, recent: Profiles, drift: pd.DataFrame, colum
     relations = fit_relations(reference, columns)
     last = drift[drift["period"] == drift["period"].max()] if len(drift) else drift
     levels = last[last["part"] == PART].set_index("column")["status"]
-    alerting = [one.column for one in relations if levels.get(one.column) == "alert"]
+    alerting = [relation.column for relation in relations if levels.get(relation.column) == "alert"]
     if len(alerting) < MOST_ALONE:
         return None
-    left = np.array([one.left(_means(recent, one))[-1] for one in relations])
-    usual_left = np.array([np.sqrt(np.nanmean(one.left(_means(reference, one)) ** 2)) for one in relations])
-    if not np.isfinite(left).all() or not (usual_left > 0).all():
+    residuals = np.array([relation.left(_means(recent, relation))[-1] for relation in relations])
+    usual_residuals = np.array(
+        [np.sqrt(np.nanmean(relation.left(_means(reference, relation)) ** 2)) for relation in relations]
+    )
+    if not np.isfinite(residuals).all() or not (usual_residuals > 0).all():
         return None
-    names = list(dict.fromkeys(name for one in relations for name in (one.column, *one.names)))
-    pattern = np.array([[_left_by(one, name) for name in names] for one in relations]) / usual_left[:, None]
-    seen = left / usual_left
+    names = list(dict.fromkeys(name for relation in relations for name in (relation.column, *relation.names)))
+    pattern = (
+        np.array([[_left_by(relation, name) for name in names] for relation in relations]) / usual_residuals[:, None]
+    )
+    deviations = residuals / usual_residuals
     size = np.maximum((pattern**2).sum(axis=0), np.finfo(float).tiny)
-    shifts = pattern.T @ seen / size
-    explained = 1 - ((seen[:, None] - pattern * shifts) ** 2).sum(axis=0) / (seen**2).sum()
+    shifts = pattern.T @ deviations / size
+    explained = 1 - ((deviations[:, None] - pattern * shifts) ** 2).sum(axis=0) / (deviations**2).sum()
     if explained.max() < CAUSE:
         return None
     alike = [names[place] for place in np.flatnonzero(explained > explained.max() - ALIKE)]
     name = alike[0] if len(alike) == 1 else _farthest(last[last["part"] == "values"], alike)
     if not name:
         return None
-    return Cause(name, float(shifts[names.index(name)]), tuple(one for one in alerting if one != name))
+    return Cause(name, float(shifts[names.index(name)]), tuple(column for column in alerting if column != name))
 
 
 def _farthest(values: pd.DataFrame, names: list[str]) -> str:
@@ -141,12 +145,12 @@ def measure_relations(reference: Profiles, recent: Profiles, drift: Drift, colum
     relations = fit_relations(reference, columns)
     for relation in relations:
         windows, now = (relation.left(_means(profiles, relation)) for profiles in (reference, recent))
-        known = np.where(_whole(reference), windows**2, np.nan)
+        baseline_psi = np.where(_whole(reference), windows**2, np.nan)
         n, n_reference = _rows(recent), _rows(reference).sum()
         spare = 1 - relation.explained
         noise = spare * divergence.noise(n_reference, n, 2, tests=len(relations), false_alarms=drift.false_alarms)
         bound = usual.tolerance_bound(
-            known,
+            baseline_psi,
             tests=len(relations),
             false_alarms=drift.unusual,
             confidence=drift.confidence,
@@ -170,9 +174,9 @@ def measure_relations(reference: Profiles, recent: Profiles, drift: Drift, colum
                     "effect": psi - spare * divergence.expected(n_reference, n, 2),
                     "noise": noise,
                     "usual": bound,
-                    "level": usual.usual_level(known, least=drift.min_windows),
+                    "level": usual.usual_level(baseline_psi, least=drift.min_windows),
                     "threshold": threshold,
-                    "windows": int(np.count_nonzero(~np.isnan(known))),
+                    "windows": int(np.count_nonzero(~np.isnan(baseline_psi))),
                     "ks": np.nan,
                     "distance": np.abs(now),
                     "p_value": np.nan,
@@ -194,13 +198,13 @@ def _tell(relation: Relation, far: float) -> str:
 
 
 def _means(profiles: Profiles, relation: Relation) -> np.ndarray:
-    wanted = (relation.column, *relation.names)
+    columns = (relation.column, *relation.names)
     rows = []
     for profile in profiles:
-        known = profile.moments
-        at = {name: place for place, name in enumerate(known.names)} if known is not None and known.n else {}
-        rows.append([known.mean[at[name]] if known is not None and name in at else np.nan for name in wanted])
-    return np.array(rows, dtype=float).reshape(-1, len(wanted))
+        moments = profile.moments
+        at = {name: place for place, name in enumerate(moments.names)} if moments is not None and moments.n else {}
+        rows.append([moments.mean[at[name]] if moments is not None and name in at else np.nan for name in columns])
+    return np.array(rows, dtype=float).reshape(-1, len(columns))
 
 
 def _rows(profiles: Profiles) -> np.ndarray:

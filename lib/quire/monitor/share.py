@@ -41,9 +41,9 @@ class Shared:
         if self.held_back:
             why_not = self.held_back[0].upper() + self.held_back[1:]
             return f"{why_not}: nothing was written to the database, nobody was alerted, and no signal was given."
-        told = "; ".join(f"{title}: {became}" for title, became in self.alerts) or "nobody had to be alerted"
-        asked = " A retraining was asked for." if self.signal else ""
-        return f"{self.figures:,} values were stored; {told}.{asked}"
+        alert_text = "; ".join(f"{title}: {became}" for title, became in self.alerts) or "nobody had to be alerted"
+        retrain_text = " A retraining was asked for." if self.signal else ""
+        return f"{self.figures:,} values were stored; {alert_text}.{retrain_text}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self}</p>"
@@ -63,28 +63,28 @@ def share(run: Run, seen: Seen, *, now: datetime | None = None) -> Shared:
             "as_of": at,
             "run_id": run.run_id,
         }
-        kept = store.save_metrics({**common, **row} for row in metric_rows(seen.drift, seen.figures))
-        sent = tuple(_send(alert, run, store) for alert in make_alerts(seen.verdict, at, link=page_of(run)))
+        n_values = store.save_metrics({**common, **row} for row in metric_rows(seen.drift, seen.figures))
+        alerts = tuple(_send(alert, run, store) for alert in make_alerts(seen.verdict, at, link=page_of(run)))
     finally:
         store.close()
     notify.measure({"DriftedColumns": drifted_columns(seen.drift)}, run.settings)
     if seen.verdict.retrain:
         run.signal(RETRAIN, seen.verdict.retrain)
-    return Shared(kept, sent, seen.verdict.retrain, held_back="")
+    return Shared(n_values, alerts, seen.verdict.retrain, held_back="")
 
 
 def sent_figures(seen: Seen) -> dict[str, float]:
     """Return what CloudWatch gets: how many columns drifted and checks failed, and how well the model predicts."""
-    sent = {
+    figures = {
         "DriftedColumns": float(drifted_columns(seen.drift)),
         "FailedChecks": float((seen.checks["status"] == "alert").sum()),
     }
     last = seen.figures.latest
     if last is not None and last["value"] == last["value"]:
-        sent |= {f"Realised_{seen.figures.metric}": float(last["value"]), "ErrorChange": float(last["change"])}
+        figures |= {f"Realised_{seen.figures.metric}": float(last["value"]), "ErrorChange": float(last["change"])}
     if len(seen.figures.estimated):
-        sent[f"Estimated_{seen.figures.metric}"] = float(seen.figures.estimated.iloc[-1]["estimated"])
-    return sent
+        figures[f"Estimated_{seen.figures.metric}"] = float(seen.figures.estimated.iloc[-1]["estimated"])
+    return figures
 
 
 def metric_rows(drift: pd.DataFrame, figures: Figures) -> Iterator[Mapping[str, Any]]:
@@ -142,14 +142,14 @@ def make_alerts(verdict: Verdict, at: datetime, *, link: str = "") -> list[notif
     return [
         notify.Alert(
             kind=kind,
-            title=f"{TITLES[kind]}: {', '.join(dict.fromkeys(one.name for one in found))}",
-            body="\n\n".join(map(tell, found)),
+            title=f"{TITLES[kind]}: {', '.join(dict.fromkeys(member.name for member in group))}",
+            body="\n\n".join(map(tell, group)),
             severity="warning" if kind == "drift" else "critical",
-            cause=f"{kind}: {', '.join(sorted({one.name for one in found}))}",
+            cause=f"{kind}: {', '.join(sorted({member.name for member in group}))}",
             link=link,
             at=at,
         )
-        for kind, found in groups.items()
+        for kind, group in groups.items()
     ]
 
 
@@ -174,4 +174,4 @@ def page_of(run: Run) -> str:
 
 def _send(alert: notify.Alert, run: Run, store: database.Database) -> tuple[str, str]:
     deliveries = notify.send(alert, run.settings, store, run_id=run.run_id)
-    return alert.title, ", ".join(f"{one.channel} {one.status}" for one in deliveries)
+    return alert.title, ", ".join(f"{delivery.channel} {delivery.status}" for delivery in deliveries)

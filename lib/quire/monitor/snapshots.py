@@ -83,8 +83,10 @@ class Snapshots:
 
         One that still runs is not waited for, and that a few stages went well mends nothing.
         """
-        ended = (run for run in self.runs() if run.has_failed or (run.run_status == "succeeded" and not run.partial))
-        newest = next(ended, None)
+        finished_runs = (
+            run for run in self.runs() if run.has_failed or (run.run_status == "succeeded" and not run.partial)
+        )
+        newest = next(finished_runs, None)
         return newest if newest is not None and newest.has_failed else None
 
     def find(self, run_id: str) -> Snapshot | None:
@@ -113,13 +115,13 @@ class Snapshots:
 
     def _read(self, folder: Path) -> Snapshot | None:
         try:
-            changed = (folder / run_folder.RECORD).stat().st_mtime_ns
+            mtime_ns = (folder / run_folder.RECORD).stat().st_mtime_ns
         except OSError:
             return None
-        known = self._runs.get(folder)
-        if known is None or known[0] != changed:
-            self._runs[folder] = known = (changed, self._parse(folder))
-        return known[1]
+        entry = self._runs.get(folder)
+        if entry is None or entry[0] != mtime_ns:
+            self._runs[folder] = entry = (mtime_ns, self._parse(folder))
+        return entry[1]
 
     def _parse(self, folder: Path) -> Snapshot | None:
         try:
@@ -162,7 +164,8 @@ def with_links(html: str, snapshot: Snapshot, *, latest: bool, live: bool, notic
     html = html.replace('href="../', f'href="/runs/{escape(snapshot.run_id)}/')
     links = [("Latest", "/", latest), ("All runs", "/runs", False)] + ([("Live", "/live/", False)] if live else [])
     nav = "".join(
-        f'<a href="{address}"{" aria-current=page" if here else ""}>{escape(name)}</a>' for name, address, here in links
+        f'<a href="{address}"{" aria-current=page" if is_current else ""}>{escape(name)}</a>'
+        for name, address, is_current in links
     )
     body = html.find("<body")
     start = html.find(">", body) + 1 if body >= 0 else 0

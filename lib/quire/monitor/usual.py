@@ -34,14 +34,14 @@ def reference_mask(
     """
     if not windows or windows[0] is None or (targets and targets[0] is None):
         return np.ones((len(targets), len(windows)))
-    at = np.array([one.timestamp() for one in targets if one])[:, None] / 86_400
-    of = np.array([one.timestamp() for one in windows if one])[None, :] / 86_400
-    apart = at - of
-    mask = np.abs(apart) > 1e-6
+    at = np.array([start.timestamp() for start in targets if start])[:, None] / 86_400
+    of = np.array([start.timestamp() for start in windows if start])[None, :] / 86_400
+    gap_days = at - of
+    mask = np.abs(gap_days) > 1e-6
     if past_only or mode == "previous":
-        mask &= apart > 0
+        mask &= gap_days > 0
     if mode == "same_season":
-        within = np.abs((apart + YEAR_DAYS / 2) % YEAR_DAYS - YEAR_DAYS / 2)
+        within = np.abs((gap_days + YEAR_DAYS / 2) % YEAR_DAYS - YEAR_DAYS / 2)
         mask &= within <= season_days
     if mode == "previous":
         mask &= np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] <= previous
@@ -64,8 +64,8 @@ def tolerance_bound(
         return float("nan")
     roots = np.sqrt(values)
     factor = tolerance_factor(len(roots), false_alarms / max(tests, 1), confidence)
-    fitted = float(np.mean(roots) + factor * np.std(roots, ddof=1)) ** 2
-    return max(fitted, float(values.max()))
+    bound = float(np.mean(roots) + factor * np.std(roots, ddof=1)) ** 2
+    return max(bound, float(values.max()))
 
 
 def tolerance_factor(n: int, outside: float, confidence: float) -> float:

@@ -81,8 +81,10 @@ def judge(
     drift, checks: tables of `measure_drift` and `check_data`. retrain: whether worse performance asks for a retraining.
     cause: the column that explains why others no longer match it.
     """
-    changed = _latest(drift)
-    alerting = changed.loc[changed["status"].eq("alert") & changed["column"].isin(schema.features), "column"]
+    latest_drift = _latest(drift)
+    alerting = latest_drift.loc[
+        latest_drift["status"].eq("alert") & latest_drift["column"].isin(schema.features), "column"
+    ]
     inputs = list(dict.fromkeys(alerting))
     findings = [
         *_performance_findings(figures, inputs),
@@ -91,8 +93,12 @@ def judge(
         *_with_cause(list(_drift_findings(drift, schema)), cause, schema),
     ]
     findings.sort(key=lambda one: (one.severity != "alert", AREAS.index(one.area), _order(one, cause), -strength(one)))
-    status: Any = "bad" if any(one.severity == "alert" for one in findings) else "warn" if findings else "good"
-    worse = [one.what for one in findings if one.area in ("performance", "concept") and one.severity == "alert"]
+    status: Any = "bad" if any(finding.severity == "alert" for finding in findings) else "warn" if findings else "good"
+    worse = [
+        finding.what
+        for finding in findings
+        if finding.area in ("performance", "concept") and finding.severity == "alert"
+    ]
     return Verdict(status, headline(findings, drift, figures), tuple(findings), " ".join(worse) if retrain else "")
 
 
@@ -100,12 +106,14 @@ def headline(findings: list[Finding], drift: pd.DataFrame, figures: Figures) -> 
     """Return the verdict in a sentence or two: the findings that matter most, or that there is none."""
     if not findings:
         return f"Nothing unusual: {_quiet_columns(drift)}, and {_quiet_error(figures)}."
-    alerts = [one for one in findings if one.severity == "alert"]
-    causes = [one for one in alerts or findings if not one.follows]  # what follows is part of a cause's sentence
-    shown = causes[:2]
-    more = len(causes) - len(shown)
+    alerts = [finding for finding in findings if finding.severity == "alert"]
+    causes = [
+        finding for finding in alerts or findings if not finding.follows
+    ]  # what follows is part of a cause's sentence
+    main_causes = causes[:2]
+    more = len(causes) - len(main_causes)
     rest = f" And {more} more {'alert' if alerts else 'warning'}{'s' if more > 1 else ''}." if more else ""
-    return " ".join(one.what for one in shown) + rest
+    return " ".join(finding.what for finding in main_causes) + rest
 
 
 def _quiet_columns(drift: pd.DataFrame) -> str:
@@ -126,7 +134,9 @@ def _quiet_error(figures: Figures) -> str:
 
 def strength(finding: Finding) -> float:
     """Return how far beyond its limit a finding is, so that measures of different units compare."""
-    size, limit = (0.0 if pd.isna(one) else abs(float(one)) for one in (finding.size or 0.0, finding.limit or 0.0))
+    size, limit = (
+        0.0 if pd.isna(value) else abs(float(value)) for value in (finding.size or 0.0, finding.limit or 0.0)
+    )
     return size / limit if limit > 0 else size
 
 
@@ -134,8 +144,8 @@ def _order(finding: Finding, cause: Cause | None) -> int:
     """Return 0 for the finding on the column that explains others, 2 for those that it explains, 1 for the rest."""
     if finding.follows:
         return 2
-    mine = cause is not None and f"{finding.name} ".startswith(f"{cause.column} ")
-    return 0 if mine else 1
+    is_cause = cause is not None and f"{finding.name} ".startswith(f"{cause.column} ")
+    return 0 if is_cause else 1
 
 
 def _with_cause(findings: list[Finding], cause: Cause | None, schema: Schema) -> list[Finding]:
@@ -144,18 +154,20 @@ def _with_cause(findings: list[Finding], cause: Cause | None, schema: Schema) ->
         return findings
     name = f"{cause.column} level"
     followers = {f"{column} level" for column in cause.follows}
-    marked = [
-        replace(one, follows=cause.column, cause=f"follows from {cause.column}") if one.name in followers else one
-        for one in findings
+    results = [
+        replace(finding, follows=cause.column, cause=f"follows from {cause.column}")
+        if finding.name in followers
+        else finding
+        for finding in findings
     ]
-    known = next((one for one in marked if one.name == name), None)
-    model = known or next(one for one in marked if one.name in followers)
-    told = replace(
+    own_finding = next((finding for finding in results if finding.name == name), None)
+    model = own_finding or next(finding for finding in results if finding.name in followers)
+    cause_finding = replace(
         model, area=area_of(cause.column, schema), name=name, what=tell_cause(cause, schema), follows="", cause=""
     )
-    if known is None:
-        told = replace(told, size=None, limit=None)
-    return [told, *(one for one in marked if one is not known)]
+    if own_finding is None:
+        cause_finding = replace(cause_finding, size=None, limit=None)
+    return [cause_finding, *(finding for finding in results if finding is not own_finding)]
 
 
 def tell_cause(cause: Cause, schema: Schema) -> str:
@@ -177,12 +189,12 @@ def _performance_findings(figures: Figures, inputs: list[str]) -> Iterator[Findi
         return
     verb = "rises" if last["value"] > last["expected"] else "falls"
     error = f"The error is {percent(last['change'])} larger than on the test window"
-    what = f"{error}{_when(figures)}: {metric} {verb} from {number(last['expected'])} to {number(last['value'])}."
+    message = f"{error}{_when(figures)}: {metric} {verb} from {number(last['expected'])} to {number(last['value'])}."
     sure = f"{number(last['low'])} to {number(last['high'])}, from {number(last['labelled'])} labelled rows"
     limit = loss_of(metric, last["usual"]) / loss_of(metric, last["expected"]) - 1  # relative, as the change is
     main = figures.main
     since = _since(main.loc[: last.name])
-    yield Finding("performance", metric, last["status"], what, since, last["change"], limit, sure, _why(inputs))
+    yield Finding("performance", metric, last["status"], message, since, last["change"], limit, sure, _why(inputs))
 
 
 def _when(figures: Figures) -> str:
@@ -205,9 +217,11 @@ def _concept_findings(
         return
     sure = f"mean error {number(last['low'])} to {number(last['high'])}, from {number(last['labelled'])} labelled rows"
     limit = last["usual_high"] if last["share"] > 0 else last["usual_low"]
-    what = explain_bias(last, schema, inputs_changed=bool(inputs))
+    message = explain_bias(last, schema, inputs_changed=bool(inputs))
     since = _since(concept.loc[: last.name])
-    yield Finding("concept", "signed error", last["status"], what, since, abs(last["share"]), limit, sure, _why(inputs))
+    yield Finding(
+        "concept", "signed error", last["status"], message, since, abs(last["share"]), limit, sure, _why(inputs)
+    )
 
 
 def _check_findings(checks: pd.DataFrame) -> Iterator[Finding]:
@@ -231,18 +245,18 @@ def _drift_findings(drift: pd.DataFrame, schema: Schema) -> Iterator[Finding]:
     for row in _latest(drift).itertuples():
         if row.status not in ("warn", "alert"):
             continue
-        mine = drift[(drift["column"] == row.column) & (drift["part"] == row.part)]
-        known = f"usual is up to {number(row.usual)}" if pd.notna(row.usual) else "what is usual is not yet known"
+        periods = drift[(drift["column"] == row.column) & (drift["part"] == row.part)]
+        usual_text = f"usual is up to {number(row.usual)}" if pd.notna(row.usual) else "what is usual is not yet known"
         size = ", ".join(part for part in (_chance(row.p_value), f"from {int(row.n):,} rows") if part)
         yield Finding(
             area_of(row.column, schema),
             f"{row.column} {row.part}" if row.part != "values" else row.column,
             row.status,
             describe_drift(row),
-            _since(mine),
+            _since(periods),
             row.psi,
             row.threshold,
-            f"{known}; {size}",
+            f"{usual_text}; {size}",
             row.change if isinstance(row.change, str) else "",
         )
 

@@ -34,7 +34,7 @@ def backfill(dates: Sequence[Date], *, title: str, params: str, every: str, alia
     dates: in the order of time; ``metrics`` are named stage.metric, and each name becomes a chart.
     every: the step as written, such as 7d. alias: the registry alias that moved instead of the live one.
     """
-    done = [date for date in dates if date.status in ("succeeded", "failed")]
+    finished_dates = [date for date in dates if date.status in ("succeeded", "failed")]
     failed = [date for date in dates if date.status == "failed"]
     names = list(dict.fromkeys(name for date in dates for name in date.metrics))
     moves = [(_at(after), f"version {after.champion}") for before, after in pairwise(dates) if _moved(before, after)]
@@ -46,7 +46,7 @@ def backfill(dates: Sequence[Date], *, title: str, params: str, every: str, alia
         alias=alias,
         dates=dates,
         tones=TONES,
-        verdict=_verdict(dates, done, failed),
+        verdict=_verdict(dates, finished_dates, failed),
         charts=[(name, *_chart(name, dates, moves)) for name in names],
         moves=len(moves),
         seconds=sum(date.seconds or 0 for date in dates),
@@ -67,8 +67,10 @@ def _chart(name: str, dates: Sequence[Date], moves: Sequence[tuple[datetime, str
     """Return the message and the SVG of one metric."""
     from markupsafe import Markup
 
-    told = [date for date in dates if name in date.metrics]
-    points = [Point(_at(date), date.metrics[name], f"{date.as_of[:10]}: {date.metrics[name]:.4g}") for date in told]
+    metric_dates = [date for date in dates if name in date.metrics]
+    points = [
+        Point(_at(date), date.metrics[name], f"{date.as_of[:10]}: {date.metrics[name]:.4g}") for date in metric_dates
+    ]
     worst = min(points, key=lambda point: point.value)
     best = max(points, key=lambda point: point.value)
     message = f"{name} lies between {number(worst.value)}, on {_day(worst)}, and {number(best.value)}, on {_day(best)}"

@@ -30,13 +30,13 @@ def report(
 
     # The page has the style already; each output brings it along for the places that do not.
     content = body.replace(report_style(), "")
-    found = headings(content)
-    first = next((heading.text for heading in found if heading.level == 1), "Report")
+    outline = headings(content)
+    first = next((heading.text for heading in outline if heading.level == 1), "Report")
     return render(
         "report",
         title=title or first,
         body=Markup(content),
-        contents=[heading for heading in found if heading.level in (2, 3)],
+        contents=[heading for heading in outline if heading.level in (2, 3)],
         back=back,
         provenance=dict(provenance or {}),
     )

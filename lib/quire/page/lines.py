@@ -26,12 +26,12 @@ class Point:
 
 def draw_line(points: Sequence[Point], *, title: str, marks: Sequence[tuple[datetime, str]] = ()) -> str:
     """Return an SVG of ``points`` in the order of time; marks: vertical lines with a few words, such as a promotion."""
-    told = sorted(points, key=lambda point: point.at)
-    if not told:
+    series = sorted(points, key=lambda point: point.at)
+    if not series:
         return ""
-    start, end = told[0].at, told[-1].at
+    start, end = series[0].at, series[-1].at
     span = (end - start).total_seconds() or 1.0
-    low, high = _range([point.value for point in told])
+    low, high = _range([point.value for point in series])
 
     def x(at: datetime) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (0.5 if start == end else (at - start).total_seconds() / span)
@@ -51,9 +51,9 @@ def draw_line(points: Sequence[Point], *, title: str, marks: Sequence[tuple[date
         parts.append(f"<path {line}><title>{escape(words)}</title></path>")
     for at, anchor in ((start, "start"), (end, "end")) if start != end else ((start, "middle"),):
         parts.append(_text(x(at), HEIGHT - 8, f"{at:%Y-%m-%d}", anchor))
-    path = "L".join(f"{x(point.at):.1f} {y(point.value):.1f}" for point in told)
+    path = "L".join(f"{x(point.at):.1f} {y(point.value):.1f}" for point in series)
     parts.append(f'<path d="M{path}" fill="none" stroke="{ACCENT}" stroke-width="2" stroke-linejoin="round"/>')
-    for point in told:
+    for point in series:
         colour = f"var(--quire-{point.tone})" if point.tone else ACCENT
         words = escape(point.label or f"{point.at:%Y-%m-%d}: {number(point.value)}")
         place = f'cx="{x(point.at):.1f}" cy="{y(point.value):.1f}" r="3"'

@@ -25,17 +25,17 @@ def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("quire.page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "length_of_time": length, "moment": moment}
-    made.globals["sheets"] = Markup(read_sheet("style") + "\n" + read_sheet("report"))
-    made.globals |= {"policy": page_policy(), "contents_script": Markup(CONTENTS_SCRIPT)}
-    return made
+    environment.filters |= {"number": number, "length_of_time": length, "moment": moment}
+    environment.globals["sheets"] = Markup(read_sheet("style") + "\n" + read_sheet("report"))
+    environment.globals |= {"policy": page_policy(), "contents_script": Markup(CONTENTS_SCRIPT)}
+    return environment
 
 
 def moment(text: str | None) -> str:

@@ -124,10 +124,10 @@ def _verdict(record: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]])
     failed = [stage for stage in stages.values() if stage["status"] == "failed"]
     if failed:
         return {"tone": "bad", "icon": "✕", "text": f"{failed[0]['name'].capitalize()} failed: {failed[0]['brief']}"}
-    told = [stage for stage in stages.values() if stage["tone"] in ("bad", "warn")]
-    if told:
-        worst = min(told, key=lambda stage: ORDER.index(stage["tone"]))
-        others = [stage["name"].replace("_", " ") for stage in told if stage is not worst]
+    flagged_stages = [stage for stage in stages.values() if stage["tone"] in ("bad", "warn")]
+    if flagged_stages:
+        worst = min(flagged_stages, key=lambda stage: ORDER.index(stage["tone"]))
+        others = [stage["name"].replace("_", " ") for stage in flagged_stages if stage is not worst]
         more = f" {_listed(others).capitalize()} need{'s' * (len(others) == 1)} a look too." if others else ""
         return {
             "tone": worst["tone"],
@@ -149,10 +149,10 @@ def _changes(
     stages: Mapping[str, Mapping[str, Any]], answers: Mapping[str, Any], before: Mapping[str, Any]
 ) -> list[Change]:
     return [
-        Change(stage, name, value, known, _tone(name, value, known), about["tone"])
+        Change(stage, name, value, previous_value, _tone(name, value, previous_value), about["tone"])
         for stage, about in stages.items()
         for name, value in ((answers.get(stage) or {}).get("metrics") or {}).items()
-        for known in [((before.get(stage) or {}).get("metrics") or {}).get(name)]
+        for previous_value in [((before.get(stage) or {}).get("metrics") or {}).get(name)]
     ]
 
 
@@ -161,15 +161,15 @@ def _tiles(changes: Iterable[Change]) -> list[Change]:
 
     An error alone means little to a reader who does not know the unit; where its stage alerts, it is what counts.
     """
-    told = [change for change in changes if _short(change.name) in HIGHER + LOWER]
-    stages = list(dict.fromkeys(change.stage for change in reversed(told)))
-    scored = {change.stage for change in told if _short(change.name) in HIGHER}
+    key_changes = [change for change in changes if _short(change.name) in HIGHER + LOWER]
+    stages = list(dict.fromkeys(change.stage for change in reversed(key_changes)))
+    scored = {change.stage for change in key_changes if _short(change.name) in HIGHER}
 
     def rank(change: Change) -> tuple[int, bool, int]:
         urgency = min(ORDER.index(change.stage_tone), ORDER.index("good"))
         return urgency, change.stage not in scored, stages.index(change.stage)
 
-    return sorted(told, key=rank)[:MOST_TILES]
+    return sorted(key_changes, key=rank)[:MOST_TILES]
 
 
 def _short(name: str) -> str:

@@ -31,8 +31,8 @@ def _recoloured(tag: re.Match[str]) -> str:
 
 def natural_width(svg: str) -> int:
     """Return how many pixels wide an SVG was drawn; 640 where it does not say."""
-    found = re.search(r'<svg\b[^>]*?\swidth="([\d.]+)(pt|px)?"', svg) or re.search(r'viewBox="\S+ \S+ ([\d.]+)()', svg)
-    return round(float(found[1]) * (4 / 3 if found[2] == "pt" else 1)) if found else 640
+    match = re.search(r'<svg\b[^>]*?\swidth="([\d.]+)(pt|px)?"', svg) or re.search(r'viewBox="\S+ \S+ ([\d.]+)()', svg)
+    return round(float(match[1]) * (4 / 3 if match[2] == "pt" else 1)) if match else 640
 
 
 def _attribute(text: str) -> str:

@@ -66,11 +66,11 @@ def answer(
     """
     if status not in get_args(Status):
         raise ValueError(f"The status of an answer is one of {', '.join(get_args(Status))}; found {status!r}.")
-    told = tuple(fact if isinstance(fact, Fact) else _fact(*fact) for fact in facts)
+    entries = tuple(fact if isinstance(fact, Fact) else _fact(*fact) for fact in facts)
     finite = {
         name: float(value) for name, value in (metrics or {}).items() if value is not None and math.isfinite(value)
     }
-    return Answer(status, headline, told, finite)
+    return Answer(status, headline, entries, finite)
 
 
 def _fact(label: str, value: Any, note: str = "") -> Fact:

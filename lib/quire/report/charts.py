@@ -109,7 +109,7 @@ def points(figure: "Figure") -> int:
     for axes in figure.axes:
         total += len(axes.patches) + sum(np.size(line.get_xdata()) for line in axes.lines)
         for collection in axes.collections:
-            drawn = sum(np.shape(path.vertices)[0] for path in collection.get_paths())
+            n_vertices = sum(np.shape(path.vertices)[0] for path in collection.get_paths())
             # A scatter draws one path at many offsets; its offsets count.
-            total += max(drawn, np.shape(collection.get_offsets())[0])
+            total += max(n_vertices, np.shape(collection.get_offsets())[0])
     return total

@@ -45,7 +45,7 @@ def drift_overview(seen: Seen) -> Chart | Table:
     frame = shown(seen.drift)
     if frame.empty:
         return note("No column is compared with training: all of them are ignored, or there are no rows.")
-    drawn, axes = figure(height=1.2 + 0.32 * len(frame))
+    fig, axes = figure(height=1.2 + 0.32 * len(frame))
     places = np.arange(len(frame))
     colours = [STATUS[TONES[status]] for status in frame["status"]]
     at = frame["share"].clip(0, WIDEST).fillna(0.0)
@@ -62,12 +62,12 @@ def drift_overview(seen: Seen) -> Chart | Table:
                       color=INK)  # fmt: skip
     axes.annotate("alert", (1, 1), (0, 1), xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom",
                   ha="center", fontsize=9, color=BAD)  # fmt: skip
-    how = (
+    help_text = (
         "The number is the population stability index (PSI) as a share of the column's alert level; a dot at the right "
         "edge is beyond it. The alert level is what is large, beyond chance, and beyond what windows of the reference "
         "show against the rest of it."
     )
-    return Chart(overview_message(frame), drawn, how, frame)
+    return Chart(overview_message(frame), fig, help_text, frame)
 
 
 def _share_text(share: float) -> str:
@@ -81,7 +81,7 @@ def name_of(row: Any) -> str:
 
 def overview_message(frame: pd.DataFrame) -> str:
     """Return the sentence over the overview: which columns alert, which warn, or that none does."""
-    alert, warn = ([name_of(row) for row in frame.itertuples() if row.status == one] for one in ("alert", "warn"))
+    alert, warn = ([name_of(row) for row in frame.itertuples() if row.status == status] for status in ("alert", "warn"))
     columns = frame.loc[frame["status"] != "unknown", "column"].nunique()
     compared = f"{columns} column{'s' if columns != 1 else ''} compared"
     if not columns:
@@ -113,19 +113,19 @@ def drift_history(seen: Seen, *, column: str = "", period: int | None = None) ->
     # All panels are alike: fixed margins do, and take a third of the time of finding the best ones.
     margins = {"left": 0.06, "right": 0.99, "bottom": 0.4 / height, "top": 1 - 0.25 / height}
     spaces = {"wspace": 0.22, "hspace": 0.32}
-    drawn, grid = figure(rows, many, height=height, sharex=True, squeeze=False, gridspec_kw=margins | spaces)
-    drawn.set_layout_engine("none")
-    marked = _end_of(seen, period)
+    fig, grid = figure(rows, many, height=height, sharex=True, squeeze=False, gridspec_kw=margins | spaces)
+    fig.set_layout_engine("none")
+    period_end = _end_of(seen, period)
     for axes, row in zip(grid.flat, parts.itertuples(), strict=False):
-        mine = frame[(frame["column"] == row.column) & (frame["part"] == row.part)]
-        _draw_history(axes, mine, label_text(name_of(row), 40), marked)
+        periods = frame[(frame["column"] == row.column) & (frame["part"] == row.part)]
+        _draw_history(axes, periods, label_text(name_of(row), 40), period_end)
     for axes in list(grid.flat)[len(parts) :]:
         axes.set_visible(False)
-    how = "The line is the PSI of each period against its reference; the shaded band is what does not alert."
-    how += " The vertical line marks the chosen period." if marked is not None else ""
-    left = int(frame["left_out"].iloc[0])
-    how += f" {left} columns far from their alert level are left out." if left else ""
-    return Chart(history_message(frame), drawn, how, frame)
+    help_text = "The line is the PSI of each period against its reference; the shaded band is what does not alert."
+    help_text += " The vertical line marks the chosen period." if period_end is not None else ""
+    n_omitted = int(frame["left_out"].iloc[0])
+    help_text += f" {n_omitted} columns far from their alert level are left out." if n_omitted else ""
+    return Chart(history_message(frame), fig, help_text, frame)
 
 
 def history_frame(seen: Seen, column: str = "") -> pd.DataFrame:
@@ -137,9 +137,9 @@ def history_frame(seen: Seen, column: str = "") -> pd.DataFrame:
     past = past[past["column"] == column] if column else past
     parts = pd.concat([past[past["status"] == "alert"], shown(seen.drift)])[["column", "part"]].drop_duplicates()
     parts = parts[parts["column"] == column] if column else parts
-    chosen = parts.head(MOST_PLOTS).assign(place=np.arange(min(len(parts), MOST_PLOTS)))
-    frame = past.merge(chosen, on=["column", "part"]).sort_values(["place", "end"], kind="stable")
-    return frame.drop(columns="place").assign(left_out=len(parts) - len(chosen)).reset_index(drop=True)
+    top_parts = parts.head(MOST_PLOTS).assign(place=np.arange(min(len(parts), MOST_PLOTS)))
+    frame = past.merge(top_parts, on=["column", "part"]).sort_values(["place", "end"], kind="stable")
+    return frame.drop(columns="place").assign(left_out=len(parts) - len(top_parts)).reset_index(drop=True)
 
 
 def past_and_present(seen: Seen) -> pd.DataFrame:
@@ -149,7 +149,7 @@ def past_and_present(seen: Seen) -> pd.DataFrame:
     """
     names = ["column", "part", "start", "end", "psi", "threshold", "status"]
     present = seen.drift[names]
-    frames = [one[names] for one in (seen.history, present) if len(one)]
+    frames = [frame[names] for frame in (seen.history, present) if len(frame)]
     past = pd.concat(frames, ignore_index=True) if frames else present
     start, end = (pd.to_datetime(past[name], utc=True, format="ISO8601").dt.as_unit("us") for name in ("start", "end"))
     at = seen.about.at or seen.about.end
@@ -205,14 +205,14 @@ def history_message(frame: pd.DataFrame) -> str:
         return f"{subject} {verb} in {_periods(periods)} up to {last:%-d %B %Y}"
     names, now = (list(dict.fromkeys(map(name_of, rows.itertuples()))) for rows in (bad, bad[bad["end"] == last]))
     first = f"first in the period from {bad['start'].min():%-d %B %Y}"
-    still = (
+    latest_text = (
         "none in the last one"
         if not now
         else "still in the last one"
         if now == names
         else f"{listed(now)} in the last one"
     )
-    return f"{listed(names)} alerted in {bad['end'].nunique()} of {_periods(periods)}, {first}, {still}"
+    return f"{listed(names)} alerted in {bad['end'].nunique()} of {_periods(periods)}, {first}, {latest_text}"
 
 
 def _periods(count: int) -> str:
@@ -230,13 +230,13 @@ def drift_details(seen: Seen, *, column: str = "", period: int | None = None) ->
     names = list(dict.fromkeys(frame["column"]))
     many = min(2, len(names))
     rows = -(-len(names) // many)
-    drawn, grid = figure(rows, many, height=0.6 + 2.5 * rows, squeeze=False)
+    fig, grid = figure(rows, many, height=0.6 + 2.5 * rows, squeeze=False)
     now = "now" if period is None else span_text(frame.iloc[0])
     for axes, name in zip(grid.flat, names, strict=False):
         _draw_shares(axes, frame[frame["column"] == name], now)
     for axes in list(grid.flat)[len(names) :]:
         axes.set_visible(False)
-    return Chart(details_message(frame, chosen=bool(column)), drawn, _details_how(frame), frame)
+    return Chart(details_message(frame, chosen=bool(column)), fig, _details_how(frame), frame)
 
 
 def details_frame(seen: Seen, column: str = "", period: int | None = None) -> pd.DataFrame:
@@ -250,8 +250,8 @@ def details_frame(seen: Seen, column: str = "", period: int | None = None) -> pd
     nearest = now.assign(share=now["psi"] / now["threshold"]).sort_values("share", ascending=False, kind="stable")
     nearest = nearest.head(MOST_DETAILS).assign(place=np.arange(min(len(nearest), MOST_DETAILS)))
     shares = seen.shares[(seen.shares["period"] == number) & (seen.shares["part"] == "values")]
-    known = {"compared_with": "", "intervals": False, "end": pd.NaT}  # runs of before did not keep it
-    shares = shares.assign(**{name: value for name, value in known.items() if name not in shares})
+    defaults = {"compared_with": "", "intervals": False, "end": pd.NaT}  # runs of before did not keep it
+    shares = shares.assign(**{name: value for name, value in defaults.items() if name not in shares})
     frame = shares.merge(nearest[["column", "share", "status", "place"]], on="column")
     return frame.sort_values(["place", "bin"], kind="stable").drop(columns="place").reset_index(drop=True)
 
@@ -274,8 +274,8 @@ def details_message(frame: pd.DataFrame, *, chosen: bool = False) -> str:
 def _details_how(frame: pd.DataFrame) -> str:
     kinds = dict.fromkeys(frame["compared_with"])
     grey = listed([REFERENCES.get(kind, "the whole training data") for kind in kinds])
-    how = f"Grey is what the column is compared with ({grey}); blue is the period."
-    return how + (
+    help_text = f"Grey is what the column is compared with ({grey}); blue is the period."
+    return help_text + (
         " The intervals of numbers hold about equal shares of the whole training data."
         if frame["intervals"].any()
         else ""
@@ -307,7 +307,7 @@ def drift_table(seen: Seen) -> Table:
     """Return all figures of drift of the latest period, the column nearest to its alert level first."""
     now = shown(seen.drift)
     now = now.assign(part=[PARTS[part].strip(" ()") or part for part in now["part"]])
-    kept = ["column", "part", "status", "share", "psi", "threshold", "usual", "noise", "ks", "distance", "p_value"]
+    columns = ["column", "part", "status", "share", "psi", "threshold", "usual", "noise", "ks", "distance", "p_value"]
     names = {
         "psi": "PSI",
         "share": "of the alert level",
@@ -321,12 +321,13 @@ def drift_table(seen: Seen) -> Table:
         "windows": "windows known",
         "reference": "compared with",
     }
-    told = (
+    remark = (
         "The alert level is the largest of what is large, what chance gives, and what is usual: a PSI that looks large "
         "by itself can be usual for the column. KS, Wasserstein distance and p are for information: with many rows "
         "every difference is significant."
     )
     now = now.assign(
-        reference=[REFERENCES.get(one, one) for one in now["reference"]], share=now["share"].map(_share_text)
+        reference=[REFERENCES.get(reference, reference) for reference in now["reference"]],
+        share=now["share"].map(_share_text),
     )
-    return table(now[[*kept, "windows", "n", "reference"]], "Drift of the latest period", names=names, note=told)
+    return table(now[[*columns, "windows", "n", "reference"]], "Drift of the latest period", names=names, note=remark)

@@ -39,7 +39,7 @@ def answer(evaluation: Evaluation, verdict: Verdict, outcome: Mapping[str, Any])
         facts.append(("gain over champion", signed(gain.value), _ends(gain, signed)))
     facts.append(("test rows", evaluation.rows, _when(evaluation)))
     facts.append(("champion now", outcome["version"] or "none", "promoted" if outcome["promoted"] else "not moved"))
-    metrics = {name: found.value for name, found in evaluation.candidate.test.items()}
+    metrics = {name: interval.value for name, interval in evaluation.candidate.test.items()}
     return make_answer(verdict.status, _headline(verdict, outcome), facts, metrics)
 
 
@@ -66,7 +66,7 @@ def contenders(evaluation: Evaluation) -> Chart:
     frame = contenders_frame(evaluation)
     names = list(dict.fromkeys(frame["contender"]))
     metrics = list(dict.fromkeys(frame["metric"]))
-    drawn, grid = figure(1, len(metrics), height=1.3 + 0.4 * len(names), sharey=True, squeeze=False)
+    fig, grid = figure(1, len(metrics), height=1.3 + 0.4 * len(names), sharey=True, squeeze=False)
     colours = dict(zip(names, [ACCENT, INK, MUTED] if len(names) == 3 else [ACCENT, MUTED], strict=True))
     for metric, ax in zip(metrics, grid.flat, strict=True):
         for row in frame[frame["metric"] == metric].itertuples():
@@ -80,11 +80,11 @@ def contenders(evaluation: Evaluation) -> Chart:
         ax.margins(x=0.15, y=0.35)
     name_rows(grid.flat[0], names)
     grid.flat[0].invert_yaxis()
-    how = (
+    help_text = (
         f"Dot: {evaluation.rows:,} test rows. Bar: 95% interval (bootstrap by {evaluation.resampling.unit}). "
         "The contenders are compared draw by draw, so their difference can be sure even where bars overlap."
     )
-    return Chart(contenders_message(evaluation), drawn, how, frame)
+    return Chart(contenders_message(evaluation), fig, help_text, frame)
 
 
 def contenders_frame(evaluation: Evaluation) -> pd.DataFrame:
@@ -92,12 +92,12 @@ def contenders_frame(evaluation: Evaluation) -> pd.DataFrame:
 
     A metric that cannot be computed for a contender is left out for it.
     """
-    wanted = [evaluation.metric, *(name for name in SHOWN[evaluation.task] if name != evaluation.metric)]
+    metrics = [evaluation.metric, *(name for name in SHOWN[evaluation.task] if name != evaluation.metric)]
     rows = [
-        {"metric": metric, "contender": name, "value": found.value, "low": found.low, "high": found.high}
-        for metric in wanted[:3]
+        {"metric": metric, "contender": name, "value": interval.value, "low": interval.low, "high": interval.high}
+        for metric in metrics[:3]
         for name, score, _ in _scores(evaluation)
-        if (found := score.test.get(metric)) is not None and not is_missing(found.value)
+        if (interval := score.test.get(metric)) is not None and not is_missing(interval.value)
     ]
     return pd.DataFrame(rows, columns=["metric", "contender", "value", "low", "high"])
 
@@ -108,7 +108,7 @@ def segments(evaluation: Evaluation, max_loss: float | None = None) -> Chart | T
     if frame.empty:
         return note("There are no segments to compare.")
     compared = evaluation.champion is not None and not evaluation.same
-    drawn, ax = figure(height=1.1 + 0.27 * len(frame))
+    fig, ax = figure(height=1.1 + 0.27 * len(frame))
     if compared:
         _draw_losses(ax, frame, max_loss)
     else:
@@ -119,14 +119,14 @@ def segments(evaluation: Evaluation, max_loss: float | None = None) -> Chart | T
     name_rows(ax, [f"{_segment(row)} ({row['rows']:,})" for _, row in frame.iterrows()], most=48, fontsize=8.5)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    how = "In brackets: test rows. " + (
+    help_text = "In brackets: test rows. " + (
         "Line: 95% interval. Green is better for sure, red is worse for sure, grey is within chance. The gate looks "
         "at all but the rows by time."
         if compared
         else "Segments are those of schema.yaml, then the most important other features, then time."
     )
-    how += f" The first {len(frame)} are shown." if len(frame) < len(evaluation.segments) else ""
-    return Chart(segments_message(frame, compared), drawn, how, frame)
+    help_text += f" The first {len(frame)} are shown." if len(frame) < len(evaluation.segments) else ""
+    return Chart(segments_message(frame, compared), fig, help_text, frame)
 
 
 def _draw_losses(ax: Any, frame: pd.DataFrame, max_loss: float | None) -> None:
@@ -150,21 +150,28 @@ def _segment(row: Any) -> str:
 def importance(evaluation: Evaluation) -> Chart | Table:
     """Return how much the model relies on each feature."""
     frame = evaluation.importance.reset_index(drop=True)
-    shown = frame.head(MOST_FEATURES)
-    if shown.empty:
+    top_features = frame.head(MOST_FEATURES)
+    if top_features.empty:
         return note("The model has no feature to shuffle.")
-    drawn, ax = figure(height=1 + 0.28 * len(shown))
-    ax.barh(range(len(shown)), shown["importance"], xerr=shown["std"], color=ACCENT, height=0.6, ecolor=MUTED)
-    name_rows(ax, shown["feature"])
+    fig, ax = figure(height=1 + 0.28 * len(top_features))
+    ax.barh(
+        range(len(top_features)),
+        top_features["importance"],
+        xerr=top_features["std"],
+        color=ACCENT,
+        height=0.6,
+        ecolor=MUTED,
+    )
+    name_rows(ax, top_features["feature"])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(f"how much {evaluation.importance_metric} gets worse when the feature is shuffled")
-    how = (
+    help_text = (
         "Each feature's values are shuffled among the test rows, five times; line: standard deviation. Features that "
         "are redundant share their importance: shuffling one leaves the other."
     )
-    how += f" The first {MOST_FEATURES} are shown." if len(frame) > MOST_FEATURES else ""
-    return Chart(importance_message(frame), drawn, how, frame)
+    help_text += f" The first {MOST_FEATURES} are shown." if len(frame) > MOST_FEATURES else ""
+    return Chart(importance_message(frame), fig, help_text, frame)
 
 
 def importance_message(frame: pd.DataFrame) -> str:
@@ -181,16 +188,16 @@ def importance_message(frame: pd.DataFrame) -> str:
 
 
 def _scores(evaluation: Evaluation) -> list[tuple[str, Score, str]]:
-    found: list[tuple[str, Score, str]] = [("candidate", evaluation.candidate, ACCENT)]
+    scores: list[tuple[str, Score, str]] = [("candidate", evaluation.candidate, ACCENT)]
     if evaluation.champion is not None:
-        found.append((f"champion {evaluation.champion_version}".strip(), evaluation.champion, INK))
-    return [*found, ("baseline", evaluation.baseline, MUTED)]
+        scores.append((f"champion {evaluation.champion_version}".strip(), evaluation.champion, INK))
+    return [*scores, ("baseline", evaluation.baseline, MUTED)]
 
 
 def _metric_row(name: str, evaluation: Evaluation) -> dict[str, Any]:
-    found = evaluation.candidate.test[name]
-    row: dict[str, Any] = {"metric": name, "candidate": found.value}
-    row["95% interval"] = _ends(found, number)
+    interval = evaluation.candidate.test[name]
+    row: dict[str, Any] = {"metric": name, "candidate": interval.value}
+    row["95% interval"] = _ends(interval, number)
     row["champion"] = evaluation.champion.test[name].value if evaluation.champion else None
     gain = evaluation.over_champion[name] if evaluation.over_champion and not evaluation.same else None
     row["gain"] = f"{signed(gain.value)} ({_ends(gain, signed)})" if gain and not is_missing(gain.value) else None
@@ -209,8 +216,8 @@ def _headline(verdict: Verdict, outcome: Mapping[str, Any]) -> str:
 
 
 def _fact(metric: str, label: str, score: Score, note: str = "") -> tuple[str, str, str]:
-    found = score.test[metric]
-    return f"{metric}, {label}", f"{found.value:.3f}", note or _ends(found, "{:.3f}".format)
+    interval = score.test[metric]
+    return f"{metric}, {label}", f"{interval.value:.3f}", note or _ends(interval, "{:.3f}".format)
 
 
 def _ends(found: Interval, shown: Callable[[float], str]) -> str:
@@ -249,12 +256,12 @@ def _segment_metric(frame: pd.DataFrame) -> str:
 def segments_message(frame: pd.DataFrame, compared: bool) -> str:
     """Return the sentence over the segments that are shown: how many are better or worse for sure, and the worst."""
     if not compared:
-        known = frame[frame["candidate"].notna()]
-        if known.empty:
+        valid_rows = frame[frame["candidate"].notna()]
+        if valid_rows.empty:
             return "The error of no segment can be computed"
-        worst = known.loc[known["candidate"].idxmax()]
-        if known["candidate"].min() == worst["candidate"] and len(known) > 1:
-            return f"The error is the same in all {len(known)} segments ({number(float(worst['candidate']))})"
+        worst = valid_rows.loc[valid_rows["candidate"].idxmax()]
+        if valid_rows["candidate"].min() == worst["candidate"] and len(valid_rows) > 1:
+            return f"The error is the same in all {len(valid_rows)} segments ({number(float(worst['candidate']))})"
         name = f"{label_text(worst['column'])} is {label_text(worst['segment'])}"
         return f"The error is largest where {name} ({number(float(worst['candidate']))})"
     worse, better = frame[frame["loss_low"] > 0], int((frame["loss_high"] < 0).sum())

@@ -38,7 +38,7 @@ MOST_GAPS = 25
 
 def answer(found: Findings) -> Answer:
     """Return what to take away: what predicts the target, how complete the data is, and whether a column is suspect."""
-    suspects = [one for one in found.suspects if one.used]
+    suspects = [suspect for suspect in found.suspects if suspect.used]
     strongest = strongest_of(found)
     depends = (
         f"{found.schema.target} depends most on {strongest}"
@@ -64,7 +64,7 @@ def answer(found: Findings) -> Answer:
             percent(share),
             f"most in {worst}: {percent(found.missing[worst])}" if found.missing[worst] else "",
         ),
-        ("Suspects", len(suspects), "; ".join(one.columns[0] for one in suspects)),
+        ("Suspects", len(suspects), "; ".join(suspect.columns[0] for suspect in suspects)),
     ]
     metrics = {"rows": found.rows, "missing": share, "suspects": len(suspects)}
     return make_answer("warn" if suspects else "good", headline, facts, metrics)
@@ -74,8 +74,8 @@ def sample_note(found: Findings) -> Table:
     """Return how many rows were looked at, and why not all."""
     if not found.sampled:
         return note(f"All {len(found.frame):,} rows of the training window were looked at.")
-    told = f"A random sample of {len(found.frame):,} of {found.rows:,} rows was looked at"
-    return note(f"{told}; shares of missing values are of all.")
+    message = f"A random sample of {len(found.frame):,} of {found.rows:,} rows was looked at"
+    return note(f"{message}; shares of missing values are of all.")
 
 
 def target(found: Findings) -> Chart:
@@ -95,8 +95,8 @@ def target(found: Findings) -> Chart:
     ax.set_xticks(np.linspace(0, 1, 6))
     percent_axis(ax.xaxis)
     ax.set_xlabel("share of rows")
-    how = "A model that always says the most frequent class is right in the share of the longest bar."
-    return Chart(classes_message(frame, found), fig, how, frame)
+    help_text = "A model that always says the most frequent class is right in the share of the longest bar."
+    return Chart(classes_message(frame, found), fig, help_text, frame)
 
 
 def classes_message(frame: pd.DataFrame, found: Findings) -> str:
@@ -123,14 +123,14 @@ def _numeric_target(found: Findings) -> Chart:
     ax.grid(axis="x", visible=False)
     ax.set_xlabel(label_text(f"{schema.target}{f' ({unit})' if unit else ''}", 60))
     ax.set_ylabel("rows")
-    how = "Height: rows in each of 60 equal steps. A long tail makes squared errors depend on few rows."
-    return Chart(target_message(frame, schema.target), fig, how, frame)
+    help_text = "Height: rows in each of 60 equal steps. A long tail makes squared errors depend on few rows."
+    return Chart(target_message(frame, schema.target), fig, help_text, frame)
 
 
 def target_message(frame: pd.DataFrame, name: str) -> str:
     """Return the sentence over a numeric target: its middle half, and how far it reaches."""
     values = frame["value"]
-    low, high = (float(one) for one in values.quantile([0.25, 0.75]))
+    low, high = (float(quantile) for quantile in values.quantile([0.25, 0.75]))
     least, most = value(float(values.min())), value(float(values.max()))
     if least == most:
         return f"The {name} is {least} in every row"
@@ -169,9 +169,9 @@ def _missing_message(found: Findings, gaps: dict[str, float]) -> str:
     if not gaps:
         return f"No value is missing in any of the {columns}"
     worst, share = next(iter(gaps.items()))
-    complete = sum(not one for one in found.missing.values())
+    complete = sum(not gap for gap in found.missing.values())
     tail = f"; {complete} of {columns} {'are' if complete != 1 else 'is'} complete" if complete else ""
-    ties = sum(one == share for one in gaps.values())
+    ties = sum(gap == share for gap in gaps.values())
     if ties > 1:
         return f"{ties} columns lack the most values, each in {percent(share)} of rows{tail}"
     return f"{label_text(worst)} lacks the most values, in {percent(share)} of rows{tail}"
@@ -190,9 +190,9 @@ def _missing_over_time(found: Findings, gaps: dict[str, float], message: str) ->
     ax.grid(visible=False)
     bar = fig.colorbar(mesh, ax=ax, label="missing", pad=0.01)
     percent_axis(bar.ax.yaxis)
-    how = "A dark block is a stretch of time in which the column was not delivered."
+    help_text = "A dark block is a stretch of time in which the column was not delivered."
     frame = pd.DataFrame({"column": list(gaps), "share": list(gaps.values())})
-    return Chart(message, fig, how, frame)
+    return Chart(message, fig, help_text, frame)
 
 
 def distributions(found: Findings) -> Chart | Table:
@@ -205,9 +205,11 @@ def distributions(found: Findings) -> Chart | Table:
         _distribution(found.X[name], ax)
         ax.set_title(label_text(name, 26), fontsize=9.5)
     frame = pd.DataFrame([_shape(name, found) for name in names])
-    shown = f" The {SHOWN} that matter most to {found.schema.target} are shown." if found.X.shape[1] > SHOWN else ""
-    how = f"Height: rows. Categories are ordered by how often they occur.{shown}"
-    return Chart(shapes_message(frame), fig, how, frame)
+    limit_note = (
+        f" The {SHOWN} that matter most to {found.schema.target} are shown." if found.X.shape[1] > SHOWN else ""
+    )
+    help_text = f"Height: rows. Categories are ordered by how often they occur.{limit_note}"
+    return Chart(shapes_message(frame), fig, help_text, frame)
 
 
 def _shape(name: str, found: Findings) -> dict[str, Any]:
@@ -275,12 +277,12 @@ def outliers(found: Findings) -> Chart | Table:
     ax.grid(axis="y", visible=False)
     ax.axvspan(-3.5, 3.5, color=NEUTRAL, alpha=0.1, linewidth=0)
     ax.set_xlabel("interquartile ranges from the median")
-    how = (
+    help_text = (
         "Bar: the middle half; line: the 1st to the 99th percentile; dots: beyond it. "
         "Far out: three interquartile ranges outside the middle half, about where the grey field ends."
     )
-    how += f" The {len(names)} with the most are shown." if len(names) < len(frame) else ""
-    return Chart(outliers_message(frame), fig, how, frame)
+    help_text += f" The {len(names)} with the most are shown." if len(names) < len(frame) else ""
+    return Chart(outliers_message(frame), fig, help_text, frame)
 
 
 def outliers_message(frame: pd.DataFrame) -> str:
@@ -304,12 +306,12 @@ def _spread(values: pd.Series, row: int, ax: "Axes") -> None:
     scaled = (values - middle) / scale
     first, last = scaled.quantile([0.01, 0.99])
     beyond = scaled[(scaled < first) | (scaled > last)]
-    shown = beyond.clip(-12, 12).round(1).drop_duplicates()
+    dots = beyond.clip(-12, 12).round(1).drop_duplicates()
     ax.plot([first, last], [row, row], color=ACCENT, linewidth=1.2)
     ax.plot(
         [(low - middle) / scale, (high - middle) / scale], [row, row], color=ACCENT, linewidth=7, solid_capstyle="butt"
     )
-    ax.plot(shown, np.full(len(shown), row), ".", color=BAD, markersize=3, alpha=0.7)
+    ax.plot(dots, np.full(len(dots), row), ".", color=BAD, markersize=3, alpha=0.7)
 
 
 def _is(names: list[str]) -> str:

@@ -40,8 +40,8 @@ def live_filters(seen: Seen) -> "Widget":
     of_drift, of_segments = widgets.HTML(), widgets.HTML()
 
     def draw_drift(_: Any = None) -> None:
-        chosen: dict[str, Any] = {"column": column.value, "period": period.value}
-        of_drift.value = _html(drift_details(seen, **chosen)) + _html(drift_history(seen, **chosen))
+        selection: dict[str, Any] = {"column": column.value, "period": period.value}
+        of_drift.value = _html(drift_details(seen, **selection)) + _html(drift_history(seen, **selection))
 
     def draw_segments(_: Any = None) -> None:
         of_segments.value = _html(segments_chart(seen, column=segment.value))

@@ -86,8 +86,8 @@ class Findings:
     @property
     def pairs(self) -> list[tuple[str, str, float]]:
         """Pairs of numeric columns and their rank correlation, the strongest first."""
-        found = [(a, b, float(self.correlation.loc[a, b])) for a, b in combinations(self.correlation.columns, 2)]
-        return sorted((pair for pair in found if np.isfinite(pair[2])), key=lambda pair: -abs(pair[2]))
+        pairs = [(a, b, float(self.correlation.loc[a, b])) for a, b in combinations(self.correlation.columns, 2)]
+        return sorted((pair for pair in pairs if np.isfinite(pair[2])), key=lambda pair: -abs(pair[2]))
 
     def as_json(self) -> dict[str, Any]:
         """Return what a machine may want to know, for the artifact ``exploration``."""
@@ -103,7 +103,10 @@ class Findings:
             "correlated": [
                 {"a": a, "b": b, "rank_correlation": value} for a, b, value in self.pairs if abs(value) >= SAME
             ],
-            "suspects": [{"columns": list(one.columns), "why": one.why, "used": one.used} for one in self.suspects],
+            "suspects": [
+                {"columns": list(suspect.columns), "why": suspect.why, "used": suspect.used}
+                for suspect in self.suspects
+            ],
         }
 
 
@@ -112,8 +115,12 @@ def examine(frame: pd.DataFrame, schema: Schema, *, most_rows: int = MOST_ROWS, 
 
     most_rows: of more rows a random sample is looked at, the same one for the same seed.
     """
-    known = frame[frame[schema.target].notna()]
-    sample = known.sample(most_rows, random_state=seed).sort_index() if len(known) > most_rows else known
+    labelled_rows = frame[frame[schema.target].notna()]
+    sample = (
+        labelled_rows.sample(most_rows, random_state=seed).sort_index()
+        if len(labelled_rows) > most_rows
+        else labelled_rows
+    )
     X, y = model_input(sample, schema), target_values(sample, schema)
     goals = _goals(y, schema)
     strength = {name: predictive_strength(X[name], goals, schema, seed=seed) for name in X}
@@ -159,8 +166,8 @@ def predictive_strength(values: pd.Series, goals: np.ndarray, schema: Schema, *,
     codes = _codes(values)
     half = np.random.default_rng(seed).permutation(len(codes)) % 2 == 0
     predicted = np.empty_like(goals)
-    for fitted, tried in ((half, ~half), (~half, half)):
-        predicted[tried] = _level_means(codes[fitted], goals[fitted], codes.max() + 1)[codes[tried]]
+    for train, test in ((half, ~half), (~half, half)):
+        predicted[test] = _level_means(codes[train], goals[train], codes.max() + 1)[codes[test]]
     if schema.task == "regression":
         return max(0.0, _r2(goals[:, 0], predicted[:, 0]))
     shares = goals.mean(axis=0)
@@ -185,7 +192,7 @@ def _goals(y: np.ndarray, schema: Schema) -> np.ndarray:
     if schema.task == "regression":
         return y.astype(float)[:, None]
     classes = [positive_label(schema)] if schema.task == "binary" else _classes(y)
-    return np.stack([(y == one).astype(float) for one in classes], axis=1)
+    return np.stack([(y == class_label).astype(float) for class_label in classes], axis=1)
 
 
 def _classes(y: np.ndarray) -> list[str]:
@@ -216,12 +223,12 @@ def _r2(actual: np.ndarray, predicted: np.ndarray) -> float:
 
 def _gini(actual: np.ndarray, score: np.ndarray) -> float:
     """Return 2·AUC − 1, from the ranks. Source: Mann and Whitney (1947)."""
-    ones = actual.sum()
-    zeros = len(actual) - ones
-    if not ones or not zeros:
+    n_positives = actual.sum()
+    n_negatives = len(actual) - n_positives
+    if not n_positives or not n_negatives:
         return 0.0
     ranks = pd.Series(score).rank().to_numpy()
-    return float(2 * (ranks[actual == 1].sum() - ones * (ones + 1) / 2) / (ones * zeros) - 1)
+    return float(2 * (ranks[actual == 1].sum() - n_positives * (n_positives + 1) / 2) / (n_positives * n_negatives) - 1)
 
 
 def _left_out(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -250,19 +257,19 @@ def _suspects(
     goals: np.ndarray,
     schema: Schema,
 ) -> list[Suspect]:
-    found = []
-    for scores, used in ((strength, True), (left_out, False)):
+    suspects = []
+    for scores, is_used in ((strength, True), (left_out, False)):
         for name, value in scores.items():
             if value >= LEAK:
-                told = f"{name} alone predicts {schema.target} almost perfectly ({measure(schema)}: {value:.2f})"
-                found.append(Suspect((name,), told, used))
-    for table, used in ((X.select_dtypes("float"), True), (others.select_dtypes("float"), False)):
-        found += _sums(table, goals, schema, used)
+                reason = f"{name} alone predicts {schema.target} almost perfectly ({measure(schema)}: {value:.2f})"
+                suspects.append(Suspect((name,), reason, is_used))
+    for table, is_used in ((X.select_dtypes("float"), True), (others.select_dtypes("float"), False)):
+        suspects += _sums(table, goals, schema, is_used)
     for name in X:
-        told = _empty_gives_away(X[name], goals, schema)
-        if told:
-            found.append(Suspect((name,), told, True))
-    return found
+        reason = _empty_gives_away(X[name], goals, schema)
+        if reason:
+            suspects.append(Suspect((name,), reason, True))
+    return suspects
 
 
 def _sums(table: pd.DataFrame, goals: np.ndarray, schema: Schema, used: bool) -> list[Suspect]:

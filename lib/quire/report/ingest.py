@@ -28,17 +28,19 @@ MOST_COLUMNS = 30
 def ingest_answer(ingested: Ingested) -> Answer:
     """Return how many rows there are, of when, and whether anything was dropped or changed."""
     manifest, windows = ingested.manifest, ingested.manifest["windows"]
-    dropped, changed = manifest["dropped_rows"], manifest["changed_values"]
+    dropped_rows, changed_values = manifest["dropped_rows"], manifest["changed_values"]
     facts = [(name, windows[name]["rows"], _span(windows[name])) for name in PARTS]
-    facts.append(("dropped", dropped, "rows" if dropped else "every row was kept"))
-    facts.append(("changed", changed, "values, listed below" if changed else "every value is as in the source"))
+    facts.append(("dropped", dropped_rows, "rows" if dropped_rows else "every row was kept"))
+    facts.append(
+        ("changed", changed_values, "values, listed below" if changed_values else "every value is as in the source")
+    )
     facts.append(("fingerprint", manifest["fingerprint"][:8], "SHA-256 of the content"))
-    many = dropped > 0.05 * manifest["read"]["all"]
+    many = dropped_rows > 0.05 * manifest["read"]["all"]
     return answer(
         "warn" if many else "good",
-        _headline(ingested, dropped, changed),
+        _headline(ingested, dropped_rows, changed_values),
         facts=facts,
-        metrics={"rows": manifest["rows"], "rows_dropped": dropped, "values_changed": changed},
+        metrics={"rows": manifest["rows"], "rows_dropped": dropped_rows, "values_changed": changed_values},
     )
 
 
@@ -50,15 +52,15 @@ def rows_over_time(ingested: Ingested, schema: Schema) -> Chart:
     times = pd.concat(frames.values())
     start, end = times.min(), pd.Timestamp(ingested.manifest["as_of"])
     step = _period(end - start)
-    drawn, axes = figure(height=3.2)
+    fig, axes = figure(height=3.2)
     for name, part in frames.items():
         periods = np.ceil(
             (end - part).dt.total_seconds() / pd.Timedelta(step).total_seconds()
         )  # counted back from as_of, so that windows start with one
         # Of a source larger than memory the frames are samples.
         counts = periods.value_counts().sort_index() * (ingested.manifest["windows"][name]["rows"] / len(part))
-        left = end - counts.index.to_numpy() * pd.Timedelta(step)
-        axes.bar(left, counts.to_numpy(), width=pd.Timedelta(step) * 0.92, align="edge", color=COLOURS[name])
+        starts = end - counts.index.to_numpy() * pd.Timedelta(step)
+        axes.bar(starts, counts.to_numpy(), width=pd.Timedelta(step) * 0.92, align="edge", color=COLOURS[name])
     for name in ("test", "current"):
         window = ingested.manifest["windows"][name]
         axes.axvspan(pd.Timestamp(window["start"]), pd.Timestamp(window["end"]), color=COLOURS[name], alpha=0.12, lw=0)
@@ -66,12 +68,12 @@ def rows_over_time(ingested: Ingested, schema: Schema) -> Chart:
     axes.set(xlabel="", ylabel=f"rows per {_period_name(step)}", xlim=(start, end))
     axes.margins(y=0.25)
     axes.grid(axis="x", visible=False)
-    how = (
+    help_text = (
         "Each bar is a period. A model learns from train, is judged on test, and predicts current; the windows "
         "follow each other in time, so nothing of the future is learnt from. The first bar can be lower: it is cut."
     )
     frame = gaps_frame(ingested, schema)
-    return Chart(rows_message(frame, schema), drawn, how, frame)
+    return Chart(rows_message(frame, schema), fig, help_text, frame)
 
 
 def missing_values(ingested: Ingested) -> Chart | Table:
@@ -80,7 +82,7 @@ def missing_values(ingested: Ingested) -> Chart | Table:
     lacking = frame[(frame["before"] > 0) | (frame["after"] > 0)].tail(MOST_COLUMNS).reset_index(drop=True)
     if lacking.empty:
         return note(f"No value is missing in any of the {len(frame)} columns, in the source as in the snapshot.")
-    drawn, axes = figure(height=1.2 + 0.3 * len(lacking))
+    fig, axes = figure(height=1.2 + 0.3 * len(lacking))
     places = range(len(lacking))
     axes.hlines(places, lacking["before"], lacking["after"], color=NEUTRAL, linewidth=1.5)
     axes.scatter(lacking["before"], places, color=MUTED, s=45, label="in the source", zorder=3)
@@ -90,8 +92,10 @@ def missing_values(ingested: Ingested) -> Chart | Table:
     percent_axis(axes.xaxis)
     axes.set_ylim(-0.7, len(lacking) - 0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.35 / max(1.2, 0.3 * len(lacking))), ncols=2)
-    how = "Grey is the source, blue the snapshot after the answers that schema.yaml gives (fill, drop, set missing)."
-    return Chart(missing_message(frame), drawn, how, frame)
+    help_text = (
+        "Grey is the source, blue the snapshot after the answers that schema.yaml gives (fill, drop, set missing)."
+    )
+    return Chart(missing_message(frame), fig, help_text, frame)
 
 
 def missing_frame(ingested: Ingested) -> pd.DataFrame:
@@ -110,18 +114,20 @@ def missing_message(frame: pd.DataFrame) -> str:
     """Return the sentence over the missing values: the column that lacks most, in the source and in the snapshot."""
     lacking, worst = int(((frame["before"] > 0) | (frame["after"] > 0)).sum()), frame.iloc[-1]
     name = label_text(worst["column"])
-    before, after = (f"{worst[f'rows_{one}']:,} values ({percent(worst[one])})" for one in ("before", "after"))
+    before, after = (f"{worst[f'rows_{side}']:,} values ({percent(worst[side])})" for side in ("before", "after"))
     if not worst["before"]:
-        what = f"{name}: {after} were set missing"
+        clause = f"{name}: {after} were set missing"
     elif worst["rows_before"] == worst["rows_after"]:
-        what = f"{name} lacks {after}"
+        clause = f"{name} lacks {after}"
     elif not worst["after"]:
-        what = f"{name} lacks {before} in the source, none in the snapshot"
+        clause = f"{name} lacks {before} in the source, none in the snapshot"
     else:
-        what = f"{name} lacks {before} in the source, {after} in the snapshot"
+        clause = f"{name} lacks {before} in the source, {after} in the snapshot"
     columns = f"{len(frame)} column{'s' if len(frame) != 1 else ''}"
     return (
-        f"{lacking} of {columns} miss{'' if lacking != 1 else 'es'} values, most of all {what}" if lacking > 1 else what
+        f"{lacking} of {columns} miss{'' if lacking != 1 else 'es'} values, most of all {clause}"
+        if lacking > 1
+        else clause
     )
 
 
@@ -160,22 +166,22 @@ def columns_table(ingested: Ingested, schema: Schema) -> Table:
         }
         for name in train.columns
     ]
-    left = [
+    ignored_columns = [
         f"{name} ({column.why or 'ignored'})" for name, column in schema.columns.items() if name not in train.columns
     ]
     unused = ingested.manifest["source"]["unused_columns"]
-    remarks = [f"Not read, as schema.yaml says: {'; '.join(left)}."] if left else []
+    remarks = [f"Not read, as schema.yaml says: {'; '.join(ignored_columns)}."] if ignored_columns else []
     remarks += [f"In the source but not in schema.yaml: {', '.join(unused)}."] if unused else []
     return table(pd.DataFrame(rows), limit=200, note=" ".join(remarks))
 
 
 def _headline(ingested: Ingested, dropped: int, changed: int) -> str:
     manifest = ingested.manifest
-    when = f" as of {number(pd.Timestamp(manifest['as_of']).to_pydatetime())}" if manifest["as_of"] else ""
-    done = [f"{dropped:,} row{'s were' if dropped > 1 else ' was'} dropped"] if dropped else []
-    done += [f"{changed:,} value{'s were' if changed > 1 else ' was'} changed"] if changed else []
+    date_text = f" as of {number(pd.Timestamp(manifest['as_of']).to_pydatetime())}" if manifest["as_of"] else ""
+    changes = [f"{dropped:,} row{'s were' if dropped > 1 else ' was'} dropped"] if dropped else []
+    changes += [f"{changed:,} value{'s were' if changed > 1 else ' was'} changed"] if changed else []
     rows = f"{manifest['rows']:,} row{'s are' if manifest['rows'] != 1 else ' is'}"
-    return f"{rows} in the snapshot{when}; {' and '.join(done) or 'nothing had to be changed'}."
+    return f"{rows} in the snapshot{date_text}; {' and '.join(changes) or 'nothing had to be changed'}."
 
 
 def _span(window: dict[str, Any]) -> str:
@@ -250,23 +256,23 @@ def _label_windows(axes: "Axes", ingested: Ingested) -> None:
 def _parts_chart(ingested: Ingested) -> Chart:
     windows = ingested.manifest["windows"]
     total = sum(windows[name]["rows"] for name in PARTS)
-    drawn, axes = figure(height=1.6)
-    left = 0
+    fig, axes = figure(height=1.6)
+    offset = 0
     for name in PARTS:
         rows = windows[name]["rows"]
-        axes.barh([0], [rows], left=left, color=COLOURS[name], height=0.6)
-        axes.text(left + rows / 2, 0.42, f"{name} {rows:,}", ha="center", va="bottom", fontsize=9, fontweight="bold")
-        left += rows
+        axes.barh([0], [rows], left=offset, color=COLOURS[name], height=0.6)
+        axes.text(offset + rows / 2, 0.42, f"{name} {rows:,}", ha="center", va="bottom", fontsize=9, fontweight="bold")
+        offset += rows
     axes.set(yticks=[], xlabel="rows", xlim=(0, total), ylim=(-0.4, 0.75))
     axes.grid(visible=False)
     frame = pd.DataFrame({"window": PARTS, "rows": [windows[name]["rows"] for name in PARTS]})
     share = percent(windows["test"]["rows"] / total)
     message = f"{total:,} rows, split at random: {share} to judge the model"
-    how = (
+    help_text = (
         "The data has no timestamp, so the parts are drawn at random with a fixed seed, with the same share of each "
         "class where the target is one. A random split cannot show how a model ages."
     )
-    return Chart(message, drawn, how, frame)
+    return Chart(message, fig, help_text, frame)
 
 
 def _values(column: pd.Series) -> str:

@@ -41,8 +41,10 @@ def percent_axis(axis: "Axis", *, signed: bool = False) -> None:
     """Write the ticks of an axis of shares as percentages, with the decimals that their steps need."""
 
     def text(share: float, _: Any) -> str:
-        shown = f"{share + 0.0:{'+' if signed and abs(share) > 1e-12 else ''}.{decimals(axis.get_majorticklocs())}%}"
-        return shown.replace("-0%", "0%").replace("-", "−")
+        tick_label = (
+            f"{share + 0.0:{'+' if signed and abs(share) > 1e-12 else ''}.{decimals(axis.get_majorticklocs())}%}"
+        )
+        return tick_label.replace("-0%", "0%").replace("-", "−")
 
     axis.set_major_formatter(text)
 

@@ -25,20 +25,20 @@ MOST_SEGMENTS = 15
 def monitoring_answer(seen: Seen) -> Answer:
     """Return the status of the latest period with its reason, and the few numbers behind it."""
     now, last, metric = latest(seen.drift), seen.figures.latest, seen.figures.metric
-    drifted, watched = (now.loc[now["status"] == one, "column"].nunique() for one in ("alert", "warn"))
+    n_drifted, n_watched = (now.loc[now["status"] == status, "column"].nunique() for status in ("alert", "warn"))
     compared = now.loc[now["status"] != "unknown", "column"].nunique()
     failed = int((seen.checks["status"] == "alert").sum())
     facts: list[tuple[Any, ...]] = [
         ("period", _span(seen), f"{seen.about.rows:,} rows predicted"),
         ("model", f"version {seen.about.version}", _trained(seen)),
-        ("drift", f"{drifted} of {compared} columns", _drift_note(seen, watched)),
+        ("drift", f"{n_drifted} of {compared} columns", _drift_note(seen, n_watched)),
         ("data checks", f"{failed} failed", f"of {len(seen.checks)}"),
     ]
-    metrics = {"columns_drifted": drifted, "columns_watched": watched, "checks_failed": failed}
+    metrics = {"columns_drifted": n_drifted, "columns_watched": n_watched, "checks_failed": failed}
     if last is not None and not is_missing(last["value"]):
-        beside = f"{number(float(last['expected']))} on the test window"
-        beside += "" if seen.figures.is_current else f"; period to {last['end']:%-d %b %Y}"
-        facts.append((f"{metric}, realised", float(last["value"]), beside))
+        remark = f"{number(float(last['expected']))} on the test window"
+        remark += "" if seen.figures.is_current else f"; period to {last['end']:%-d %b %Y}"
+        facts.append((f"{metric}, realised", float(last["value"]), remark))
         metrics[metric] = float(last["value"])
     if len(seen.figures.estimated):
         guess = seen.figures.estimated.iloc[-1]
@@ -48,7 +48,7 @@ def monitoring_answer(seen: Seen) -> Answer:
 
 
 def _drift_note(seen: Seen, watched: int) -> str:
-    followers = [one.follows for one in seen.verdict.findings if one.follows]
+    followers = [finding.follows for finding in seen.verdict.findings if finding.follows]
     if followers:
         return f"{len(followers)} of the findings follow{'s' if len(followers) == 1 else ''} from {followers[0]}"
     return f"{watched or 'none'} to watch"
@@ -69,14 +69,18 @@ def findings_table(seen: Seen) -> Table:
 
     What the page shows as notable without being a finding (a segment, another metric) is told too.
     """
-    found: list[tuple[str, str, str]] = [
-        (one.severity, one.what, " · ".join(part for part in (_since(one), one.sure, _cause(one)) if part))
-        for one in seen.verdict.findings
+    entries: list[tuple[str, str, str]] = [
+        (
+            finding.severity,
+            finding.what,
+            " · ".join(part for part in (_since(finding), finding.sure, _cause(finding)) if part),
+        )
+        for finding in seen.verdict.findings
     ]
-    found += [("note", text, more) for text, more in _remarks(seen.figures)]
-    if not found:
+    entries += [("note", text, more) for text, more in _remarks(seen.figures)]
+    if not entries:
         return note("There is nothing to report.")
-    return sentences("What was found", found)
+    return sentences("What was found", entries)
 
 
 def _remarks(figures: Figures) -> list[tuple[str, str]]:
@@ -120,7 +124,7 @@ def predicted_and_actual(seen: Seen, schema: Schema) -> Chart | Table:
     frame = _timed(seen.figures.concept)
     if frame.empty:
         return note("There is no course over time: the rows have no timestamp, or no outcome is known yet.")
-    drawn, axes = figure(height=3.0)
+    fig, axes = figure(height=3.0)
     axes.plot(frame["end"], frame["actual"], color=INK, label="actual", marker="o", markersize=4)
     axes.plot(frame["end"], frame["predicted"], color=ACCENT, label="predicted", marker="o", markersize=4)
     axes.fill_between(frame["end"], frame["predicted"], frame["actual"], color=ACCENT, alpha=0.12, linewidth=0)
@@ -131,7 +135,7 @@ def predicted_and_actual(seen: Seen, schema: Schema) -> Chart | Table:
     dates(axes)
     return Chart(
         actual_message(frame, schema),
-        drawn,
+        fig,
         "Each point is the mean of one period. The gap is the signed error.",
         frame,
     )
@@ -140,8 +144,8 @@ def predicted_and_actual(seen: Seen, schema: Schema) -> Chart | Table:
 def actual_message(frame: pd.DataFrame, schema: Schema) -> str:
     """Return the sentence over predicted and actual: the last period that is drawn, and the test window."""
     last = frame.iloc[-1]
-    when = f"In the period to {last['end']:%-d %B %Y}"
-    message = f"{when} the actual {outcome_name(schema)} was {beside_prediction(last['share'])}"
+    period_text = f"In the period to {last['end']:%-d %B %Y}"
+    message = f"{period_text} the actual {outcome_name(schema)} was {beside_prediction(last['share'])}"
     return f"{message}; on the test window it was {beside_prediction(last['expected'])}"
 
 
@@ -159,10 +163,10 @@ def _timed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def predictions_spread(seen: Seen, schema: Schema) -> Chart | Table:
     """Return how the predictions are spread, now and on the test window."""
-    frame, what = seen.spread, "probability" if schema.task == "binary" else "prediction"
+    frame, quantity = seen.spread, "probability" if schema.task == "binary" else "prediction"
     if frame.empty or not frame["now"].sum():
         return note("There is no prediction in this period.")
-    drawn, axes = figure(height=2.8)
+    fig, axes = figure(height=2.8)
     if frame["low"].isna().all():
         places = np.arange(len(frame))
         axes.bar(places - 0.2, frame["test"], width=0.4, color=NEUTRAL, label="test window")
@@ -173,10 +177,10 @@ def predictions_spread(seen: Seen, schema: Schema) -> Chart | Table:
         axes.stairs(frame["test"], edges, color=NEUTRAL, fill=True, alpha=0.5, label="test window")
         axes.stairs(frame["now"], edges, color=ACCENT, linewidth=1.8, label="now")
     percent_axis(axes.yaxis)
-    axes.set(xlabel=what, ylabel="share of the rows")
+    axes.set(xlabel=quantity, ylabel="share of the rows")
     axes.margins(y=0.2)
     axes.legend(ncols=2, loc="upper right")
-    return Chart(spread_message(frame, what), drawn, "Both are shares of the rows, in the same bins.", frame)
+    return Chart(spread_message(frame, quantity), fig, "Both are shares of the rows, in the same bins.", frame)
 
 
 def spread_message(frame: pd.DataFrame, what: str) -> str:
@@ -198,7 +202,7 @@ def performance_over_time(seen: Seen) -> Chart | Table:
     main, estimated = _timed(figures.main), _timed(figures.estimated)
     if main.empty:
         return note(performance_message(figures) + ".")
-    drawn, axes = figure(height=3.4)
+    fig, axes = figure(height=3.4)
     expected = figures.expected[figures.metric].value
     axes.axhline(expected, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     _name_line(axes, expected, "test window", MUTED)
@@ -215,8 +219,10 @@ def performance_over_time(seen: Seen) -> Chart | Table:
     from_zero(axes, main[["value"]])
     axes.legend(loc="upper left", ncols=2)
     dates(axes)
-    how = "Dots are single periods, bars their intervals. Estimated is what could be said before the labels were known."
-    return Chart(performance_message(figures), drawn, how, main)
+    help_text = (
+        "Dots are single periods, bars their intervals. Estimated is what could be said before the labels were known."
+    )
+    return Chart(performance_message(figures), fig, help_text, main)
 
 
 def _name_line(axes: Any, at: float, name: str, colour: str) -> None:
@@ -244,10 +250,10 @@ def performance_message(figures: Figures) -> str:
     last, metric = figures.latest, figures.metric
     expected = f"on the test window it was {number(figures.expected[metric].value)}"
     if last is not None and not is_missing(last["value"]):
-        when = (
+        period_text = (
             "" if figures.is_current else f" in the period to {last['end']:%-d %B %Y}, the last whose outcomes are due"
         )
-        return f"{metric} is {number(float(last['value']))}{when}, {_beside_usual(last, metric)}; {expected}"
+        return f"{metric} is {number(float(last['value']))}{period_text}, {_beside_usual(last, metric)}; {expected}"
     if not len(figures.estimated):
         return f"No outcome is known yet; {metric}: {expected}"
     guess = number(float(figures.estimated["estimated"].iloc[-1]))
@@ -269,15 +275,15 @@ def metrics_table(seen: Seen) -> Table:
     last = figures.judged
     rows = last[["metric", "status", "labelled", "rows", "value", "low", "high", "expected", "change"]]
     names = {"low": "from", "high": "to", "expected": "on the test window", "change": "change in error"}
-    told = ""
+    remark = ""
     if len(figures.estimated):
         guess = number(float(figures.estimated["estimated"].iloc[-1]))
-        told = (
+        remark = (
             f"{figures.metric} was estimated at {guess} without labels; "
             f"where both were known, estimates were off by {number(figures.past_error)} on average."
         )
     title = "The latest period" if figures.is_current else "The last period whose outcomes are due"
-    return table(rows, title, names=names, formats={"change": "+.1%"}, note=told)
+    return table(rows, title, names=names, formats={"change": "+.1%"}, note=remark)
 
 
 def signed_errors(seen: Seen, schema: Schema) -> Chart | Table:
@@ -288,7 +294,7 @@ def signed_errors(seen: Seen, schema: Schema) -> Chart | Table:
     frame = _timed(concept)
     if frame.empty:
         return table(concept[["labelled", "actual", "predicted", "bias", "low", "high", "status"]], "Signed error")
-    drawn, axes = figure(height=2.8)
+    fig, axes = figure(height=2.8)
     low, high = frame["usual_low"].iloc[-1], frame["usual_high"].iloc[-1]
     if not is_missing(low):
         axes.axhspan(low, high, color=NEUTRAL, alpha=0.2, linewidth=0)
@@ -302,11 +308,11 @@ def signed_errors(seen: Seen, schema: Schema) -> Chart | Table:
     axes.set(ylabel="actual minus predicted")
     axes.margins(x=0.05, y=0.2)
     dates(axes)
-    how = (
+    help_text = (
         "As a share of the predictions; above zero the actual value was higher. The band is what is usual, by the "
         "periods of the test window."
     )
-    return Chart(signed_message(frame, schema), drawn, how, frame)
+    return Chart(signed_message(frame, schema), fig, help_text, frame)
 
 
 def signed_message(frame: pd.DataFrame, schema: Schema) -> str:
@@ -322,8 +328,8 @@ def signed_message(frame: pd.DataFrame, schema: Schema) -> str:
         return f"In the period to {last['end']:%-d %B %Y} the actual {name} was {beside_prediction(last['share'])}"
     verb = "under-predicts" if last["share"] > 0 else "over-predicts"
     word = words.get(last["status"], "")
-    when = f"in the period to {last['end']:%-d %B %Y} the actual value was {beside_prediction(last['share'])}"
-    return f"The model {verb} the {name}: {when}{f', {word}' if word else ''}"
+    clause = f"in the period to {last['end']:%-d %B %Y} the actual value was {beside_prediction(last['share'])}"
+    return f"The model {verb} the {name}: {clause}{f', {word}' if word else ''}"
 
 
 def segments_chart(seen: Seen, *, column: str = "") -> Chart | Table:
@@ -333,7 +339,7 @@ def segments_chart(seen: Seen, *, column: str = "") -> Chart | Table:
     if rows.empty:
         return note("No segment has enough labelled rows in this period.")
     frame = rows.head(MOST_SEGMENTS).reset_index(drop=True)
-    drawn, axes = figure(height=1.2 + 0.34 * len(frame))
+    fig, axes = figure(height=1.2 + 0.34 * len(frame))
     places = np.arange(len(frame))
     colours = [STATUS["warn"] if status == "warn" else ACCENT for status in frame["status"]]
     axes.hlines(places, frame["low"], frame["high"], color=colours, linewidth=2, alpha=0.5)
@@ -343,10 +349,10 @@ def segments_chart(seen: Seen, *, column: str = "") -> Chart | Table:
     axes.set(xlabel=seen.figures.metric, ylim=(len(frame) - 0.3, -0.7))
     axes.grid(axis="y", visible=False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.3 / max(1.2, 0.34 * len(frame))), ncols=2)
-    how = "Bars are intervals; the number of rows is in brackets. The mark is the test window."
-    left = len(rows) - len(frame)
-    how += f" {left} segments that changed for the better are left out." if left else ""
-    return Chart(segments_message(frame), drawn, how, frame)
+    help_text = "Bars are intervals; the number of rows is in brackets. The mark is the test window."
+    n_omitted = len(rows) - len(frame)
+    help_text += f" {n_omitted} segments that changed for the better are left out." if n_omitted else ""
+    return Chart(segments_message(frame), fig, help_text, frame)
 
 
 def segment_name(row: Any) -> str:
@@ -356,24 +362,24 @@ def segment_name(row: Any) -> str:
 
 def segments_message(frame: pd.DataFrame) -> str:
     """Return the sentence over the segments, the one whose error grew most first."""
-    known = frame[frame["change"].notna()]
-    if known.empty:
+    valid_rows = frame[frame["change"].notna()]
+    if valid_rows.empty:
         return "None of the segments had enough rows on the test window to compare with"
-    worst = known.loc[known["change"].idxmax()]
+    worst = valid_rows.loc[valid_rows["change"].idxmax()]
     name, change = segment_name(worst), percent(abs(worst["change"]))
-    clearly = known[known["status"] == "warn"]
+    clearly = valid_rows[valid_rows["status"] == "warn"]
     if len(clearly):
         most = clearly.loc[clearly["change"].idxmax()]
         size = percent(most["change"])
         return f"{segment_name(most)} is clearly worse: its error is {size} larger than on the test window"
-    if len(known) == 1:
+    if len(valid_rows) == 1:
         side = (
             "as large as" if worst["change"] == 0 else f"{change} {'larger' if worst['change'] > 0 else 'smaller'} than"
         )
         return f"The error of {name} is {side} on the test window{', within chance' if worst['change'] > 0 else ''}"
     if worst["change"] < 0:
-        text = f"The error is smaller than on the test window in all {len(known)} segments"
+        text = f"The error is smaller than on the test window in all {len(valid_rows)} segments"
         return f"{text}, least so where {name} (by {change})"
     if worst["change"] == 0:
-        return f"The error has grown in none of {len(known)} segments since the test window"
+        return f"The error has grown in none of {len(valid_rows)} segments since the test window"
     return f"No segment is clearly worse than on the test window; {name} comes closest, with an error {change} larger"

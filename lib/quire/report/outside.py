@@ -12,15 +12,15 @@ from quire.report.theme import ACCENT, BAD, NEUTRAL, PALETTE, WARN, figure
 
 def feedback_table(seen: Seen) -> Table:
     """Return how much feedback there is to the predictions of the last 12 weeks, and the metric on it."""
-    found = seen.outside.feedback
-    if found.empty:
+    feedback = seen.outside.feedback
+    if feedback.empty:
         return note("The database holds no predictions yet, so there is no feedback.")
-    if not found["known"].any():
-        return note(f"No outcome is known yet of the {found['predictions'].sum():,} predictions in the database.")
+    if not feedback["known"].any():
+        return note(f"No outcome is known yet of the {feedback['predictions'].sum():,} predictions in the database.")
     names = {"known": "outcome known", "delay_hours": "median delay of feedback, hours", "low": "from", "high": "to"}
-    told = "Outcomes come from feedback to the service and from labels that the source delivered later."
+    remark = "Outcomes come from feedback to the service and from labels that the source delivered later."
     title = "The predictions of the last 12 weeks, and the actual values"
-    return table(found, title, names=names, formats={"coverage": ".0%"}, note=told)
+    return table(feedback, title, names=names, formats={"coverage": ".0%"}, note=remark)
 
 
 def service_chart(seen: Seen) -> Chart | Table:
@@ -28,25 +28,25 @@ def service_chart(seen: Seen) -> Chart | Table:
     days = seen.outside.service
     if days.empty:
         return note("The service has answered no request in the last 12 weeks.")
-    drawn, (top, below) = figure(2, 1, height=3.6, sharex=True)
-    top.bar(days["day"], days["requests"], color=NEUTRAL, width=0.8)
+    fig, (request_axes, latency_axes) = figure(2, 1, height=3.6, sharex=True)
+    request_axes.bar(days["day"], days["requests"], color=NEUTRAL, width=0.8)
     bottom = days["requests"]
     for name, colour in (("refused", WARN), ("failed", BAD)):
         if days[name].any():
-            top.bar(days["day"], days[name], bottom=bottom, color=colour, width=0.8, label=name)
+            request_axes.bar(days["day"], days[name], bottom=bottom, color=colour, width=0.8, label=name)
             bottom = bottom + days[name]
     if days[["refused", "failed"]].to_numpy().any():
-        top.legend(ncols=2)
-    top.set(ylabel="requests per day")
-    below.plot(days["day"], days["p50_ms"], color=ACCENT, marker="o", markersize=4, label="half of the requests")
-    below.plot(days["day"], days["p95_ms"], color=PALETTE[1], marker="o", markersize=4, label="95% of them")
-    below.set(ylabel="milliseconds, at most", ylim=(0, None))
-    below.legend(ncols=2)
-    dates(below)
-    how = (
+        request_axes.legend(ncols=2)
+    request_axes.set(ylabel="requests per day")
+    latency_axes.plot(days["day"], days["p50_ms"], color=ACCENT, marker="o", markersize=4, label="half of the requests")
+    latency_axes.plot(days["day"], days["p95_ms"], color=PALETTE[1], marker="o", markersize=4, label="95% of them")
+    latency_axes.set(ylabel="milliseconds, at most", ylim=(0, None))
+    latency_axes.legend(ncols=2)
+    dates(latency_axes)
+    help_text = (
         "Latency is from request to answer, in the service. Refused: the request was at fault; failed: the service was."
     )
-    return Chart(service_message(days), drawn, how, days)
+    return Chart(service_message(days), fig, help_text, days)
 
 
 def service_message(days: pd.DataFrame) -> str:
@@ -60,21 +60,21 @@ def service_message(days: pd.DataFrame) -> str:
 
 def errors_of(days: pd.DataFrame) -> str:
     """Return in words how many requests were refused and failed in all days."""
-    refused, failed = int(days["refused"].sum()), int(days["failed"].sum())
+    n_refused, n_failed = int(days["refused"].sum()), int(days["failed"].sum())
     span = f"{len(days)} day{'s' if len(days) != 1 else ''}"
-    if not refused + failed:
+    if not n_refused + n_failed:
         return f"no request was refused or failed in {span}"
-    return f"{refused:,} request{'s were' if refused != 1 else ' was'} refused and {failed:,} failed in {span}"
+    return f"{n_refused:,} request{'s were' if n_refused != 1 else ' was'} refused and {n_failed:,} failed in {span}"
 
 
 def alerts_table(seen: Seen) -> Table:
     """Return the newest alerts of the history, and who acknowledged them."""
-    found = seen.outside.alerts
-    if found.empty:
+    alerts = seen.outside.alerts
+    if alerts.empty:
         return note("No alert was sent before this run.")
-    shown = found.assign(at=[f"{at:%Y-%m-%d %H:%M}" for at in found["at"]])
-    shown["acknowledged_by"] = shown["acknowledged_by"].astype("object").where(shown["acknowledged_by"].notna(), "open")
+    frame = alerts.assign(at=[f"{at:%Y-%m-%d %H:%M}" for at in alerts["at"]])
+    frame["acknowledged_by"] = frame["acknowledged_by"].astype("object").where(frame["acknowledged_by"].notna(), "open")
     names = {"acknowledged_by": "acknowledged by"}
     return table(
-        shown, "Alerts before this run", names=names, keys=("id",), note="`quire alerts ack ID` closes one.", limit=10
+        frame, "Alerts before this run", names=names, keys=("id",), note="`quire alerts ack ID` closes one.", limit=10
     )

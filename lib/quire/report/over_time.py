@@ -55,10 +55,10 @@ def change(found: Findings) -> Chart | Table:
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
     word = WORDS[period_of(at)]
     band = " Band: where the middle 80% of its rows lie." if found.schema.task == "regression" else ""
-    how = f"Line: the mean of each {word}.{band}"
+    help_text = f"Line: the mean of each {word}.{band}"
     if frame["year_before"].isna().all():
-        how += " Less than a year and some weeks: season and trend cannot be told apart."
-    return Chart(change_message(frame, found, word), fig, how, frame)
+        help_text += " Less than a year and some weeks: season and trend cannot be told apart."
+    return Chart(change_message(frame, found, word), fig, help_text, frame)
 
 
 def change_frame(goal: np.ndarray, at: pd.Series) -> pd.DataFrame:
@@ -118,8 +118,8 @@ def rhythm(found: Findings) -> Chart | Table:
     ax.invert_yaxis()
     ax.grid(visible=False)
     fig.colorbar(mesh, ax=ax, label=wrapped(found.goal_name), pad=0.01)
-    how = f"Colour: the mean of each hour of the week, in the time zone {found.schema.timezone}."
-    return Chart(rhythm_message(table, found), fig, how, table)
+    help_text = f"Colour: the mean of each hour of the week, in the time zone {found.schema.timezone}."
+    return Chart(rhythm_message(table, found), fig, help_text, table)
 
 
 def rhythm_message(table: pd.DataFrame, found: Findings) -> str:
@@ -153,5 +153,5 @@ def coverage(found: Findings, message: str) -> Chart:
         present = every.dt.floor(duration(frequency)).nunique()
         message += f"; {absent_steps(max(0, steps - present), max(steps, present), frequency)}"
         frame.attrs |= {"steps": steps, "present": present}
-    how = f"Height: rows in each {word}; a dip is a stretch that was not delivered, or a window's edge."
-    return Chart(message, fig, how, frame)
+    help_text = f"Height: rows in each {word}; a dip is a stretch that was not delivered, or a window's edge."
+    return Chart(message, fig, help_text, frame)

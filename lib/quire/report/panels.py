@@ -78,8 +78,10 @@ def absent_steps(absent: int, steps: int, frequency: str) -> str:
     if not absent:
         return f"every {name} has a row" if not name[0].isdigit() else f"every step of {name} has a row"
     verb = "have" if absent > 1 else "has"
-    named = f"{steps:,} {name}{'s' if steps != 1 else ''}" if not name[0].isdigit() else f"{steps:,} steps of {name}"
-    return f"{absent:,} of {named} {verb} no row"
+    step_text = (
+        f"{steps:,} {name}{'s' if steps != 1 else ''}" if not name[0].isdigit() else f"{steps:,} steps of {name}"
+    )
+    return f"{absent:,} of {step_text} {verb} no row"
 
 
 def spelled(frequency: str) -> str:

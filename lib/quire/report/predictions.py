@@ -41,9 +41,9 @@ def predictions_answer(
     history: the target of the training rows. saved: new rows in the database, None where none is kept.
     """
     today, unusual = level_of(predictions, history, schema), _unusual_share(predictions, history, schema)
-    kept = "not kept in the database" if saved is None else f"{saved:,} new in the database"
+    remark = "not kept in the database" if saved is None else f"{saved:,} new in the database"
     facts = [
-        ("predictions", len(predictions), kept),
+        ("predictions", len(predictions), remark),
         ("model version", champion.version.version, f"registered {number(champion.version.created_at)}"),
         *_level_facts(today, schema),
     ]
@@ -65,14 +65,14 @@ def level_of(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -
     ``level`` and ``training``: means; of classes the mean probability of the positive one (of several the share of the
     rows predicted as the most frequent one), and its share in training. ``predicted``: the share predicted as it.
     """
-    wanted = _wanted(history, schema)
+    target_class = _wanted(history, schema)
     level = {
-        "class": wanted,
-        "level": float(_predicted_number(predictions, schema, wanted).mean()),
-        "training": float(_number_of(history[schema.target], schema, wanted).mean()),
+        "class": target_class,
+        "level": float(_predicted_number(predictions, schema, target_class).mean()),
+        "training": float(_number_of(history[schema.target], schema, target_class).mean()),
     }
     if schema.task != "regression":
-        level["predicted"] = float((predictions["prediction"].astype(str) == wanted).mean())
+        level["predicted"] = float((predictions["prediction"].astype(str) == target_class).mean())
     return level
 
 
@@ -80,10 +80,10 @@ def level_message(level: dict[str, Any], schema: Schema) -> str:
     """Return in words what `level_of` returns."""
     if schema.task == "regression":
         return f"the mean {schema.target} is {number(level['level'])}, against {number(level['training'])} in training"
-    said = f"{percent(level['predicted'])} of them as {schema.target} = {level['class']}"
+    message = f"{percent(level['predicted'])} of them as {schema.target} = {level['class']}"
     if schema.task == "binary":
-        said += f"; the mean probability is {percent(level['level'])}"
-    return f"{said}, against {percent(level['training'])} of the rows in training"
+        message += f"; the mean probability is {percent(level['level'])}"
+    return f"{message}, against {percent(level['training'])} of the rows in training"
 
 
 def _level_facts(level: dict[str, Any], schema: Schema) -> list[tuple[Any, ...]]:
@@ -112,7 +112,7 @@ def predictions_distribution(predictions: pd.DataFrame, history: pd.DataFrame, s
     ).dropna()
     low, high = frame["value"].min(), frame["value"].max()
     edges = np.linspace(low, high, 41) if high > low else np.array([low - 0.5, low + 0.5])
-    drawn, axes = figure()
+    fig, axes = figure()
     for name, colour in (("training target", NEUTRAL), ("predictions", ACCENT)):
         values = frame.loc[frame["of"] == name, "value"]
         weights = np.full(len(values), 1 / max(len(values), 1))
@@ -120,8 +120,8 @@ def predictions_distribution(predictions: pd.DataFrame, history: pd.DataFrame, s
     axes.set(xlabel=_axis(schema), ylabel="share of rows")
     percent_axis(axes.yaxis)
     axes.legend()
-    how = "Both areas add up to 100%. Predictions spread less than values, because chance is not predicted."
-    return Chart(distribution_message(frame), drawn, how, frame)
+    help_text = "Both areas add up to 100%. Predictions spread less than values, because chance is not predicted."
+    return Chart(distribution_message(frame), fig, help_text, frame)
 
 
 def distribution_message(frame: pd.DataFrame) -> str:
@@ -143,7 +143,7 @@ def predictions_over_time(predictions: pd.DataFrame, history: pd.DataFrame, sche
         return note("There is no course over time to show: the rows have no timestamp, or there are none.")
     frame = course_frame(predictions, history, schema)
     hourly = frame.attrs["step"] == "1h"
-    drawn, axes = figure()
+    fig, axes = figure()
     if frame["low"].notna().any():
         axes.fill_between(
             frame["at"], frame["low"], frame["high"], color=NEUTRAL, alpha=0.35, label="same season in training", lw=0
@@ -154,10 +154,10 @@ def predictions_over_time(predictions: pd.DataFrame, history: pd.DataFrame, sche
     axes.margins(x=0.01, y=0.15)
     _date_ticks(axes)
     of_week = "hour of the week" if hourly else "weekday"
-    how = f"Means per {'hour' if hourly else 'day'}."
+    help_text = f"Means per {'hour' if hourly else 'day'}."
     if frame["low"].notna().any():
-        how += f" The band holds 80% of the training values of the same season and {of_week}."
-    return Chart(course_message(frame), drawn, how, frame)
+        help_text += f" The band holds 80% of the training values of the same season and {of_week}."
+    return Chart(course_message(frame), fig, help_text, frame)
 
 
 def course_frame(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -166,13 +166,13 @@ def course_frame(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schem
     Columns: ``at``, ``value``, ``low``, ``high`` (NaN where training has too few rows of the season). ``attrs`` has the
     ``step``: 1h, or 1D where the rows span more than ten days.
     """
-    timestamp, wanted = str(schema.timestamp), _wanted(history, schema)
+    timestamp, target_class = str(schema.timestamp), _wanted(history, schema)
     times = predictions[timestamp]
     hourly = times.max() - times.min() <= pd.Timedelta("10D")
     step = "1h" if hourly else "1D"
-    now = _mean_by(times, _predicted_number(predictions, schema, wanted), step)
+    now = _mean_by(times, _predicted_number(predictions, schema, target_class), step)
     season = history[same_season(history[timestamp], times)]
-    past = _mean_by(season[timestamp], _number_of(season[schema.target], schema, wanted), step)
+    past = _mean_by(season[timestamp], _number_of(season[schema.target], schema, target_class), step)
     frame = pd.DataFrame({"at": now.index, "value": now.to_numpy(), "low": np.nan, "high": np.nan})
     if len(past):
         grouped = past.groupby(_phase(past.index, hourly))
@@ -185,18 +185,18 @@ def course_frame(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schem
 
 def same_season(past: pd.Series, times: pd.Series) -> pd.Series:
     """Return which of ``past`` lie within `SEASON_DAYS` of the middle of ``times``, whatever the year."""
-    apart = (past - (times.min() + (times.max() - times.min()) / 2)) / YEAR
-    return (apart - apart.round()).abs() <= pd.Timedelta(days=SEASON_DAYS) / YEAR
+    gap_years = (past - (times.min() + (times.max() - times.min()) / 2)) / YEAR
+    return (gap_years - gap_years.round()).abs() <= pd.Timedelta(days=SEASON_DAYS) / YEAR
 
 
 def course_message(frame: pd.DataFrame) -> str:
     """Return the sentence over the course: how often it leaves the band, or where it lies when there is none."""
     name = "hour" if frame.attrs["step"] == "1h" else "day"
-    known = frame[frame["low"].notna() & frame["value"].notna()]
-    if len(known) < len(frame) / 2:
+    valid_rows = frame[frame["low"].notna() & frame["value"].notna()]
+    if len(valid_rows) < len(frame) / 2:
         low, high = number(float(frame["value"].min())), number(float(frame["value"].max()))
         return f"The mean prediction of {'an hour' if name == 'hour' else 'a day'} lies between {low} and {high}"
-    above, below = (known["value"] > known["high"]).mean(), (known["value"] < known["low"]).mean()
+    above, below = (valid_rows["value"] > valid_rows["high"]).mean(), (valid_rows["value"] < valid_rows["low"]).mean()
     return (
         f"Predictions are above what the same season in training had in {percent(above)} of the {name}s, and below it "
         f"in {percent(below)}"
@@ -207,9 +207,9 @@ def predictions_table(predictions: pd.DataFrame, schema: Schema, *, rows: int = 
     """Return the rows with the highest predictions, or with the highest probability."""
     by = "probability" if "probability" in predictions else "prediction"
     ranked = schema.task != "multiclass"
-    shown = predictions.sort_values(by, ascending=False, kind="stable") if ranked else predictions
-    title = f"The {min(rows, len(shown))} highest" if ranked else "First rows"
-    return table(shown.head(rows), title, keys=(*schema.key, "model_version"))
+    frame = predictions.sort_values(by, ascending=False, kind="stable") if ranked else predictions
+    title = f"The {min(rows, len(frame))} highest" if ranked else "First rows"
+    return table(frame.head(rows), title, keys=(*schema.key, "model_version"))
 
 
 def _unusual_share(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> float | None:
@@ -226,8 +226,8 @@ def _wanted(history: pd.DataFrame, schema: Schema) -> str:
         return ""
     if schema.positive is not None:
         return label(schema.positive)
-    known = _texts(history[schema.target]).mode()
-    return str(known.iloc[0]) if len(known) else ""
+    modes = _texts(history[schema.target]).mode()
+    return str(modes.iloc[0]) if len(modes) else ""
 
 
 def _number_of(target: pd.Series, schema: Schema, wanted: str = "") -> pd.Series:
@@ -272,7 +272,7 @@ def _axis(schema: Schema) -> str:
 
 
 def _probabilities(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> Chart:
-    drawn, axes = figure()
+    fig, axes = figure()
     edges = np.linspace(0, 1, 21)
     level = level_of(predictions, history, schema)
     positive, rate = level["class"], level["training"]
@@ -288,14 +288,14 @@ def _probabilities(predictions: pd.DataFrame, history: pd.DataFrame, schema: Sch
     )
     axes.set(xlabel=_axis(schema), ylabel="rows", xlim=(0, 1))
     axes.legend(loc="upper right")
-    how = "Where the mean probability leaves the share seen in training, the rows differ from those learned from."
-    return Chart(probability_message(frame, positive, rate), drawn, how, frame)
+    help_text = "Where the mean probability leaves the share seen in training, the rows differ from those learned from."
+    return Chart(probability_message(frame, positive, rate), fig, help_text, frame)
 
 
 def probability_message(frame: pd.DataFrame, positive: str, rate: float) -> str:
     """Return the sentence over the probabilities: how many rows are predicted positive, and the mean."""
-    said, mean = percent(float(frame["positive"].mean())), percent(float(frame["probability"].mean()))
-    return f"{said} of the rows are predicted {positive}; the mean probability is {mean}, training had {percent(rate)}"
+    share, mean = percent(float(frame["positive"].mean())), percent(float(frame["probability"].mean()))
+    return f"{share} of the rows are predicted {positive}; the mean probability is {mean}, training had {percent(rate)}"
 
 
 def _classes(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -> Chart:
@@ -305,7 +305,7 @@ def _classes(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -
     frame = pd.DataFrame({"training": before.reindex(names), "now": now.reindex(names)}).fillna(0.0)
     frame = frame.rename_axis("class").reset_index()
     places: Any = np.arange(len(frame))
-    drawn, axes = figure(height=1.4 + 0.45 * len(names))
+    fig, axes = figure(height=1.4 + 0.45 * len(names))
     axes.barh(places + 0.2, frame["training"], 0.38, color=NEUTRAL, label="training target")
     axes.barh(places - 0.2, frame["now"], 0.38, color=ACCENT, label="predictions")
     name_rows(axes, frame["class"])
@@ -314,7 +314,7 @@ def _classes(predictions: pd.DataFrame, history: pd.DataFrame, schema: Schema) -
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return Chart(
         classes_message(frame),
-        drawn,
+        fig,
         "Each class's share of the predictions beside its share of the training rows.",
         frame,
     )

@@ -30,22 +30,22 @@ KINDS = {
 
 def quality_answer(quality: QualityReport) -> Answer:
     """Return the verdict, and how many checks passed, warned and failed."""
-    failed, warned, passed = (quality.having(status) for status in ("fail", "warn", "pass"))
+    failures, warnings, passes = (quality.having(status) for status in ("fail", "warn", "pass"))
     facts = [
         (
             "checks",
             len(quality.checks),
             f"on {sum(quality.rows.get(name, 0) for name in ('train', 'test', 'current')):,} rows",
         ),
-        ("passed", len(passed)),
-        ("warnings", len(warned), _columns(warned)),
-        ("failed", len(failed), _columns(failed)),
+        ("passed", len(passes)),
+        ("warnings", len(warnings), _columns(warnings)),
+        ("failed", len(failures), _columns(failures)),
     ]
     return answer(
         STATUSES[quality.verdict],
         _headline(quality),
         facts=facts,
-        metrics={"checks_failed": len(failed), "checks_warned": len(warned)},
+        metrics={"checks_failed": len(failures), "checks_warned": len(warnings)},
     )
 
 
@@ -70,7 +70,7 @@ def quality_grid(quality: QualityReport, schema: Schema) -> Chart:
         place = names.index(check.column or "table"), kinds.index(_kind(check))
         worst[place] = max(worst[place], list(STATUSES).index(check.status))
         count[place] += 1
-    drawn, axes = figure(height=1.0 + 0.27 * len(names))
+    fig, axes = figure(height=1.0 + 0.27 * len(names))
     for (row, column), status in np.ndenumerate(worst):
         if status < 0:
             axes.plot(column, row, marker="_", color=GRID, markersize=7)
@@ -92,13 +92,13 @@ def quality_grid(quality: QualityReport, schema: Schema) -> Chart:
     name_rows(axes, names)
     axes.set(xlim=(-0.5, len(kinds) - 0.5), ylim=(len(names) - 0.4, -0.6))
     axes.grid(visible=False)
-    how = (
+    help_text = (
         "A green disc: all checks of the kind hold. An amber diamond: one warns. A red cross: one fails, and the run "
         "stops. A dash: nothing to check. The number is how many checks there are, over all parts of the data; own are "
         "those written in schema.yaml."
     )
     frame = pd.DataFrame(worst, index=names, columns=kinds)
-    return Chart(grid_message(frame), drawn, how, frame)
+    return Chart(grid_message(frame), fig, help_text, frame)
 
 
 def _headline(quality: QualityReport) -> str:
@@ -139,12 +139,12 @@ def _example(check: Check) -> str:
     if not check.examples:
         return ""
     value, *key = check.examples[0].values()
-    told = "nothing" if value is None else number(value)
+    text = "nothing" if value is None else number(value)
     # A key is a name, also where it is a number: no thousands apart.
     return (
-        f"{told} at {', '.join(str(part) if isinstance(part, int) else number(_time(part)) for part in key)}"
+        f"{text} at {', '.join(str(part) if isinstance(part, int) else number(_time(part)) for part in key)}"
         if key
-        else told
+        else text
     )
 
 

@@ -28,12 +28,12 @@ def strength(found: Findings) -> Chart | Table:
     frame = pd.DataFrame({"feature": list(found.strength), "strength": list(found.strength.values())})
     if frame.empty:
         return note("There is no feature to measure.")
-    shown = frame.head(MOST_BARS)
-    colours = [BAD if one >= LEAK else ACCENT if one >= 0.05 else NEUTRAL for one in shown["strength"]]
-    fig, ax = figure(height=1 + 0.3 * len(shown))
-    bars = ax.barh(range(len(shown)), shown["strength"], color=colours, height=0.6)
-    ax.bar_label(bars, labels=[f"{one:.2f}" for one in shown["strength"]], padding=4, fontsize=9)
-    name_rows(ax, shown["feature"])
+    top_features = frame.head(MOST_BARS)
+    colours = [BAD if score >= LEAK else ACCENT if score >= 0.05 else NEUTRAL for score in top_features["strength"]]
+    fig, ax = figure(height=1 + 0.3 * len(top_features))
+    bars = ax.barh(range(len(top_features)), top_features["strength"], color=colours, height=0.6)
+    ax.bar_label(bars, labels=[f"{score:.2f}" for score in top_features["strength"]], padding=4, fontsize=9)
+    name_rows(ax, top_features["feature"])
     ax.axvline(LEAK, color=BAD, linewidth=1.2)
     ax.annotate("suspect", (LEAK, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", color=BAD)
     ax.invert_yaxis()
@@ -41,12 +41,12 @@ def strength(found: Findings) -> Chart | Table:
     ax.set_xlim(0, 1.08)
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.set_xlabel(f"{measure(found.schema)}, one feature alone")
-    how = (
+    help_text = (
         "Measured on rows that were not used to fit, so 0 is what chance gives and 1 is perfect. "
         "A feature that says nothing alone may still matter together with others."
     )
-    how += f" The {MOST_BARS} strongest are shown." if len(frame) > MOST_BARS else ""
-    return Chart(strength_message(frame, found.schema), fig, how, frame)
+    help_text += f" The {MOST_BARS} strongest are shown." if len(frame) > MOST_BARS else ""
+    return Chart(strength_message(frame, found.schema), fig, help_text, frame)
 
 
 def strength_message(frame: pd.DataFrame, schema: Schema) -> str:
@@ -85,8 +85,8 @@ def relations(found: Findings) -> Chart | Table:
     band = (
         "where the middle 80% of the rows lie" if found.schema.task == "regression" else "the 95% interval of the share"
     )
-    how = f"Line or dot: the mean in each bin or category; band or bar: {band}."
-    return Chart(relations_message(frame, found), fig, how, frame)
+    help_text = f"Line or dot: the mean in each bin or category; band or bar: {band}."
+    return Chart(relations_message(frame, found), fig, help_text, frame)
 
 
 def relations_message(frame: pd.DataFrame, found: Findings) -> str:
@@ -104,10 +104,10 @@ def relations_message(frame: pd.DataFrame, found: Findings) -> str:
     swings = grouped.max() - grouped.min()
     if swings.empty or not swings.max() > 0:
         return f"The {name} does not change with any of the features shown"
-    chosen = swings.idxmax()
-    means = frame[sure & (frame["feature"] == chosen)]
+    top_feature = swings.idxmax()
+    means = frame[sure & (frame["feature"] == top_feature)]
     low, high = means.loc[means["mean"].idxmin()], means.loc[means["mean"].idxmax()]
-    feature = label_text(chosen)
+    feature = label_text(top_feature)
     return (
         f"The {name} goes from {form(float(low['mean']))} at {feature} = {value(low['value'])} "
         f"to {form(float(high['mean']))} at {feature} = {value(high['value'])}"
@@ -165,16 +165,16 @@ def correlations(found: Findings) -> Chart | Table:
     ax.grid(visible=False)
     if size <= 14:
         for row, column in np.ndindex(size, size):
-            one = round(frame.iat[row, column], 1) + 0.0
-            shade = "white" if abs(one) > 0.6 else "#22303c"
-            text = f"{one:.1f}".replace("-", "−")  # as the colour, which is not finer either
+            coefficient = round(frame.iat[row, column], 1) + 0.0
+            shade = "white" if abs(coefficient) > 0.6 else "#22303c"
+            text = f"{coefficient:.1f}".replace("-", "−")  # as the colour, which is not finer either
             ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=shade)
     fig.colorbar(mesh, ax=ax, label="rank correlation", pad=0.01)
-    how = "Spearman's rank correlation: 1 rise together, −1 one falls as the other rises, 0 unrelated."
+    help_text = "Spearman's rank correlation: 1 rise together, −1 one falls as the other rises, 0 unrelated."
     if size < len(found.correlation):
-        how += f" The {size} features that correlate most with another are shown."
+        help_text += f" The {size} features that correlate most with another are shown."
     pairs = pd.DataFrame(found.pairs, columns=["a", "b", "correlation"])
-    return Chart(correlations_message(pairs), fig, how, pairs)
+    return Chart(correlations_message(pairs), fig, help_text, pairs)
 
 
 def correlations_message(pairs: pd.DataFrame) -> str:
@@ -209,18 +209,18 @@ def leakage(found: Findings) -> Table:
     """Return what was looked for that could give the answer away, and what was found."""
     name, most = next(iter(found.strength.items()), ("no feature", 0.0))
     rows = [
-        {"status": "bad" if one.used else "good", "column": " + ".join(one.columns), "found": one.why}
-        | {"the model": "is given it" if one.used else "is not given it"}
-        for one in found.suspects
+        {"status": "bad" if entry.used else "good", "column": " + ".join(entry.columns), "found": entry.why}
+        | {"the model": "is given it" if entry.used else "is not given it"}
+        for entry in found.suspects
     ]
-    if not any(one.used for one in found.suspects):
-        told = f"none is suspect: the strongest, {name}, reaches {most:.2f}; from {LEAK} on it would be"
-        rows.append({"status": "good", "column": "features", "found": told, "the model": "is given them"})
-    named = {column for one in found.suspects for column in one.columns}
-    for column, one in found.schema.columns.items():
-        if one.role == "ignore" and column not in named:
-            told = one.why or "left out by schema.yaml, which does not say why"
-            rows.append({"status": "neutral", "column": column, "found": told, "the model": "is not given it"})
+    if not any(entry.used for entry in found.suspects):
+        reason = f"none is suspect: the strongest, {name}, reaches {most:.2f}; from {LEAK} on it would be"
+        rows.append({"status": "good", "column": "features", "found": reason, "the model": "is given them"})
+    suspect_columns = {column for entry in found.suspects for column in entry.columns}
+    for column, entry in found.schema.columns.items():
+        if entry.role == "ignore" and column not in suspect_columns:
+            reason = entry.why or "left out by schema.yaml, which does not say why"
+            rows.append({"status": "neutral", "column": column, "found": reason, "the model": "is not given it"})
     remark = (
         "Looked for: a column that alone predicts nearly perfectly, two that add up to the target, an empty cell that "
         "means one class. Such a column is often written down after the fact. Give it role: ignore in schema.yaml, "

@@ -37,18 +37,18 @@ def errors(evaluation: Evaluation, schema: Schema, decision: Decision | None = N
 
 def _by_size(found: Outcomes, schema: Schema) -> Chart:
     frame = size_frame(found)
-    drawn, ax = figure(height=3.8)
+    fig, ax = figure(height=3.8)
     ax.vlines(frame["predicted"], frame["low"], frame["high"], color=NEUTRAL, linewidth=5, alpha=0.5)
     ax.plot(frame["predicted"], frame["actual"], color=ACCENT, marker="o")
     limits = [float(frame["predicted"].min()), float(frame["predicted"].max())]
     ax.plot(limits, limits, color=MUTED, linestyle="--", linewidth=1)
     ax.annotate("as predicted", (limits[1], limits[1]), color=MUTED, ha="right", va="bottom", fontsize=9)
     ax.set(xlabel=f"predicted {_named(schema)}", ylabel=f"actual {label_text(schema.target)}")
-    how = (
+    help_text = (
         "Test rows in deciles of the prediction. Dot: mean of the actual values; bar: where the middle 80% lie. Dots "
         "below the dashed line: predictions of that size are too high."
     )
-    return Chart(size_message(frame), drawn, how, frame)
+    return Chart(size_message(frame), fig, help_text, frame)
 
 
 def size_frame(found: Outcomes) -> pd.DataFrame:
@@ -75,19 +75,21 @@ def _over_time(evaluation: Evaluation, schema: Schema) -> Chart:
     assert evaluation.times is not None
     frame = errors_frame(evaluation.candidate.outcomes, evaluation.times.dt.tz_convert(schema.timezone))
     step = frame.attrs["step"]
-    drawn, (above, below) = figure(2, 1, height=4.8, sharex=True, height_ratios=[2, 1])
-    above.plot(frame["at"], frame["actual"], color=INK, label="actual")
-    above.plot(frame["at"], frame["predicted"], color=ACCENT, label="predicted")
-    above.set_ylabel(_named(schema))
-    above.margins(y=0.2)  # room for the legend above the lines
-    above.legend(ncols=2, loc="upper right")
+    fig, (value_axes, error_axes) = figure(2, 1, height=4.8, sharex=True, height_ratios=[2, 1])
+    value_axes.plot(frame["at"], frame["actual"], color=INK, label="actual")
+    value_axes.plot(frame["at"], frame["predicted"], color=ACCENT, label="predicted")
+    value_axes.set_ylabel(_named(schema))
+    value_axes.margins(y=0.2)  # room for the legend above the lines
+    value_axes.legend(ncols=2, loc="upper right")
     width = pd.Timedelta(1, unit=step) * 0.85
-    below.bar(frame["at"], frame["error"], width=width, color=[BAD if one > 0 else ACCENT for one in frame["error"]])
-    below.axhline(0, color=MUTED, linewidth=1)
-    below.set_ylabel("error")
+    error_axes.bar(
+        frame["at"], frame["error"], width=width, color=[BAD if error > 0 else ACCENT for error in frame["error"]]
+    )
+    error_axes.axhline(0, color=MUTED, linewidth=1)
+    error_axes.set_ylabel("error")
     name = "day" if step == "D" else "hour"
-    how = f"Means by {name}. Below: predicted minus actual; red is too high. Runs of one colour are a bias."
-    return Chart(worst_message(frame), drawn, how, frame)
+    help_text = f"Means by {name}. Below: predicted minus actual; red is too high. Runs of one colour are a bias."
+    return Chart(worst_message(frame), fig, help_text, frame)
 
 
 def errors_frame(found: Outcomes, local: pd.Series) -> pd.DataFrame:
@@ -114,23 +116,23 @@ def worst_message(frame: pd.DataFrame) -> str:
 
 def _distribution(found: Outcomes, schema: Schema) -> Chart:
     frame = pd.DataFrame({"error": (found.prediction - found.truth).astype("float64")})
-    drawn, ax = figure(height=3)
+    fig, ax = figure(height=3)
     ax.hist(frame["error"], bins=histogram_edges(frame["error"].to_numpy(), 60), color=ACCENT, alpha=0.85)
     ax.axvline(0, color=MUTED, linewidth=1)
     ax.grid(axis="x", visible=False)
     ax.set(xlabel=f"predicted minus actual: {_named(schema)}", ylabel="rows")
-    return Chart(distribution_message(frame), drawn, "Right of zero the prediction was too high.", frame)
+    return Chart(distribution_message(frame), fig, "Right of zero the prediction was too high.", frame)
 
 
 def distribution_message(frame: pd.DataFrame) -> str:
     """Return the sentence over the distribution of errors: between which values nine of ten lie, and their median."""
-    low, middle, high = (number(float(one)) for one in frame["error"].quantile([0.05, 0.5, 0.95]))
+    low, middle, high = (number(float(quantile)) for quantile in frame["error"].quantile([0.05, 0.5, 0.95]))
     return f"Nine of ten errors lie between {low} and {high}; the median error is {middle}"
 
 
 def _calibration(evaluation: Evaluation) -> Chart:
     frame = calibration_curve(evaluation.candidate.outcomes)
-    drawn, ax = figure(width=5.6, height=4.6)
+    fig, ax = figure(width=5.6, height=4.6)
     ax.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
     ax.vlines(frame["predicted"], frame["low"], frame["high"], color=NEUTRAL, linewidth=3, alpha=0.6)
     if evaluation.champion is not None and not evaluation.same:
@@ -139,13 +141,13 @@ def _calibration(evaluation: Evaluation) -> Chart:
     ax.plot(frame["predicted"], frame["observed"], color=ACCENT, marker="o", label="candidate")
     ax.legend(loc="upper left")
     positive = label_text(evaluation.candidate.outcomes.classes[1])
-    what = f"of {positive}" if evaluation.task == "binary" else "of the predicted class"
-    ax.set(xlabel=f"predicted probability {what}", ylabel="observed share", xlim=(0, 1), ylim=(0, 1))
-    how = (
+    subject = f"of {positive}" if evaluation.task == "binary" else "of the predicted class"
+    ax.set(xlabel=f"predicted probability {subject}", ylabel="observed share", xlim=(0, 1), ylim=(0, 1))
+    help_text = (
         "Test rows in deciles of the predicted probability. Bar: 95% interval (Wilson). On the dashed line "
         "probabilities are right; below it they are too high."
     )
-    return Chart(calibration_message(frame), drawn, how, frame)
+    return Chart(calibration_message(frame), fig, help_text, frame)
 
 
 def calibration_message(frame: pd.DataFrame) -> str:
@@ -157,10 +159,10 @@ def calibration_message(frame: pd.DataFrame) -> str:
 
 
 def _by_threshold(evaluation: Evaluation, decision: Decision) -> Chart:
-    found = evaluation.candidate.outcomes
-    curve, threshold = threshold_curve(found, decision), evaluation.threshold
+    outcomes = evaluation.candidate.outcomes
+    curve, threshold = threshold_curve(outcomes, decision), evaluation.threshold
     assert threshold is not None
-    drawn, ax = figure(height=3.6)
+    fig, ax = figure(height=3.6)
     lines = ["precision", "recall", "f1"] + (["cost"] if decision.rule == "cost" else [])
     for name, colour in zip(lines, PALETTE, strict=False):
         values = curve[name] / (curve[name].max() or 1.0) if name == "cost" else curve[name]
@@ -172,10 +174,12 @@ def _by_threshold(evaluation: Evaluation, decision: Decision) -> Chart:
         f" threshold {threshold:.2f}", (threshold, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=9
     )
     ax.legend()
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=f"threshold on the probability of {label_text(found.classes[1])}")
-    frame = pd.DataFrame({"probability": found.score, "positive": found.truth == 1})
-    how = "The threshold was chosen on out-of-fold predictions of the training rows; the curves are of the test rows."
-    return Chart(threshold_message(frame, threshold, found.classes[1]), drawn, how, frame)
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=f"threshold on the probability of {label_text(outcomes.classes[1])}")
+    frame = pd.DataFrame({"probability": outcomes.score, "positive": outcomes.truth == 1})
+    help_text = (
+        "The threshold was chosen on out-of-fold predictions of the training rows; the curves are of the test rows."
+    )
+    return Chart(threshold_message(frame, threshold, outcomes.classes[1]), fig, help_text, frame)
 
 
 def threshold_message(frame: pd.DataFrame, threshold: float, positive: str) -> str:
@@ -186,8 +190,8 @@ def threshold_message(frame: pd.DataFrame, threshold: float, positive: str) -> s
     right = percent(float(frame.loc[flagged, "positive"].mean()))
     if not frame["positive"].any():
         return f"From {threshold:.2f} on {int(flagged.sum()):,} rows are predicted {positive}; none of the rows is"
-    caught = percent(float(flagged[frame["positive"]].mean()))
-    return f"From {threshold:.2f} on, {caught} of all {positive} are found, and {right} of those flagged are right"
+    recall = percent(float(flagged[frame["positive"]].mean()))
+    return f"From {threshold:.2f} on, {recall} of all {positive} are found, and {right} of those flagged are right"
 
 
 def _confusion(found: Outcomes) -> Chart:
@@ -197,7 +201,7 @@ def _confusion(found: Outcomes) -> Chart:
     names = [label_text(name, 20) for name in found.classes]
     frame = pd.DataFrame(counts, index=list(found.classes), columns=list(found.classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    drawn, ax = figure(width=2.6 + 0.6 * size, height=2 + 0.5 * size)
+    fig, ax = figure(width=2.6 + 0.6 * size, height=2 + 0.5 * size)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(size, size):
         colour = "white" if shares[row, column] > 0.6 else "black"
@@ -208,7 +212,7 @@ def _confusion(found: Outcomes) -> Chart:
     ax.set(xlabel="predicted", ylabel="actual")
     ax.grid(visible=False)
     return Chart(
-        confusion_message(frame), drawn, "Each line sums to 100%: how the rows of one class were predicted.", frame
+        confusion_message(frame), fig, "Each line sums to 100%: how the rows of one class were predicted.", frame
     )
 
 

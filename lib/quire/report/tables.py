@@ -53,24 +53,26 @@ def table(
     keys: columns that identify: their numbers are names, without thousands apart.
     limit: rows shown; what is left out is said below.
     """
-    shown = frame.head(limit)
-    headings = {column: (names or {}).get(column, str(column).replace("_", " ")) for column in shown.columns}
-    cells = {column: _texts(shown[column], (formats or {}).get(column, ""), column in keys) for column in shown.columns}
+    top_rows = frame.head(limit)
+    headings = {column: (names or {}).get(column, str(column).replace("_", " ")) for column in top_rows.columns}
+    cells = {
+        column: _texts(top_rows[column], (formats or {}).get(column, ""), column in keys) for column in top_rows.columns
+    }
     left_out = f"{len(frame) - limit:,} more rows are not shown. " if len(frame) > limit else ""
     remarks = f"<p>{escape(left_out + note)}</p>" if left_out or note else ""
     title = f'<p class="quire-caption">{escape(caption)}</p>' if caption else ""
-    sides = {column: ' class="quire-right"' if _is_number(shown[column]) else "" for column in shown.columns}
-    head = "".join(f"<th{sides[column]}>{escape(headings[column])}</th>" for column in shown.columns)
+    sides = {column: ' class="quire-right"' if _is_number(top_rows[column]) else "" for column in top_rows.columns}
+    head = "".join(f"<th{sides[column]}>{escape(headings[column])}</th>" for column in top_rows.columns)
     rows = "".join(
         "<tr>"
-        + "".join(_cell(cells[column][row], sides[column], column == status) for column in shown.columns)
+        + "".join(_cell(cells[column][row], sides[column], column == status) for column in top_rows.columns)
         + "</tr>"
-        for row in range(len(shown))
+        for row in range(len(top_rows))
     )
     return Table(
         html=f'{report_style()}<div class="quire quire-table">{title}<div class="quire-scroll" tabindex="0"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{remarks}</div>",
-        text=shown.rename(columns=headings).to_string(index=False),
+        text=top_rows.rename(columns=headings).to_string(index=False),
     )
 
 
@@ -83,13 +85,13 @@ def sentences(title: str, found: Sequence[tuple[str, str, str]]) -> Table:
     """Return sentences under each other, each with its status as a chip before it and what is beside it below."""
     items = "".join(
         f'<li style="margin:.9rem 0;list-style:none"><span class="quire-chip quire-{TONES.get(status, "neutral")}">'
-        f"{escape(status)}</span> {escape(what)}"
+        f"{escape(status)}</span> {escape(sentence)}"
         f'<br><small style="color:var(--quire-muted)">{escape(more)}</small></li>'
-        for status, what, more in found
+        for status, sentence, more in found
     )
     head = f'<p class="quire-caption">{escape(title)}</p>' if title else ""
     html = f'{report_style()}<div class="quire quire-table">{head}<ul style="margin:0;padding:0">{items}</ul></div>'
-    return Table(html, "\n".join(f"{status}: {what} {more}" for status, what, more in found))
+    return Table(html, "\n".join(f"{status}: {sentence} {more}" for status, sentence, more in found))
 
 
 def _is_number(column: "pd.Series") -> bool:
@@ -98,7 +100,10 @@ def _is_number(column: "pd.Series") -> bool:
 
 def _texts(column: "pd.Series", form: str, is_key: bool) -> list[str]:
     missing = column.isna()
-    return [number(None) if gone else _text(value, form, is_key) for value, gone in zip(column, missing, strict=True)]
+    return [
+        number(None) if is_empty else _text(value, form, is_key)
+        for value, is_empty in zip(column, missing, strict=True)
+    ]
 
 
 def _text(value: Any, form: str, is_key: bool) -> str:

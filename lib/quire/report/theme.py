@@ -88,5 +88,5 @@ def figure(
     """
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(width, height), layout="constrained")
-    return drawn, drawn.subplots(rows, columns, **options)
+    fig = Figure(figsize=(width, height), layout="constrained")
+    return fig, fig.subplots(rows, columns, **options)

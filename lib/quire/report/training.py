@@ -31,9 +31,9 @@ def answer(candidate: Candidate, schema: Schema) -> Answer:
     """Return what was chosen, and how well it does in cross-validation."""
     metric, values = candidate.scoring, candidate.metrics
     spread = values[f"{metric}_std"]
-    found = measure(candidate.outcomes, (metric,))[metric]
+    score = measure(candidate.outcomes, (metric,))[metric]
     window = candidate.window
-    when = f"{window['start'][:10]} to {window['end'][:10]}" if window else "drawn at random"
+    period_text = f"{window['start'][:10]} to {window['end'][:10]}" if window else "drawn at random"
     headline = (
         f"{_title(candidate.estimator)} predicts {schema.target} with {metric} {values[metric]:.3f} "
         f"(± {spread:.3f} over the folds) in cross-validation; {_number_of(candidate)} tried."
@@ -42,8 +42,8 @@ def answer(candidate: Candidate, schema: Schema) -> Answer:
     facts = [
         ("estimator", candidate.estimator),
         (f"{metric}, cross-validated", values[metric], "learn from the past, judge on what follows" if window else ""),
-        (f"{metric}, out of fold", found, "whole weeks left out in turn" if window else "rows left out in turn"),
-        ("rows", candidate.rows, when),
+        (f"{metric}, out of fold", score, "whole weeks left out in turn" if window else "rows left out in turn"),
+        ("rows", candidate.rows, period_text),
         ("features", len(candidate.features), f"{schema.target} and ignored columns are not among them"),
         ("seconds", round(candidate.seconds, 1), "for search, fit and out-of-fold predictions"),
     ]
@@ -73,11 +73,11 @@ def joined_answer(candidate: Candidate, schema: Schema) -> Answer:
 
 def parts_table(candidate: Candidate) -> Table:
     """Return what each segment's model is, and what it scored alone."""
-    metric, chosen = candidate.scoring, candidate.trials[candidate.trials["chosen"]]
+    metric, parts = candidate.scoring, candidate.trials[candidate.trials["chosen"]]
     names = {metric: f"{metric}, alone", f"{metric}_std": "± over folds"}
     formats = {metric: ".4f", f"{metric}_std": ".4f"}
     columns = ["segment", "estimator", metric, f"{metric}_std"]
-    return table(chosen[columns], "A model for each segment", names=names, formats=formats)
+    return table(parts[columns], "A model for each segment", names=names, formats=formats)
 
 
 def rows_note(train: pd.DataFrame) -> Table:
@@ -94,24 +94,29 @@ def rows_note(train: pd.DataFrame) -> Table:
 def trials(candidate: Candidate) -> Chart:
     """Return the score of every trial with the spread over its folds, best first."""
     metric = candidate.scoring
-    shown = candidate.trials.head(MOST_TRIALS)
-    places = np.arange(len(shown))
-    drawn, axes = figure(height=1.2 + 0.32 * len(shown))
-    axes.hlines(places, shown[metric] - shown[f"{metric}_std"], shown[metric] + shown[f"{metric}_std"], color=NEUTRAL)
-    colours = [ACCENT if chosen else MUTED for chosen in shown["chosen"]]
-    axes.scatter(shown[metric], places, color=colours, s=45, zorder=3)
-    name_rows(axes, [_trial_name(row) for row in shown.itertuples()])
+    top_trials = candidate.trials.head(MOST_TRIALS)
+    places = np.arange(len(top_trials))
+    fig, axes = figure(height=1.2 + 0.32 * len(top_trials))
+    axes.hlines(
+        places,
+        top_trials[metric] - top_trials[f"{metric}_std"],
+        top_trials[metric] + top_trials[f"{metric}_std"],
+        color=NEUTRAL,
+    )
+    colours = [ACCENT if is_chosen else MUTED for is_chosen in top_trials["chosen"]]
+    axes.scatter(top_trials[metric], places, color=colours, s=45, zorder=3)
+    name_rows(axes, [_trial_name(row) for row in top_trials.itertuples()])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     better = "higher" if HIGHER_IS_BETTER[metric] else "lower"
     axes.set_xlabel(f"{metric} in cross-validation ({better} is better)")
-    how = (
+    help_text = (
         "Dot: mean over the folds. Line: one standard deviation over the folds to either side. All trials are judged "
         "on the same folds, so a small difference can be real even where lines overlap. Blue was "
         "chosen: an estimator's first trial, its default, unless another beats it by more than a standard error."
     )
-    how += f" The {len(shown)} best are shown." if len(shown) < len(candidate.trials) else ""
-    return Chart(trials_message(candidate.trials, metric), drawn, how, candidate.trials)
+    help_text += f" The {len(top_trials)} best are shown." if len(top_trials) < len(candidate.trials) else ""
+    return Chart(trials_message(candidate.trials, metric), fig, help_text, candidate.trials)
 
 
 def trials_table(candidate: Candidate) -> Table:
@@ -131,18 +136,18 @@ def features_table(candidate: Candidate, schema: Schema) -> Table:
     rows = [(name, *_source(name, schema)) for name in candidate.features]
     for name, column in schema.columns.items():
         if name not in schema.features:
-            why = {"target": "what is predicted", "key": "identifies the row", "timestamp": "orders the rows"}
-            rows.append((name, column.type, f"not a feature: {why.get(column.role, column.why or 'ignored')}"))
+            reasons = {"target": "what is predicted", "key": "identifies the row", "timestamp": "orders the rows"}
+            rows.append((name, column.type, f"not a feature: {reasons.get(column.role, column.why or 'ignored')}"))
     caption = f"{len(candidate.features)} features, and what is left out"
     return table(pd.DataFrame(rows, columns=["column", "type", "what"]), caption, limit=200)
 
 
 def out_of_fold(candidate: Candidate, schema: Schema) -> Chart:
     """Return predictions against actual values, each by a model that did not see the row."""
-    found = candidate.outcomes
-    if found.task == "regression":
-        return _numbers_chart(found, schema)
-    return _classes_chart(found)
+    outcomes = candidate.outcomes
+    if outcomes.task == "regression":
+        return _numbers_chart(outcomes, schema)
+    return _classes_chart(outcomes)
 
 
 def _numbers_chart(found: Outcomes, schema: Schema) -> Chart:
@@ -152,45 +157,45 @@ def _numbers_chart(found: Outcomes, schema: Schema) -> Chart:
     low, high = np.quantile(frame.to_numpy(), [0, 0.999])
     edges = histogram_edges(np.array([low, high]), GRID_CELLS)
     low, high = edges[0], edges[-1]
-    drawn, axes = figure(width=6.2, height=5)
+    fig, axes = figure(width=6.2, height=5)
     cells, x_edges, y_edges = np.histogram2d(frame["predicted"], frame["actual"], bins=[edges, edges])
-    shown = np.ma.masked_equal(cells.T, 0)
-    mesh = axes.pcolormesh(x_edges, y_edges, shown, cmap="Blues", norm="log", rasterized=True)
+    counts = np.ma.masked_equal(cells.T, 0)
+    mesh = axes.pcolormesh(x_edges, y_edges, counts, cmap="Blues", norm="log", rasterized=True)
     # The usual formatter of a logarithmic axis writes its powers in the language of mathematics.
-    drawn.colorbar(mesh, ax=axes, label="rows", shrink=0.8, format=lambda rows, _: number(float(rows)))
+    fig.colorbar(mesh, ax=axes, label="rows", shrink=0.8, format=lambda rows, _: number(float(rows)))
     axes.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle="--")
     axes.annotate("as predicted", (high, high), color=MUTED, ha="right", va="bottom", fontsize=9)
     axes.set(xlabel=f"predicted {name}", ylabel=f"actual {name}")
-    how = (
+    help_text = (
         "Each cell counts rows of the training window, predicted by a model that did not learn from them. Above the "
         "line the actual value was higher than predicted."
     )
-    return Chart(fit_message(frame, measure(found)), drawn, how, frame)
+    return Chart(fit_message(frame, measure(found)), fig, help_text, frame)
 
 
 def fit_message(frame: pd.DataFrame, values: Mapping[str, float]) -> str:
     """Return the sentence over predicted and actual: how far off half of the predictions are at most."""
     half = float((frame["predicted"] - frame["actual"]).abs().median())
     message = f"Half of the out-of-fold predictions are within {number(half)} of the actual value"
-    told = [f"{name} {number(values[name])}" for name in ("r2", "mae") if not is_missing(values.get(name))]
-    return f"{message} ({', '.join(told)})" if told else message
+    scores = [f"{name} {number(values[name])}" for name in ("r2", "mae") if not is_missing(values.get(name))]
+    return f"{message} ({', '.join(scores)})" if scores else message
 
 
 def _classes_chart(found: Outcomes) -> Chart:
     assert found.probability is not None
     binary = found.task == "binary"
-    said = found.score if binary else found.probability[np.arange(len(found.truth)), found.truth]
-    drawn, axes = figure(height=3.2)
+    probabilities = found.score if binary else found.probability[np.arange(len(found.truth)), found.truth]
+    fig, axes = figure(height=3.2)
     for at, name in enumerate(found.classes[: len(PALETTE)]):
-        _density(axes, said[found.truth == at], PALETTE[at], label_text(name, 24))
+        _density(axes, probabilities[found.truth == at], PALETTE[at], label_text(name, 24))
     axes.legend(title="actual")
     positive = label_text(found.classes[1]) if binary else "the actual class"
     axes.set(xlabel=f"out-of-fold probability of {positive}", ylabel="share of the class's rows", xlim=(0, 1))
     percent_axis(axes.yaxis)
     axes.grid(axis="x", visible=False)
-    frame = pd.DataFrame({"actual": found.truth, "predicted": found.prediction, "probability": said})
-    how = "Each line is one class. The less the lines overlap, the better the model tells the classes apart."
-    return Chart(classes_message(frame, found.classes, measure(found)), drawn, how, frame)
+    frame = pd.DataFrame({"actual": found.truth, "predicted": found.prediction, "probability": probabilities})
+    help_text = "Each line is one class. The less the lines overlap, the better the model tells the classes apart."
+    return Chart(classes_message(frame, found.classes, measure(found)), fig, help_text, frame)
 
 
 def classes_message(frame: pd.DataFrame, classes: Sequence[str], values: Mapping[str, float]) -> str:
@@ -210,20 +215,20 @@ def _density(axes: "Axes", values: np.ndarray, colour: str, name: str) -> None:
 
 def trials_message(frame: pd.DataFrame, metric: str) -> str:
     """Return the sentence over the trials: what was chosen, and how much it gains over its estimator's default."""
-    chosen = frame[frame["chosen"]].iloc[0]
-    same = frame[frame["estimator"] == chosen["estimator"]]
+    winner = frame[frame["chosen"]].iloc[0]
+    same = frame[frame["estimator"] == winner["estimator"]]
     first = same.loc[same["trial"].idxmin()]
     if len(frame) == 1:
-        return f"One setting was tried, the default: {metric} {chosen[metric]:.3f}"
+        return f"One setting was tried, the default: {metric} {winner[metric]:.3f}"
     others = len(same) - 1
-    if chosen["trial"] == first["trial"]:
+    if winner["trial"] == first["trial"]:
         few = "The other setting does not beat" if others == 1 else f"None of {others} other settings beats"
-        text = f"{few} the default beyond chance" if others else f"{chosen['estimator']} was tried with its default"
+        text = f"{few} the default beyond chance" if others else f"{winner['estimator']} was tried with its default"
     else:
-        gain = signed(float(chosen[metric] - first[metric]))
+        gain = signed(float(winner[metric] - first[metric]))
         text = f"The chosen one of {len(same)} settings changes {metric} by {gain} from the default"
-    several = f", and {chosen['estimator']} is the best of {frame['estimator'].nunique()} estimators"
-    return f"{text}{several if len(same) < len(frame) else ''}: {metric} {chosen[metric]:.3f}"
+    several = f", and {winner['estimator']} is the best of {frame['estimator'].nunique()} estimators"
+    return f"{text}{several if len(same) < len(frame) else ''}: {metric} {winner[metric]:.3f}"
 
 
 def _trial_name(row: object) -> str:
@@ -234,7 +239,7 @@ def _source(name: str, schema: Schema) -> tuple[str, str]:
     column = schema.columns.get(name)
     if column is not None and column.type != "datetime":
         return column.type, "; ".join(text for text in (column.description, column.unit) if text)
-    source = next(known for known in schema.features if re.match(rf"{re.escape(known)}_", name))
+    source = next(feature for feature in schema.features if re.match(rf"{re.escape(feature)}_", name))
     return "number", f"{name.removeprefix(f'{source}_').replace('_', ' ')} of {source}, {schema.timezone} time"
 
 

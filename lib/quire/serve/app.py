@@ -53,12 +53,14 @@ def make_app(
     site but those of ``cors_origins``, where there are none.
     """
     serve = settings.config.serve
-    made = service or new_service(settings, Metrics())
-    app = Application(title=settings.config.title or settings.name, docs_url=None, redoc_url=None, lifespan=_life(made))
-    app.state.service, app.state.keys = made, Keys(settings.api_keys)
+    app_service = service or new_service(settings, Metrics())
+    app = Application(
+        title=settings.config.title or settings.name, docs_url=None, redoc_url=None, lifespan=_life(app_service)
+    )
+    app.state.service, app.state.keys = app_service, Keys(settings.api_keys)
     app.state.waiting = Waiting(MOST_WAITING * serve.max_body_bytes)
-    app.openapi = lambda: openapi.document(app, made)  # type: ignore[method-assign]
-    predict = Predict(made, app.state.waiting)
+    app.openapi = lambda: openapi.document(app, app_service)  # type: ignore[method-assign]
+    predict = Predict(app_service, app.state.waiting)
     # Plain routes: the requests are checked by the contract, not by FastAPI, and the document is our own.
     app.add_route("/predict", predict, methods=["POST"], include_in_schema=False)  # type: ignore[arg-type]
     for path, methods, handler in ROUTES:
@@ -75,7 +77,7 @@ def make_app(
         rate=Rate(serve.rate_limit, serve.rate_burst, rate_file),
         max_body_bytes=serve.max_body_bytes,
         access_log=serve.access_log,
-        measured=made.metrics.request,
+        measured=app_service.metrics.request,
         sites=sites or Sites(origins=serve.cors_origins),
         wrong_keys=Rate(WRONG_KEYS_PER_S, WRONG_KEYS_BURST, rate_file),
     )
@@ -111,12 +113,13 @@ async def feedback(request: Request) -> Response:
     """Take what really happened."""
     service: Service = request.app.state.service
     max_rows = service.settings.config.serve.max_rows
-    said, many = await _aside(service, _read_feedback, await _body(request), max_rows)
-    found = await service.keep_feedback(said, source="service")
+    records, many = await _aside(service, _read_feedback, await _body(request), max_rows)
+    statuses = await service.keep_feedback(records, source="service")
     results = [
-        {"prediction_id": one["prediction_id"], "status": status} for one, status in zip(said, found, strict=True)
+        {"prediction_id": record["prediction_id"], "status": status}
+        for record, status in zip(records, statuses, strict=True)
     ]
-    status = 404 if set(found) == {"unknown"} else 200
+    status = 404 if set(statuses) == {"unknown"} else 200
     about = {"request_id": request.state.request_id}
     error = (
         {"error": "No prediction has this id: it was never made here, or it has been deleted."} if status == 404 else {}
@@ -144,21 +147,21 @@ async def health(request: Request) -> Response:
 async def model(request: Request) -> Response:
     """Describe the served version."""
     service: Service = request.app.state.service
-    served = service.served()
-    version = served.version
+    served_model = service.served()
+    version = served_model.version
     return _json(
         {
             "name": version.name,
-            "version": served.number,
+            "version": served_model.number,
             "created_at": version.created_at.isoformat(),
             "run_id": version.run_id,
-            "task": served.schema.task,
-            "target": served.schema.target,
-            "classes": served.classes,
+            "task": served_model.schema.task,
+            "target": served_model.schema.target,
+            "classes": served_model.classes,
             "metrics": dict(version.metrics),
-            "trained_on": served.reference.get("window"),
-            "schema": {name: served.contract.allowed(name) for name in served.contract.columns},
-            "path": served.slow_because or "fast",
+            "trained_on": served_model.reference.get("window"),
+            "schema": {name: served_model.contract.allowed(name) for name in served_model.contract.columns},
+            "path": served_model.slow_because or "fast",
         }
     )
 
@@ -174,25 +177,25 @@ async def page(request: Request) -> Response:
     service: Service = request.app.state.service
     if request.method == "GET" or service.models.current is None:
         return _html(form.page(service, needs_key=_needs_key(request)), 200 if service.models.current else 503)
-    sent = await _aside(service, form.read, await _body(request), len(service.served().contract.columns))
-    refusal = _refused_form(request, sent)
+    form_data = await _aside(service, form.read, await _body(request), len(service.served().contract.columns))
+    refusal = _refused_form(request, form_data)
     if refusal:
-        return _html(form.page(service, sent, needs_key=True, error=refusal), 403)
-    if not any(name.startswith(form.PREFIX) for name in sent):  # only the key was asked for
-        return _with_cookie(_html(form.page(service)), request, sent)
-    status, shown = await form.predict(service, sent, request.state.request_id)
-    return _with_cookie(_html(shown, status), request, sent)
+        return _html(form.page(service, form_data, needs_key=True, error=refusal), 403)
+    if not any(name.startswith(form.PREFIX) for name in form_data):  # only the key was asked for
+        return _with_cookie(_html(form.page(service)), request, form_data)
+    status, html = await form.predict(service, form_data, request.state.request_id)
+    return _with_cookie(_html(html, status), request, form_data)
 
 
 async def page_feedback(request: Request) -> Response:
     """Take what really happened from the page."""
     service: Service = request.app.state.service
-    sent = await _aside(service, form.read, await _body(request), 0)
-    refusal = _refused_form(request, sent)
+    form_data = await _aside(service, form.read, await _body(request), 0)
+    refusal = _refused_form(request, form_data)
     if refusal or service.models.current is None:
         return _html(form.page(service, needs_key=_needs_key(request), error=refusal), 403 if refusal else 503)
-    status, shown = await form.keep_feedback(service, sent)
-    return _html(shown, status)
+    status, html = await form.keep_feedback(service, form_data)
+    return _html(html, status)
 
 
 ROUTES: list[tuple[str, list[str], Any]] = [
@@ -224,16 +227,16 @@ def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bo
     if is_tangled(body, max_rows):
         raise Rejected([Problem(None, "body", "lists within lists", allowed)])
     try:
-        sent = orjson.loads(body)
+        payload = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Rejected([Problem(None, "body", None, f"JSON in UTF-8: {allowed}")]) from None
-    many = isinstance(sent, dict) and set(sent) == {"feedback"}
-    rows = sent["feedback"] if many else [sent]
+    many = isinstance(payload, dict) and set(payload) == {"feedback"}
+    rows = payload["feedback"] if many else [payload]
     if not isinstance(rows, list) or not 1 <= len(rows) <= max_rows:
         raise Rejected([Problem(None, "feedback", None, allowed)])
     for at, row in enumerate(rows):
-        known = isinstance(row, dict) and set(row) == {"prediction_id", "actual"}
-        if not known or not isinstance(row["prediction_id"], str) or not 1 <= len(row["prediction_id"]) <= 36:
+        has_fields = isinstance(row, dict) and set(row) == {"prediction_id", "actual"}
+        if not has_fields or not isinstance(row["prediction_id"], str) or not 1 <= len(row["prediction_id"]) <= 36:
             raise Rejected([Problem(at, "feedback", short(row), form_of_one)])
         if not row["prediction_id"].isalnum() or not row["prediction_id"].isascii():
             raise Rejected([Problem(at, "prediction_id", row["prediction_id"], "the id that /predict gave")])

@@ -42,20 +42,20 @@ class Batcher:
             # Once around the event loop, so that requests that have arrived already come along.
             await asyncio.sleep(0)
             while self._waiting:
-                served, rows, futures = self._take()
+                model, rows, futures = self._take()
                 self._measured(len(rows))
                 try:
-                    if served.fast and len(rows) <= INLINE_ROWS:
-                        made = served.score(rows)
+                    if model.fast and len(rows) <= INLINE_ROWS:
+                        outcomes = model.score(rows)
                     else:
-                        made = await loop.run_in_executor(self._threads, served.score, rows)
+                        outcomes = await loop.run_in_executor(self._threads, model.score, rows)
                 except Exception as error:
                     if len(futures) == 1:
                         _fail(futures, error)
                     else:  # whose row it is shows when each is predicted alone
-                        await self._predict_singly(served, rows, futures)
+                        await self._predict_singly(model, rows, futures)
                     continue
-                _settle(futures, made)
+                _settle(futures, outcomes)
                 await asyncio.sleep(0)
         finally:
             self._task = None
@@ -73,16 +73,16 @@ class Batcher:
                 _fail([(future, count)], error)
 
     def _take(self) -> tuple[Served, list[Row], list[tuple[asyncio.Future[list[Outcome]], int]]]:
-        served = self._waiting[0][0]
+        model = self._waiting[0][0]
         rows: list[Row] = []
         futures = []
-        while self._waiting and self._waiting[0][0] is served:
+        while self._waiting and self._waiting[0][0] is model:
             if rows and len(rows) + len(self._waiting[0][1]) > MOST_ROWS:
                 break
-            _, given, future = self._waiting.popleft()
-            rows.extend(given)
-            futures.append((future, len(given)))
-        return served, rows, futures
+            _, request_rows, future = self._waiting.popleft()
+            rows.extend(request_rows)
+            futures.append((future, len(request_rows)))
+        return model, rows, futures
 
 
 def _settle(futures: list[tuple[asyncio.Future[list[Outcome]], int]], made: list[Outcome]) -> None:

@@ -97,7 +97,7 @@ class Contract:
         if self._is_plain(body):
             try:
                 if b"[" in body and _ROWS.match(body):
-                    return [self._given(sent) for sent in self._many.validate_json(body, strict=True)["rows"]], True
+                    return [self._given(row) for row in self._many.validate_json(body, strict=True)["rows"]], True
                 return [self._given(self._one.validate_json(body, strict=True))], False
             except (ValidationError, _LongKey):
                 pass
@@ -167,58 +167,58 @@ class Contract:
         if is_tangled(body, self.max_rows):
             raise Rejected([Problem(None, "body", "lists within lists", self._form())])
         try:
-            sent: Any = from_json(body)
+            payload: Any = from_json(body)
         except ValueError:
             raise Rejected([Problem(None, "body", short(body[:200]), f"JSON in UTF-8: {self._form()}")]) from None
-        listed = sent.get("rows") if isinstance(sent, dict) else None
-        many = isinstance(listed, list) or (listed is not None and "rows" not in self.columns)
+        rows = payload.get("rows") if isinstance(payload, dict) else None
+        many = isinstance(rows, list) or (rows is not None and "rows" not in self.columns)
         if not many:
-            return self._read_rows([sent], many=False), False
-        others = [name for name in list(sent)[: MOST_PROBLEMS + 1] if name != "rows"][:MOST_PROBLEMS]
+            return self._read_rows([payload], many=False), False
+        others = [name for name in list(payload)[: MOST_PROBLEMS + 1] if name != "rows"][:MOST_PROBLEMS]
         if others:
-            raise Rejected([Problem(None, short(name), short(sent[name]), self._form()) for name in others])
-        if not isinstance(listed, list) or not 1 <= len(listed) <= self.max_rows:
-            raise Rejected([Problem(None, "rows", short(listed), self._form())])
-        return self._read_rows(listed, many=True), True
+            raise Rejected([Problem(None, short(name), short(payload[name]), self._form()) for name in others])
+        if not isinstance(rows, list) or not 1 <= len(rows) <= self.max_rows:
+            raise Rejected([Problem(None, "rows", short(rows), self._form())])
+        return self._read_rows(rows, many=True), True
 
     def _read_rows(self, rows: list[Any], *, many: bool) -> list[Given]:
         problems: list[Problem] = []
-        made: list[Given] = []
+        parsed_rows: list[Given] = []
         for at, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 form = "an object with the fields of one row" if many else self._form()
                 problems.append(Problem(at if many else None, "row" if many else "body", short(row), form))
             else:
-                self._read_row(row, at, made, problems)
+                self._read_row(row, at, parsed_rows, problems)
             if len(problems) >= MOST_PROBLEMS:
                 break
         if problems:
             raise Rejected(problems[:MOST_PROBLEMS])
-        return made
+        return parsed_rows
 
     def _read_row(self, row: Mapping[str, Any], at: int, made: list[Given], problems: list[Problem]) -> None:
         """Add the row to ``made``, or what is wrong with it to ``problems``."""
         # No field holds a list or an object; an empty one is refused as a full one is, and costs nothing to refuse.
-        known = {name: [] if isinstance(row[name], list | dict) else row[name] for name in self.columns if name in row}
+        fields = {name: [] if isinstance(row[name], list | dict) else row[name] for name in self.columns if name in row}
         unknown = []
-        if len(known) < len(row):
+        if len(fields) < len(row):
             unknown = list(islice((name for name in row if name not in self.columns), MOST_PROBLEMS))
         wrong: dict[str, Any] = {}
         try:
-            given = self._given(self._one.validate_json(to_json(known, inf_nan_mode="constants"), strict=True))
+            parsed_row = self._given(self._one.validate_json(to_json(fields, inf_nan_mode="constants"), strict=True))
         except ValidationError as error:
-            for one in error.errors(include_url=False, include_context=False, include_input=False):
-                field = str(one["loc"][0])
-                wrong[field] = None if one["type"] == "missing" else short(row[field])
+            for detail in error.errors(include_url=False, include_context=False, include_input=False):
+                field = str(detail["loc"][0])
+                wrong[field] = None if detail["type"] == "missing" else short(row[field])
         except _LongKey:
-            longest = max(self.schema.key, key=lambda name: len(str(known[name])))
-            what = " and ".join(self.schema.key)
-            allowed = f"text such that the key of the row ({what}) has at most {MOST_KEY_BYTES} bytes"
+            longest = max(self.schema.key, key=lambda name: len(str(fields[name])))
+            key_names = " and ".join(self.schema.key)
+            allowed = f"text such that the key of the row ({key_names}) has at most {MOST_KEY_BYTES} bytes"
             problems.append(Problem(at, longest, short(row[longest]), allowed))
         else:
             if not unknown:
-                made.append(given)
-        problems += [Problem(at, field, sent, self._known_allowed(field)) for field, sent in wrong.items()]
+                made.append(parsed_row)
+        problems += [Problem(at, field, value, self._known_allowed(field)) for field, value in wrong.items()]
         for name in unknown:
             search = len(problems) * len(self.columns) <= NEAR_WORK
             problems.append(
@@ -248,9 +248,9 @@ _NESTED = re.compile(rb":\s*[\[{]")
 
 def _row_type(name: str, fields: dict[str, Any]) -> Any:
     make: Any = TypedDict
-    made = make(name, fields)
-    made.__pydantic_config__ = ConfigDict(extra="forbid")
-    return made
+    row_type = make(name, fields)
+    row_type.__pydantic_config__ = ConfigDict(extra="forbid")
+    return row_type
 
 
 def _kind(column: Column) -> Any:

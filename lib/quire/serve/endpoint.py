@@ -62,21 +62,21 @@ class Predict:
         await send_json(send, 200, content)
 
     async def _predict(self, body: bytes, query: bytes, request_id: str) -> dict[str, Any]:
-        served = self._service.served()
+        model = self._service.served()
         explain = bool(query) and _explain(query)
         if len(body) <= LIGHT_BYTES:
-            given, many = served.contract.parse(body)
+            rows, many = model.contract.parse(body)
         else:
-            given, many = await self._service.aside(served.contract.parse, body)
-        if explain and len(given) > MOST_EXPLAINED:
+            rows, many = await self._service.aside(model.contract.parse, body)
+        if explain and len(rows) > MOST_EXPLAINED:
             allowed = f"at most {MOST_EXPLAINED} rows when explain is asked for"
-            raise Rejected([Problem(None, "rows", f"{len(given)} rows", allowed)])
-        answers, explained = await self._service.predict(served, given, request_id=request_id, explain=explain)
-        for one, found in zip(answers, explained, strict=False):
-            one["effects"] = [
-                {"feature": e.feature, "value": e.value, "normal": e.normal, "effect": e.effect} for e in found
+            raise Rejected([Problem(None, "rows", f"{len(rows)} rows", allowed)])
+        answers, explained = await self._service.predict(model, rows, request_id=request_id, explain=explain)
+        for answer, effects in zip(answers, explained, strict=False):
+            answer["effects"] = [
+                {"feature": e.feature, "value": e.value, "normal": e.normal, "effect": e.effect} for e in effects
             ]
-        about = {"model_name": served.version.name, "model_version": served.number, "request_id": request_id}
+        about = {"model_name": model.version.name, "model_version": model.number, "request_id": request_id}
         return {"predictions": answers, **about} if many else {**answers[0], **about}
 
 
@@ -91,18 +91,18 @@ async def read_body(receive: Any, limit: int, waiting: Waiting | None = None) ->
     if message["type"] == "http.request" and not message.get("more_body") and len(body) <= limit:
         return body
     parts, length = [body], len(body)
-    counted = 0
+    reserved_bytes = 0
     try:
         while message["type"] == "http.request" and message.get("more_body") and length <= limit:
             if waiting is not None:
-                new, counted = length - counted, length
+                new, reserved_bytes = length - reserved_bytes, length
                 waiting.add(new)
             message = await receive()
             parts.append(message.get("body", b""))
             length += len(parts[-1])
     finally:
         if waiting is not None:
-            waiting.bytes -= counted
+            waiting.bytes -= reserved_bytes
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     if length > limit:
@@ -112,21 +112,21 @@ async def read_body(receive: Any, limit: int, waiting: Waiting | None = None) ->
 
 def _explain(query: bytes) -> bool:
     """Return what a query says of ``explain``; raises Rejected where it is no truth value."""
-    sent = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
-    if sent not in YES + NO:
-        raise Rejected([Problem(None, "explain", short(sent), "true or false")])
-    return sent in YES
+    flag = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
+    if flag not in YES + NO:
+        raise Rejected([Problem(None, "explain", short(flag), "true or false")])
+    return flag in YES
 
 
 def refusal(error: Exception, request_id: str) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return status, content and headers of the answer to a request that raised one of `REFUSALS`."""
     about = {"error": str(error), "request_id": request_id}
     if isinstance(error, Rejected):
-        listed = [{"row": p.row, "field": p.field, "sent": p.sent, "allowed": p.allowed} for p in error.problems]
+        errors = [{"row": p.row, "field": p.field, "sent": p.sent, "allowed": p.allowed} for p in error.problems]
         about["error"] = f"Nothing was predicted or kept. {error}"
-        if len(listed) == MOST_PROBLEMS:
+        if len(errors) == MOST_PROBLEMS:
             about["error"] += f" The check ended at {MOST_PROBLEMS} problems; there may be more."
-        return 422, {**about, "problems": len(listed), "errors": listed}, {}
+        return 422, {**about, "problems": len(errors), "errors": errors}, {}
     if isinstance(error, Unavailable):
         return 503, about, {"retry-after": str(error.retry_after_s)}
     return 413, about, {}

@@ -26,16 +26,16 @@ def check_example(pipeline: Any, folder: Path, schema: Schema, *, name: str) -> 
         raise ModelError(f"{name} does not fit schema.yaml: {mismatch}")
     classify = hasattr(pipeline, "classes_")
     try:
-        found = class_probabilities(pipeline, X) if classify else pipeline.predict(X)
+        output = class_probabilities(pipeline, X) if classify else pipeline.predict(X)
     except Exception as error:
         raise ModelError(f"{name} fails on its own input example: {error}") from error
-    shares_add_up = not classify or np.allclose(found.sum(axis=1), 1)
-    if len(found) != len(X) or not np.isfinite(found).all() or not shares_add_up:
-        raise ModelError(f"{name} disagrees with its own input example: it gives {np.asarray(found).tolist()[:3]}.")
+    shares_add_up = not classify or np.allclose(output.sum(axis=1), 1)
+    if len(output) != len(X) or not np.isfinite(output).all() or not shares_add_up:
+        raise ModelError(f"{name} disagrees with its own input example: it gives {np.asarray(output).tolist()[:3]}.")
     expected = model_files.read_example_output(folder)
-    if expected is not None and not _is_close(found, np.asarray(expected)):
+    if expected is not None and not _is_close(output, np.asarray(expected)):
         raise ModelError(
-            f"{name} disagrees with its own input example: it gives {np.asarray(found).tolist()[:3]}, and gave "
+            f"{name} disagrees with its own input example: it gives {np.asarray(output).tolist()[:3]}, and gave "
             f"{expected[:3]} when it was logged. Its files or the libraries are not the same any more: train again."
         )
 

@@ -46,8 +46,8 @@ def effects(served: Served, row: Row, outcomes: Sequence[Outcome]) -> list[Effec
         return []
     base, *others = (_level(outcome, outcomes[0]) for outcome in outcomes)
     features = zip(served.schema.features, row, normal, others, strict=True)
-    found = [Effect(name, _plain(value), _plain(usual), base - other) for name, value, usual, other in features]
-    return sorted((one for one in found if one.effect), key=lambda one: -abs(one.effect))
+    all_effects = [Effect(name, _plain(value), _plain(usual), base - other) for name, value, usual, other in features]
+    return sorted((effect for effect in all_effects if effect.effect), key=lambda one: -abs(one.effect))
 
 
 def _level(outcome: Outcome, first: Outcome) -> float:

@@ -84,16 +84,16 @@ def _expander(schema: Schema) -> Callable[[Sequence[tuple[Any, ...]]], Columns]:
     columns = [schema.columns[name] for name in schema.features]
 
     def expand(rows: Sequence[tuple[Any, ...]]) -> Columns:
-        made: Columns = []
+        output: Columns = []
         for values, column in zip(zip(*rows, strict=True), columns, strict=True):
             if column.type == "datetime":
                 local = [None if at is None else at.astimezone(zone) for at in values]
-                made += [[math.nan if at is None else PARTS[part](at) for at in local] for part in _parts(column)]
+                output += [[math.nan if at is None else PARTS[part](at) for at in local] for part in _parts(column)]
             elif column.type in ("number", "integer"):
-                made.append([math.nan if value is None else value for value in values])
+                output.append([math.nan if value is None else value for value in values])
             else:
-                made.append(list(values))
-        return made
+                output.append(list(values))
+        return output
 
     return expand
 
@@ -114,33 +114,34 @@ def _ordinal(encoder: Any, places: list[int]) -> Block:
     unknown = float(encoder.unknown_value) if encoder.handle_unknown == "use_encoded_value" else math.nan
     missing = float(encoder.encoded_missing_value)
     codes = [
-        {value: float(code) for code, value in enumerate(found) if not _is_missing(value)}
-        | ({None: missing} if any(map(_is_missing, found)) else {})
-        for found in encoder.categories_
+        {value: float(code) for code, value in enumerate(categories) if not _is_missing(value)}
+        | ({None: missing} if any(map(_is_missing, categories)) else {})
+        for categories in encoder.categories_
     ]
     pairs = list(zip(places, codes, strict=True))
     return lambda columns: (
         np.array(
-            [[known.get(value, unknown) for value in columns[place]] for place, known in pairs], dtype=np.float64
+            [[column_codes.get(value, unknown) for value in columns[place]] for place, column_codes in pairs],
+            dtype=np.float64,
         ).T
     )
 
 
 def _one_hot(encoder: Any, places: list[int]) -> Block:
     starts, width = [], 0
-    for found in encoder.categories_:
-        starts.append({None if _is_missing(value) else value: width + code for code, value in enumerate(found)})
-        width += len(found)
+    for categories in encoder.categories_:
+        starts.append({None if _is_missing(value) else value: width + code for code, value in enumerate(categories)})
+        width += len(categories)
     pairs = list(zip(places, starts, strict=True))
 
     def encode(columns: Columns) -> np.ndarray:
-        made = np.zeros((len(columns[0]), width))
-        for place, known in pairs:
+        matrix = np.zeros((len(columns[0]), width))
+        for place, positions in pairs:
             for row, value in enumerate(columns[place]):
-                at = known.get(None if _is_missing(value) else value)
+                at = positions.get(None if _is_missing(value) else value)
                 if at is not None:
-                    made[row, at] = 1.0
-        return made
+                    matrix[row, at] = 1.0
+        return matrix
 
     return encode
 
@@ -152,10 +153,10 @@ def _arrays(transformer: Any, places: list[int], is_text: bool) -> Block:
     def transform(columns: Columns) -> np.ndarray:
         if is_text:
             values = [[math.nan if value is None else value for value in columns[place]] for place in places]
-            made = nameless.transform(np.array(values, dtype=object).T)
+            matrix = nameless.transform(np.array(values, dtype=object).T)
         else:
-            made = nameless.transform(np.array([columns[place] for place in places], dtype=np.float64).T)
-        return made.toarray() if hasattr(made, "toarray") else np.asarray(made, dtype=np.float64)
+            matrix = nameless.transform(np.array([columns[place] for place in places], dtype=np.float64).T)
+        return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix, dtype=np.float64)
 
     return transform
 
@@ -177,10 +178,10 @@ def _estimate(model: Any, *, classify: bool) -> Callable[[np.ndarray], np.ndarra
 
 def _without_names(fitted: Any) -> Any:
     """Return a copy that takes arrays without warning that they have no column names."""
-    made = copy.deepcopy(fitted)
-    for part in [made, *(step for _, step in getattr(made, "steps", []))]:
+    estimator = copy.deepcopy(fitted)
+    for part in [estimator, *(step for _, step in getattr(estimator, "steps", []))]:
         part.__dict__.pop("feature_names_in_", None)
-    return made
+    return estimator
 
 
 def _is_missing(value: Any) -> bool:

@@ -65,14 +65,14 @@ def page(
     needs_key: the page asks for the key, and shows nothing of the data before it has it. errors: what is wrong by
     field. result: what the template shows of a prediction, or of feedback.
     """
-    settings, served = service.settings, service.models.current
-    window = served.reference.get("window") if served and not needs_key else None
+    settings, model = service.settings, service.models.current
+    window = model.reference.get("window") if model and not needs_key else None
     return pages.render(
         "service",
         title=settings.config.title or settings.name,
         description=settings.config.description,
-        fields=fields(served, sent or {}, errors or {}) if served and not needs_key else [],
-        served=served,
+        fields=fields(model, sent or {}, errors or {}) if model and not needs_key else [],
+        served=model,
         window={"rows": None, "end": None} | (window or {}),
         problem=service.models.problem,
         needs_key=needs_key,
@@ -83,18 +83,18 @@ def page(
 
 async def predict(service: "Service", sent: Mapping[str, str], request_id: str) -> tuple[int, str]:
     """Return status and page with the prediction of a sent form."""
-    served = service.served()
+    model = service.served()
     try:
-        given = served.contract.read(values(served, sent))
-        answers, effects = await service.predict(served, [given], request_id=request_id, explain=True)
+        row = model.contract.read(values(model, sent))
+        answers, effects = await service.predict(model, [row], request_id=request_id, explain=True)
     except Rejected as rejected:
-        errors = {one.field: f"Allowed: {one.allowed}" for one in rejected.problems}
+        errors = {problem.field: f"Allowed: {problem.allowed}" for problem in rejected.problems}
         return 422, page(
             service, sent, error="Some fields are not as they may be; nothing was predicted.", errors=errors
         )
     except Unavailable as unavailable:
         return 503, page(service, sent, error=str(unavailable))
-    return 200, page(service, sent, result=result(served, answers[0], effects[0]))
+    return 200, page(service, sent, result=result(model, answers[0], effects[0]))
 
 
 async def keep_feedback(service: "Service", sent: Mapping[str, str]) -> tuple[int, str]:
@@ -116,12 +116,12 @@ async def keep_feedback(service: "Service", sent: Mapping[str, str]) -> tuple[in
 
 def values(served: Served, sent: Mapping[str, str]) -> dict[str, Any]:
     """Return what a sent form holds, as JSON would: numbers as numbers, empty fields left out."""
-    found: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     for name, column in served.contract.columns.items():
         text = sent.get(PREFIX + name, "").strip()
         if text:
-            found[name] = _number(text) if column.type in ("number", "integer") else text
-    return found
+            row[name] = _number(text) if column.type in ("number", "integer") else text
+    return row
 
 
 def _number(text: str) -> Any:
@@ -151,12 +151,12 @@ def _field(name: str, column: Column, served: Served, value: str, error: str) ->
     if column.type == "datetime":
         return Field(kind="datetime-local", step="1", **common)
     if column.type == "boolean":
-        names = [label(one) for one in column.categories] or ["no", "yes"]
+        names = [label(option) for option in column.categories] or ["no", "yes"]
         return Field(kind="select", options=(("false", names[0]), ("true", names[1])), **common)
-    known = column.labels or tuple(served.reference.get("seen", {}).get(name, ()))
-    if column.labels and known:
-        return Field(kind="select", options=tuple((one, one) for one in known), **common)
-    return Field(kind="text", options=tuple((one, one) for one in known), **common)
+    options = column.labels or tuple(served.reference.get("seen", {}).get(name, ()))
+    if column.labels and options:
+        return Field(kind="select", options=tuple((option, option) for option in options), **common)
+    return Field(kind="text", options=tuple((option, option) for option in options), **common)
 
 
 def _shown(value: Any, column: Column) -> str:
@@ -170,18 +170,18 @@ def _shown(value: Any, column: Column) -> str:
 def result(served: Served, answer: Mapping[str, Any], effects: list[Effect]) -> dict[str, Any]:
     """Return what is shown of a prediction, in the words and numbers of the page."""
     target = served.schema.columns[served.schema.target]
-    largest = max((abs(one.effect) for one in effects), default=1.0)
-    moved = [
+    largest = max((abs(effect.effect) for effect in effects), default=1.0)
+    effect_rows = [
         {
-            "feature": one.feature,
-            "value": _told(one.value),
-            "normal": _told(one.normal),
-            "text": _signed(f"{one.effect:+.3g}" if not served.classes else f"{one.effect * 100:+.1f} points"),
-            "share": round(100 * abs(one.effect) / largest, 1),
-            "up": one.effect > 0,
+            "feature": effect.feature,
+            "value": _told(effect.value),
+            "normal": _told(effect.normal),
+            "text": _signed(f"{effect.effect:+.3g}" if not served.classes else f"{effect.effect * 100:+.1f} points"),
+            "share": round(100 * abs(effect.effect) / largest, 1),
+            "up": effect.effect > 0,
         }
-        for one in effects[:MOST_EFFECTS]
-        if abs(one.effect) >= LEAST_EFFECT * largest
+        for effect in effects[:MOST_EFFECTS]
+        if abs(effect.effect) >= LEAST_EFFECT * largest
     ]
     return {
         "id": answer["prediction_id"],
@@ -192,7 +192,7 @@ def result(served: Served, answer: Mapping[str, Any], effects: list[Effect]) -> 
         "target": served.schema.target,
         "unit": target.unit,
         "meaning": _meaning(served, answer),
-        "effects": moved,
+        "effects": effect_rows,
         "explained": bool(served.reference),
         "classes": served.classes,
     }
@@ -205,8 +205,8 @@ def _meaning(served: Served, answer: Mapping[str, Any]) -> str:
         return f"On rows it had not seen, such a prediction was off by {usual:.3g} on average." if usual else ""
     share = answer["probability"]
     if served.schema.task == "binary":
-        what = f"{served.schema.target} = {label(served.schema.positive or '')}"
-        return f"The probability of {what} is {share:.0%}; from {served.threshold:.0%} on it is predicted."
+        event = f"{served.schema.target} = {label(served.schema.positive or '')}"
+        return f"The probability of {event} is {share:.0%}; from {served.threshold:.0%} on it is predicted."
     return f"The model gives it a probability of {share:.0%}; the others follow."
 
 

@@ -44,11 +44,11 @@ class Keys:
     def holder(self, key: str) -> str | None:
         """Return whose key it is, or None; takes the same time whichever it is."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-        found = None
-        for name, known in self._hashes.items():
-            if hmac.compare_digest(digest, known):
-                found = name
-        return found
+        holder = None
+        for name, key_hash in self._hashes.items():
+            if hmac.compare_digest(digest, key_hash):
+                holder = name
+        return holder
 
 
 class Rate:
@@ -128,28 +128,28 @@ class Guard:
         started, headers = time.perf_counter(), dict(scope["headers"])
         request_id = _request_id(headers, self._ids)
         client = scope["client"][0] if scope.get("client") else "unknown"
-        status, holder, begun = 500, "", False
+        status, holder, has_begun = 500, "", False
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_on(message: Any) -> None:
-            nonlocal status, begun
+            nonlocal status, has_begun
             if message["type"] == "http.response.start":
-                status, begun = message["status"], True
+                status, has_begun = message["status"], True
                 message["headers"] = [*with_safe(message["headers"]), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
             refusal, holder = self._refusal(scope, headers, client)
             if refusal:
-                refused, reason, more = refusal
-                await send_json(send_on, refused, {"error": reason, "request_id": request_id}, more)
+                refusal_status, reason, more = refusal
+                await send_json(send_on, refusal_status, {"error": reason, "request_id": request_id}, more)
             else:
                 await self._app(scope, receive, send_on)
         except ClientDisconnect:
             status = GONE
         except Exception:
             LOG.exception("request %s failed", request_id)
-            if not begun:
+            if not has_begun:
                 await send_json(send_on, 500, {"error": FAILED, "request_id": request_id})
         finally:
             seconds = time.perf_counter() - started
@@ -206,8 +206,8 @@ def sent_key(headers: Mapping[bytes, bytes]) -> str:
 
 
 def _request_id(headers: Mapping[bytes, bytes], ids: Iterator[str]) -> str:
-    sent = headers.get(b"x-request-id")
-    return sent.decode() if sent and re.fullmatch(rb"[A-Za-z0-9._-]{1,64}", sent) else next(ids)
+    header = headers.get(b"x-request-id")
+    return header.decode() if header and re.fullmatch(rb"[A-Za-z0-9._-]{1,64}", header) else next(ids)
 
 
 async def send_json(send: Any, status: int, content: Any, headers: Mapping[str, str] | None = None) -> None:

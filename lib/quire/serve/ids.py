@@ -15,6 +15,6 @@ def random_ids() -> Iterator[str]:
     of rewriting a page of it for each. 80 random bits are drawn for 256 ids at a time.
     """
     while True:
-        drawn = os.urandom(RANDOM_BYTES * AT_ONCE).hex()
-        for start in range(0, len(drawn), 2 * RANDOM_BYTES):
-            yield f"{time.time_ns() // 1_000_000:012x}{drawn[start : start + 2 * RANDOM_BYTES]}"
+        digits = os.urandom(RANDOM_BYTES * AT_ONCE).hex()
+        for start in range(0, len(digits), 2 * RANDOM_BYTES):
+            yield f"{time.time_ns() // 1_000_000:012x}{digits[start : start + 2 * RANDOM_BYTES]}"

@@ -213,7 +213,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _make_room(self) -> bool:
         """End the connection that has let the server wait for longest; False if there is none."""
         waiting = [
-            one for one in self.connections if isinstance(one, LimitedProtocol) and one is not self and one.is_waiting
+            connection
+            for connection in self.connections
+            if isinstance(connection, LimitedProtocol) and connection is not self and connection.is_waiting
         ]
         if not waiting:
             return False

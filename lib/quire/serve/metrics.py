@@ -19,19 +19,19 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = own = CollectorRegistry()
-        named: dict[str, Any] = {"registry": own}
-        self.requests = Counter("quire_requests", "Requests answered.", ["path", "status"], **named)
-        self.seconds = Histogram("quire_request_seconds", "Time to answer.", ["path"], buckets=BUCKETS, **named)
-        self.predictions = Counter("quire_predictions", "Rows predicted.", ["version", "source"], **named)
-        self.cached = Counter("quire_predictions_cached", "Rows answered from the cache.", **named)
-        self.together = Histogram("quire_batch_rows", "Rows predicted in one call.", buckets=SIZES, **named)
-        self.committed = Counter("quire_log_rows", "Rows committed to the database.", **named)
-        self.commit_seconds = Histogram("quire_log_commit_seconds", "Time of a commit.", buckets=BUCKETS, **named)
-        self.refused = Counter("quire_log_refused", "Rows refused because they could not be logged.", **named)
-        self.feedback = Counter("quire_feedback", "Feedback by what became of it.", ["status"], **named)
-        self.shadow_dropped = Counter("quire_shadow_dropped", "Rows that the challenger was too slow for.", **named)
-        self.swaps = Counter("quire_model_swaps", "Champions that took over.", **named)
-        mode: dict[str, Any] = {"multiprocess_mode": "livesum", **named}
+        options: dict[str, Any] = {"registry": own}
+        self.requests = Counter("quire_requests", "Requests answered.", ["path", "status"], **options)
+        self.seconds = Histogram("quire_request_seconds", "Time to answer.", ["path"], buckets=BUCKETS, **options)
+        self.predictions = Counter("quire_predictions", "Rows predicted.", ["version", "source"], **options)
+        self.cached = Counter("quire_predictions_cached", "Rows answered from the cache.", **options)
+        self.together = Histogram("quire_batch_rows", "Rows predicted in one call.", buckets=SIZES, **options)
+        self.committed = Counter("quire_log_rows", "Rows committed to the database.", **options)
+        self.commit_seconds = Histogram("quire_log_commit_seconds", "Time of a commit.", buckets=BUCKETS, **options)
+        self.refused = Counter("quire_log_refused", "Rows refused because they could not be logged.", **options)
+        self.feedback = Counter("quire_feedback", "Feedback by what became of it.", ["status"], **options)
+        self.shadow_dropped = Counter("quire_shadow_dropped", "Rows that the challenger was too slow for.", **options)
+        self.swaps = Counter("quire_model_swaps", "Champions that took over.", **options)
+        mode: dict[str, Any] = {"multiprocess_mode": "livesum", **options}
         self.queued = Gauge("quire_log_queued_rows", "Rows that wait for the database.", **mode)
         self.log_up = Gauge("quire_log_up", "Workers whose log is up.", **mode)
         self.model = Gauge("quire_model", "Workers that serve this version.", ["name", "version"], **mode)
@@ -44,21 +44,21 @@ class Metrics:
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
-        counted = self._of_request.get((path, status))
-        if counted is None:
-            counted = self.requests.labels(path, str(status)), self.seconds.labels(path)
-            self._of_request[path, status] = counted
-        counted[0].inc()
-        counted[1].observe(seconds)
+        counters = self._of_request.get((path, status))
+        if counters is None:
+            counters = self.requests.labels(path, str(status)), self.seconds.labels(path)
+            self._of_request[path, status] = counters
+        counters[0].inc()
+        counters[1].observe(seconds)
         if status >= 500 or (status >= 400 and path.startswith("/predict")):
             self.errors[status] += 1
 
     def predicted(self, version: str, source: str, rows: int) -> None:
         """Count predictions."""
-        counted = self._of_version.get((version, source))
-        if counted is None:
-            counted = self._of_version[version, source] = self.predictions.labels(version, source)
-        counted.inc(rows)
+        counter = self._of_version.get((version, source))
+        if counter is None:
+            counter = self._of_version[version, source] = self.predictions.labels(version, source)
+        counter.inc(rows)
 
     def commit(self, rows: int, seconds: float) -> None:
         """Count a commit of the log."""
@@ -81,6 +81,6 @@ class Metrics:
             return generate_latest(self._registry)
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        together = CollectorRegistry()
-        MultiProcessCollector(together)
-        return generate_latest(together)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return generate_latest(registry)

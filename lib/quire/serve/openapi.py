@@ -50,9 +50,9 @@ RECEIPT = {
 def document(app: "FastAPI", service: "Service") -> dict[str, Any]:
     """Return the document for the schema of the use case."""
     schema = service.settings.schema
-    served = service.models.current
-    contract = served.contract if served else Contract(schema)
-    example = _example(contract, served.reference if served else {})
+    model = service.models.current
+    contract = model.contract if model else Contract(schema)
+    example = _example(contract, model.reference if model else {})
     row = contract.json_schema() | ({"examples": [example]} if example else {})
     names = {"Row": row, "Prediction": _prediction(schema.task), "Error": ERROR, "Rejected": REJECTED}
     keyed = bool(app.state.keys)
@@ -85,7 +85,7 @@ def _prediction(task: str) -> dict[str, Any]:
 
 
 def _paths(contract: Contract, keyed: bool) -> dict[str, Any]:
-    one = {"allOf": [_ref("Prediction"), {"type": "object", "required": list(ABOUT), "properties": ABOUT}]}
+    prediction = {"allOf": [_ref("Prediction"), {"type": "object", "required": list(ABOUT), "properties": ABOUT}]}
     several = {
         "type": "object",
         "required": ["predictions", *ABOUT],
@@ -97,7 +97,7 @@ def _paths(contract: Contract, keyed: bool) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {"rows": {"type": "array", "minItems": 1, "maxItems": contract.max_rows, "items": _ref("Row")}},
     }
-    said = {
+    record = {
         "type": "object",
         "required": ["prediction_id", "actual"],
         "additionalProperties": False,
@@ -110,7 +110,7 @@ def _paths(contract: Contract, keyed: bool) -> dict[str, Any]:
         "type": "object",
         "required": ["feedback"],
         "additionalProperties": False,
-        "properties": {"feedback": {"type": "array", "minItems": 1, "maxItems": contract.max_rows, "items": said}},
+        "properties": {"feedback": {"type": "array", "minItems": 1, "maxItems": contract.max_rows, "items": record}},
     }
     receipts = {
         "type": "object",
@@ -130,13 +130,13 @@ def _paths(contract: Contract, keyed: bool) -> dict[str, Any]:
                 "summary": "Predict one row or many",
                 "parameters": [explain],
                 **_asks({"anyOf": [_ref("Row"), rows]}),
-                **_answers({"anyOf": [one, several]}, keyed, body=True),
+                **_answers({"anyOf": [prediction, several]}, keyed, body=True),
             }
         },
         "/feedback": {
             "post": {
                 "summary": "Say what really happened",
-                **_asks({"anyOf": [said, feedback]}),
+                **_asks({"anyOf": [record, feedback]}),
                 **_answers({"anyOf": [RECEIPT, receipts]}, keyed, body=True, more=answered),
             }
         },

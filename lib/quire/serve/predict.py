@@ -109,9 +109,9 @@ def save_batch(
 
     schema = run.settings.schema
     at = datetime.fromisoformat(as_of) if as_of else run_time(run.run_id)
-    opened = database.open(run.settings.database_url)
+    store = database.open(run.settings.database_url)
     try:
-        return opened.save_predictions(
+        return store.save_predictions(
             predictions,
             model_name=champion.version.name,
             model_version=champion.version.version,
@@ -123,7 +123,7 @@ def save_batch(
             keys=keys,
         )
     finally:
-        opened.close()
+        store.close()
 
 
 def predict_run(

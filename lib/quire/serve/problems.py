@@ -33,16 +33,16 @@ class Rejected(QuireError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         first = problems[0]
-        where = "" if first.row is None else f"Row {first.row}: "
-        super().__init__(f"{where}{first.field}: sent {first.sent!r}; allowed: {first.allowed}")
+        location = "" if first.row is None else f"Row {first.row}: "
+        super().__init__(f"{location}{first.field}: sent {first.sent!r}; allowed: {first.allowed}")
 
 
 def unknown_field(name: str, known: Collection[str], *, search: bool) -> str:
     """Return that a field is none of ``known``, which it names; and the near one, if it is to be searched for."""
-    listed = ", ".join(list(known)[:MOST_SHOWN]) + (" ..." if len(known) > MOST_SHOWN else "")
+    listing = ", ".join(list(known)[:MOST_SHOWN]) + (" ..." if len(known) > MOST_SHOWN else "")
     # Comparing takes time by the length of the names, so a name that is much too long is near to none.
     candidates = [other for other in known if search and len(name) <= 2 * len(other)]
-    return f"no such field; there are: {listed}.{near(name, candidates) if candidates else ''}"
+    return f"no such field; there are: {listing}.{near(name, candidates) if candidates else ''}"
 
 
 def short(value: Any) -> Any:

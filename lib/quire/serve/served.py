@@ -67,9 +67,9 @@ class Served:
     @cached_property
     def seen(self) -> dict[int, tuple[str, frozenset[str]]]:
         """Name and categories seen in training, by place in a row, where the model knows them."""
-        known = self.reference.get("seen", {})
+        categories = self.reference.get("seen", {})
         features = enumerate(self.schema.features)
-        return {place: (name, frozenset(known[name])) for place, name in features if name in known}
+        return {place: (name, frozenset(categories[name])) for place, name in features if name in categories}
 
     @property
     def threshold(self) -> float:
@@ -85,23 +85,23 @@ class Served:
         raw = self.fast(rows) if self.fast else self.slow(rows)
         if not np.isfinite(raw).all():
             raise ModelError(f"Version {self.number} predicts something that is no finite number.")
-        made = self._outcomes(raw)
+        outcomes = self._outcomes(raw)
         if self.cache_rows:
-            for row, outcome in zip(rows, made, strict=True):
+            for row, outcome in zip(rows, outcomes, strict=True):
                 self._cache[row] = outcome
             while len(self._cache) > self.cache_rows:
                 self._cache.popitem(last=False)
-        return made
+        return outcomes
 
     def cached(self, rows: Sequence[Row]) -> list[Outcome] | None:
         """Return the outcomes if all rows were predicted lately, else None."""
         try:
-            found = [self._cache[row] for row in rows]
+            outcomes = [self._cache[row] for row in rows]
             for row in rows:
                 self._cache.move_to_end(row)
         except KeyError:
             return None
-        return found
+        return outcomes
 
     def slow(self, rows: Sequence[Row]) -> np.ndarray:
         """Return what the pipeline itself predicts of the rows as a table, in the form of the fast path."""
@@ -113,8 +113,8 @@ class Served:
         """Return what makes the prediction of a row less sure: categories that training did not have."""
         return [
             f"{name} is {row[place]!r}, which did not occur in training."
-            for place, (name, known) in self.seen.items()
-            if row[place] is not None and row[place] not in known
+            for place, (name, categories) in self.seen.items()
+            if row[place] is not None and row[place] not in categories
         ]
 
     def _outcomes(self, raw: np.ndarray) -> list[Outcome]:
@@ -147,7 +147,7 @@ def load(
     """
     folder = registry.folder(version)
     pipeline = registry.load(version)
-    served = Served(
+    model = Served(
         version=version,
         schema=schema,
         pipeline=pipeline,
@@ -156,15 +156,15 @@ def load(
         cache_rows=cache_rows,
         loaded_at=now or datetime.now(UTC),
     )
-    check_example(pipeline, folder, schema, name=f"Version {served.number} of {version.name}")
-    _prove(served)
-    return served
+    check_example(pipeline, folder, schema, name=f"Version {model.number} of {version.name}")
+    _prove(model)
+    return model
 
 
 def _read_reference(files: Path, schema: Schema) -> dict[str, Any]:
     path = files / "reference.json"
-    found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return found if set(found.get("values", {})) == set(schema.features) else {}
+    reference = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return reference if set(reference.get("values", {})) == set(schema.features) else {}
 
 
 def _prove(served: Served) -> None:

@@ -120,7 +120,7 @@ class Service:
 
         Raises Unavailable if it cannot be logged.
         """
-        started, rows = time.perf_counter(), [one.row for one in given]
+        started, rows = time.perf_counter(), [parsed_row.row for parsed_row in given]
         outcomes = served.cached(rows)
         if outcomes is None:
             outcomes = await self._outcomes(served, rows, request_id)
@@ -157,14 +157,14 @@ class Service:
     async def keep_feedback(self, said: Sequence[Mapping[str, Any]], *, source: str) -> list[str]:
         """Return what became of each feedback (see `Database.save_feedback`); raises Rejected and Unavailable."""
         rows = [
-            {"prediction_id": str(one["prediction_id"]), "actual": self._actual(one["actual"], at)}
-            for at, one in enumerate(said)
+            {"prediction_id": str(record["prediction_id"]), "actual": self._actual(record["actual"], at)}
+            for at, record in enumerate(said)
         ]
         if self.settings.config.serve.durability == "fast":
             await self.log.barrier()
         try:
             async with asyncio.timeout(self.settings.config.serve.log_timeout_s), self._feedback:
-                found = await asyncio.to_thread(self._save_feedback, rows, source)
+                statuses = await asyncio.to_thread(self._save_feedback, rows, source)
         except TimeoutError:
             raise Unavailable("The database did not take the feedback in time.") from None
         except RowRefused as error:
@@ -172,19 +172,19 @@ class Service:
             raise Rejected([Problem(None, "feedback", None, "values that the database can hold")]) from error
         except ServiceError as error:
             raise Unavailable(str(error)) from error
-        for status in found:
+        for status in statuses:
             self.metrics.feedback.labels(status).inc()
-        return found
+        return statuses
 
     def health(self) -> dict[str, Any]:
         """Return how model and log are; ``status`` is ok, degraded (something is not as wanted) or unavailable."""
-        served, state = self.models.current, self.log.state
-        ready = served is not None and state == "up" and not self.stopping
+        model, state = self.models.current, self.log.state
+        ready = model is not None and state == "up" and not self.stopping
         problems = [text for text in (self.models.problem, "" if state == "up" else state) if text]
         return {
             "status": "unavailable" if not ready else "degraded" if problems else "ok",
             "problems": problems,
-            "model": None if served is None else self._model_health(served),
+            "model": None if model is None else self._model_health(model),
             "challenger": {
                 "version": self.models.challenger.number if self.models.challenger else None,
                 "problem": self.models.challenger_problem or None,
@@ -243,30 +243,30 @@ class Service:
         request_id: str,
         milliseconds: float,
     ) -> list[dict[str, Any]]:
-        made, is_number = [], not served.classes
-        for one, outcome in zip(given, outcomes, strict=True):
+        records, is_number = [], not served.classes
+        for parsed_row, outcome in zip(given, outcomes, strict=True):
             prediction_id, at = next(self._ids), self._tick()
-            made.append(
+            records.append(
                 {
                     "id": prediction_id,
                     "model_name": served.version.name,
                     "model_version": served.number,
-                    "row_key": one.key or prediction_id,
+                    "row_key": parsed_row.key or prediction_id,
                     "as_of": at,
                     "source": source,
                     "predicted_at": at,
-                    "at": one.at,
+                    "at": parsed_row.at,
                     "value": outcome.prediction if is_number else None,
                     "label": None if is_number else outcome.prediction,
                     "probability": outcome.probability,
                     "probabilities": outcome.probabilities,
-                    "features": served.contract.named(one.row),
+                    "features": served.contract.named(parsed_row.row),
                     "run_id": None,
                     "request_id": request_id,
                     "latency_ms": milliseconds,
                 }
             )
-        return made
+        return records
 
     def _tick(self) -> datetime:
         """Return the time, each later than the last: two predictions of one key are told apart by it."""
@@ -287,7 +287,7 @@ class Service:
     async def _predict_shadow(self, challenger: Served, given: Sequence[Given], request_id: str) -> None:
         started = time.perf_counter()
         try:
-            outcomes = await self.batcher.predict(challenger, [one.row for one in given])
+            outcomes = await self.batcher.predict(challenger, [parsed_row.row for parsed_row in given])
             milliseconds = (time.perf_counter() - started) * 1000
             records = self._records(challenger, given, outcomes, "shadow", request_id, milliseconds)
             await self.log.write(records, wait=False)
@@ -309,10 +309,10 @@ class Service:
 
     async def _keep_errors(self) -> None:
         """Keep in the database how many requests were refused or failed since the last time: monitoring shows it."""
-        counted = dict(self.metrics.errors)
-        if counted:
-            await asyncio.to_thread(self._save_errors, counted)
-            self.metrics.errors.subtract(counted)
+        counts = dict(self.metrics.errors)
+        if counts:
+            await asyncio.to_thread(self._save_errors, counts)
+            self.metrics.errors.subtract(counts)
             self.metrics.errors = +self.metrics.errors  # without those that are zero
 
     def _save_errors(self, counted: Mapping[int, int]) -> None:
@@ -336,8 +336,8 @@ class Service:
     def _prune_once(self, before: datetime) -> None:
         database = self._connect()
         try:
-            gone = database.prune(before, model_name=self.settings.model_name)
-            LOG.info("deleted %d predictions made before %s", gone.predictions, before.isoformat())
+            counts = database.prune(before, model_name=self.settings.model_name)
+            LOG.info("deleted %d predictions made before %s", counts.predictions, before.isoformat())
         finally:
             database.close()
 

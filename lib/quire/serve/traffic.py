@@ -46,8 +46,8 @@ class Traffic:
 
     def latency_ms(self, quantile: float) -> float:
         """Return a quantile of the time to answer, in milliseconds; NaN without answers."""
-        ordered = sorted(self.latencies)
-        return 1000 * ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] if ordered else float("nan")
+        latencies = sorted(self.latencies)
+        return 1000 * latencies[min(len(latencies) - 1, int(quantile * len(latencies)))] if latencies else float("nan")
 
 
 class Connection:
@@ -85,14 +85,14 @@ def bodies(frame: "pd.DataFrame", schema: Schema) -> list[tuple[bytes, Any]]:
     import pandas as pd
 
     names = [name for name in dict.fromkeys([*schema.features, *schema.key]) if name in frame.columns]
-    found = []
+    pairs = []
     for record in frame.to_dict("records"):
         row = {name: _plain(record[name], schema.columns[name].type) for name in names if not pd.isna(record[name])}
         actual = record.get(schema.target)
-        known = actual is not None and not pd.isna(actual)
-        wanted = (float(actual) if schema.task == "regression" else label(actual)) if known else None
-        found.append((orjson.dumps(row), wanted))
-    return found
+        is_known = actual is not None and not pd.isna(actual)
+        target = (float(actual) if schema.task == "regression" else label(actual)) if is_known else None
+        pairs.append((orjson.dumps(row), target))
+    return pairs
 
 
 async def load(
@@ -109,11 +109,11 @@ async def load(
 
     keep_ids: remember the prediction ids that were answered, to look for them in the database.
     """
-    traffic, given = Traffic(), itertools.cycle(requests)
+    traffic, stream = Traffic(), itertools.cycle(requests)
     until = time.perf_counter() + seconds
     started = time.perf_counter()
     await asyncio.gather(
-        *(_send(Connection(url, key), given, until, path, traffic, keep_ids) for _ in range(connections))
+        *(_send(Connection(url, key), stream, until, path, traffic, keep_ids) for _ in range(connections))
     )
     traffic.seconds = time.perf_counter() - started
     return traffic
@@ -170,9 +170,9 @@ async def simulate(
         if answer is None or actual is None or rng.random() >= share:
             return
         await asyncio.sleep(rng.expovariate(1 / delay_s) if delay_s else 0)
-        said = {"prediction_id": orjson.loads(answer)["prediction_id"], "actual": actual}
+        record = {"prediction_id": orjson.loads(answer)["prediction_id"], "actual": actual}
         outcome = Traffic()
-        await _with(idle, "/feedback", orjson.dumps(said), outcome)
+        await _with(idle, "/feedback", orjson.dumps(record), outcome)
         traffic.feedback.update(outcome.statuses)
 
     for body, actual in rows:

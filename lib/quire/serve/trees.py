@@ -71,10 +71,10 @@ def leaf_values(trees: list[Any], features: int) -> Evaluate | None:
     values = np.zeros((len(trees), bits))
     splits = [split for number, tree in enumerate(trees) for split in _splits(tree.nodes, number, values[number])]
     thresholds = [np.unique([split[1] for split in splits if split[0] == at]) for at in range(features)]
-    used = [at for at in range(features) if len(thresholds[at])]
-    if sum(len(thresholds[at]) + 2 for at in used) * len(trees) * bits // 8 > MOST_BYTES:
+    split_features = [at for at in range(features) if len(thresholds[at])]
+    if sum(len(thresholds[at]) + 2 for at in split_features) * len(trees) * bits // 8 > MOST_BYTES:
         return None
-    return _evaluator(values, used, thresholds, splits)
+    return _evaluator(values, split_features, thresholds, splits)
 
 
 Split = tuple[int, float, int, int, int, bool]
@@ -83,7 +83,7 @@ Split = tuple[int, float, int, int, int, bool]
 
 def _splits(nodes: np.ndarray, number: int, values: np.ndarray) -> list[Split]:
     """Return the splits of a tree; writes the values of its leaves, from left to right, to ``values``."""
-    found: list[Split] = []
+    splits: list[Split] = []
 
     def walk(at: int, leaf: int) -> int:
         """Visit the nodes from ``at`` on, whose first leaf has the number ``leaf``; return that of the next one."""
@@ -93,11 +93,11 @@ def _splits(nodes: np.ndarray, number: int, values: np.ndarray) -> list[Split]:
             return leaf + 1
         middle = walk(int(node["left"]), leaf)
         threshold, missing_left = float(node["num_threshold"]), bool(node["missing_go_to_left"])
-        found.append((int(node["feature_idx"]), threshold, number, leaf, middle, missing_left))
+        splits.append((int(node["feature_idx"]), threshold, number, leaf, middle, missing_left))
         return walk(int(node["right"]), middle)
 
     walk(0, 0)
-    return found
+    return splits
 
 
 def _evaluator(values: np.ndarray, used: list[int], thresholds: list[np.ndarray], splits: list[Split]) -> Evaluate:
@@ -134,15 +134,15 @@ def _evaluator(values: np.ndarray, used: list[int], thresholds: list[np.ndarray]
 def _lowest_bit(bits: int) -> Evaluate:
     """Return the function from masks to the number of the lowest bit that is set."""
     if bits == 8:
-        known = np.array([max(0, (mask & -mask).bit_length() - 1) for mask in range(256)], dtype=np.intp)
-        return known.take
-    one = np.array(1, dtype=f"u{bits // 8}")
-    return lambda masks: np.frexp((masks & (~masks + one)).astype(np.float32))[1] - 1
+        table = np.array([max(0, (mask & -mask).bit_length() - 1) for mask in range(256)], dtype=np.intp)
+        return table.take
+    unit = np.array(1, dtype=f"u{bits // 8}")
+    return lambda masks: np.frexp((masks & (~masks + unit)).astype(np.float32))[1] - 1
 
 
 def _one_by_one(trees: list[Any], model: Any) -> Evaluate:
-    known, places = model._bin_mapper.make_known_categories_bitsets()
-    options = {"known_cat_bitsets": known, "f_idx_map": places, "n_threads": 1}
+    bitsets, places = model._bin_mapper.make_known_categories_bitsets()
+    options = {"known_cat_bitsets": bitsets, "f_idx_map": places, "n_threads": 1}
 
     def values(X: np.ndarray) -> np.ndarray:
         X = np.ascontiguousarray(X)

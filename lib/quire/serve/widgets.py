@@ -25,19 +25,19 @@ def prediction_form(champion: "Champion", settings: Settings) -> Any:
     model = served.load(
         tracking.open(settings), champion.version, settings.schema, max_rows=serve.max_rows, cache_rows=0
     )
-    made = {
+    inputs = {
         field.name: _input(field, widgets) for field in fields(model, {}, {}) if field.name in model.schema.features
     }
-    shown, button = widgets.HTML(), widgets.Button(description="Predict", button_style="primary")
+    output, button = widgets.HTML(), widgets.Button(description="Predict", button_style="primary")
 
     def predict(_: Any) -> None:
-        sent = {PREFIX + name: str(one.value) for name, one in made.items() if one.value is not None}
-        shown.value = _answer(model, sent)
+        form_data = {PREFIX + name: str(widget.value) for name, widget in inputs.items() if widget.value is not None}
+        output.value = _answer(model, form_data)
 
     button.on_click(predict)
     predict(button)
     flow = widgets.Layout(display="flex", flex_flow="row wrap", grid_gap=".25rem 1rem")
-    form = [widgets.Box(list(made.values()), layout=flow), button, shown]
+    form = [widgets.Box(list(inputs.values()), layout=flow), button, output]
     return widgets.VBox(form, layout=widgets.Layout(grid_gap=".75rem"))
 
 
@@ -66,15 +66,15 @@ def _answer(model: served.Served, sent: dict[str, str]) -> str:
         "warnings": model.warnings(row),
     }
     answer |= {"probability": outcomes[0].probability, "probabilities": outcomes[0].probabilities}
-    told = result(model, answer, effects(model, row, outcomes if rows else []))
-    moved = "".join(
-        f"<tr><td><b>{escape(one['feature'])}</b> {escape(one['value'])}</td><td>normal: {escape(one['normal'])}</td>"
-        f"<td style='text-align:right'>{escape(one['text'])}</td></tr>"
-        for one in told["effects"]
+    summary = result(model, answer, effects(model, row, outcomes if rows else []))
+    effect_rows = "".join(
+        f"<tr><td><b>{escape(effect['feature'])}</b> {escape(effect['value'])}</td><td>normal: {escape(effect['normal'])}</td>"
+        f"<td style='text-align:right'>{escape(effect['text'])}</td></tr>"
+        for effect in summary["effects"]
     )
-    warnings = "".join(f"<p>{escape(text)} The prediction is less sure.</p>" for text in told["warnings"])
-    prediction = told["prediction"] if model.classes else f"{told['prediction']:,.4g}"
+    warnings = "".join(f"<p>{escape(text)} The prediction is less sure.</p>" for text in summary["warnings"])
+    prediction = summary["prediction"] if model.classes else f"{summary['prediction']:,.4g}"
     return (
-        f"<h3>{escape(told['target'])} is predicted to be {escape(str(prediction))} {escape(told['unit'])}</h3>"
-        f"<p>{escape(told['meaning'])}</p>{warnings}<h4>What moved it most</h4><table>{moved}</table>"
+        f"<h3>{escape(summary['target'])} is predicted to be {escape(str(prediction))} {escape(summary['unit'])}</h3>"
+        f"<p>{escape(summary['meaning'])}</p>{warnings}<h4>What moved it most</h4><table>{effect_rows}</table>"
     )
