@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from quire.config import Drift
-from quire.monitor import usual
+from quire.monitor import reference_bounds
 from quire.monitor.drift import Counts, judge_counts, window_psi
 
 WEEKS = 52
@@ -173,7 +173,7 @@ FORMS = {
 
 
 def _tolerance(values: np.ndarray, outside: float) -> float:
-    return float(values.mean() + usual.tolerance_factor(len(values), outside, 0.95) * values.std(ddof=1))
+    return float(values.mean() + reference_bounds.tolerance_factor(len(values), outside, 0.95) * values.std(ddof=1))
 
 
 def print_forms(worlds: int, seed: int = 0) -> None:
@@ -200,7 +200,7 @@ def _over(things: list[Counts], tests: int) -> dict[str, np.ndarray]:
     """Return for each form which thing is beyond it in which week, shape (things, weeks)."""
     over: dict[str, list] = {name: [] for name in FORMS}
     for thing in things:
-        rest = usual.reference_mask("training", WHEN[:WEEKS], WHEN[:WEEKS]) @ thing.windows
+        rest = reference_bounds.reference_mask("training", WHEN[:WEEKS], WHEN[:WEEKS]) @ thing.windows
         known = window_psi(rest, thing.windows, WHEN[:WEEKS])
         judged = judge_counts(thing, WHEN[:WEEKS], WHEN[WEEKS:], Drift(), tests=tests)
         for name, form in FORMS.items():

@@ -19,11 +19,11 @@ from quire import data, report
 from quire.config import Checks, Column, Drift, Performance, Schema
 from quire.monitor.checks import check_current
 from quire.monitor.drift import measure_drift, measure_shares
-from quire.monitor.figures import measure_performance
+from quire.monitor.feedback_stats import no_feedback
 from quire.monitor.history import drift_history
-from quire.monitor.look import About, Seen, spread_of
-from quire.monitor.observe import Champion, Observed, join_outcomes, profile_recent
-from quire.monitor.outside import nothing_outside
+from quire.monitor.monitoring_input import MonitoringInput, WatchedModel, join_outcomes, profile_recent
+from quire.monitor.monitoring_result import About, MonitoringResult, spread_of
+from quire.monitor.performance_result import measure_performance
 from quire.monitor.verdict import judge
 
 NUMBERS, CLASSES = 12, 5
@@ -53,11 +53,11 @@ def make(rows: int, weeks: int, end: pd.Timestamp, seed: int) -> pd.DataFrame:
     return frame.assign(y=frame["n0"] + rng.normal(size=rows), prediction=frame["n0"])
 
 
-def make_champion(rows: int) -> Champion:
+def make_champion(rows: int) -> WatchedModel:
     """Return a champion with a year of training data and a test window of 8 weeks, of so many rows a week."""
     test = make(8 * rows, 8, END - pd.Timedelta("7D"), 2).rename(columns={"y": "actual"}).assign(window="test")
     past = make(52 * rows, 52, END - pd.Timedelta("63D"), 3)
-    return Champion("1", data.profile_periods(past, SCHEMA), {}, test)
+    return WatchedModel("1", data.profile_periods(past, SCHEMA), {}, test)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     seconds[name] = time.process_time() - start
 
 
-def look(frame: pd.DataFrame, champion: Champion, seconds: dict[str, float]) -> Seen:
+def look(frame: pd.DataFrame, champion: WatchedModel, seconds: dict[str, float]) -> MonitoringResult:
     """Return what monitoring finds in the current rows ``frame``, as the notebook does once they are read."""
     current, labels = frame.drop(columns=["y", "prediction"]), frame[["id", "y"]]
     predictions, at = frame[["id", "prediction"]], END.to_pydatetime()
@@ -77,7 +77,7 @@ def look(frame: pd.DataFrame, champion: Champion, seconds: dict[str, float]) -> 
         rows = pd.concat([champion.test, now], ignore_index=True)
     with timed("profile", seconds):
         profiles = profile_recent(rows, SCHEMA, "7d", at)
-    observed = Observed(champion, rows, profiles, "7d", at)
+    observed = MonitoringInput(champion, rows, profiles, "7d", at)
     with timed("drift", seconds):
         drift = measure_drift(champion.trained, profiles, Drift())
         shares = measure_shares(champion.trained, profiles, Drift())
@@ -91,10 +91,10 @@ def look(frame: pd.DataFrame, champion: Champion, seconds: dict[str, float]) -> 
         verdict = judge(drift, checked, figures, SCHEMA)
         history = drift_history(pd.DataFrame(), "1")
         spread = spread_of(observed)
-        return Seen(about, verdict, drift, shares, checked, figures, spread, history, nothing_outside())
+        return MonitoringResult(about, verdict, drift, shares, checked, figures, spread, history, no_feedback())
 
 
-def draw(seen: Seen) -> list[str]:
+def draw(seen: MonitoringResult) -> list[str]:
     """Return every part of the page as HTML."""
     of_seen = ("monitoring_answer", "findings_table", "checks_table", "drift_overview", "drift_history")
     of_seen += ("drift_details", "drift_table", "performance_over_time", "metrics_table", "segments_chart")

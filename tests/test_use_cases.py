@@ -29,7 +29,7 @@ def runs(request, use_cases):
 
 
 def seen_of(executed):
-    return executed.stages["monitor"].names["seen"]
+    return executed.stages["monitor"].names["result"]
 
 
 def test_every_run_but_the_failed_one_was_monitored(runs):
@@ -74,7 +74,7 @@ def test_every_chart_of_every_run_is_drawn_without_a_warning(runs):
 def test_what_was_kept_is_recalled_as_it_was(runs):
     case, (_, _, _, again) = runs
     with case.environment():
-        recalled = monitor.recall(again.stages["monitor"].names["run"])
+        recalled = monitor.load_result(again.stages["monitor"].names["run"])
     seen = seen_of(again)
     assert recalled.about == seen.about
     assert recalled.verdict == seen.verdict
@@ -104,7 +104,7 @@ def test_the_answers_of_the_shipped_use_cases_say_what_their_frames_say(runs):
     for executed in runs[1]:
         if "monitor" not in executed.stages:
             continue
-        seen = executed.stages["monitor"].names["seen"]
+        seen = executed.stages["monitor"].names["result"]
         alerts = [one for one in seen.verdict.findings if one.severity == "alert"]
         assert seen.verdict.status == ("bad" if alerts else "warn" if seen.verdict.findings else "good")
         assert all("nan" not in one.what and "nan" not in one.sure for one in seen.verdict.findings)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from quire.cli import doctor
 from quire.cli.main import main
 from quire.flow.lock import only_run
-from quire.io import owed
+from quire.io import pending_notes
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def owing(project, name, parts=("tracking", "figures", "alert")):
         "finished_at": at, "stages": {},
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
-    owed.runs(project / "outputs").write(name, json.dumps({"parts": list(parts)}))
+    pending_notes.runs(project / "outputs").write(name, json.dumps({"parts": list(parts)}))
 
 
 def publish(*arguments):
@@ -55,7 +55,7 @@ def test_one_run_may_be_named_by_a_part_of_its_id(stored):
     owing(stored, "20260301T000000000-aaaa", ["figures"])
     owing(stored, "20260301T000000000-bbbb", ["figures"])
     assert publish("aaaa").exit_code == 0
-    assert owed.runs(stored / "outputs").names() == ["20260301T000000000-bbbb"]
+    assert pending_notes.runs(stored / "outputs").names() == ["20260301T000000000-bbbb"]
     assert publish("cccc").exit_code == 4
 
 
@@ -82,7 +82,7 @@ def test_a_run_under_way_is_left_alone(stored):
         assert named.exit_code == 5
         assert "Run r1 is under way; it is published when it ends." in named.output
         assert publish().output.strip() == "Nothing is owed."
-    assert owed.runs(stored / "outputs").names() == ["r1"]
+    assert pending_notes.runs(stored / "outputs").names() == ["r1"]
 
 
 def test_the_doctor_says_what_is_owed(stored):
@@ -91,7 +91,7 @@ def test_the_doctor_says_what_is_owed(stored):
 
     assert finding().status == "ok"
     owing(stored, "r1", ["figures"])
-    owed.alerts(stored / "outputs").write("a1", "{}")
+    pending_notes.alerts(stored / "outputs").write("a1", "{}")
     assert finding().status == "warn"
     assert "runs that are not published: r1; alerts that have not reached every channel: 1" in finding().text
     assert "`quire publish`" in finding().todo

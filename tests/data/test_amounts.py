@@ -4,7 +4,7 @@ import pytest
 
 from quire.data import typed
 from quire.data.columns import guess_column
-from quire.data.draft import Guess
+from quire.data.draft import ColumnGuess
 
 NUMBERS = [round(1.5 + 37.25 * n, 2) for n in range(60)]
 
@@ -100,5 +100,5 @@ def test_integers_beyond_64_bits_are_text_where_they_name_rows_and_numbers_else(
 
 
 def test_a_missing_number_may_be_written_in_another_way():
-    guess = Guess("x", {"type": "integer", "missing": (-200,)})
+    guess = ColumnGuess("x", {"type": "integer", "missing": (-200,)})
     assert guess.read(pd.DataFrame({"x": ["-200.0", "-200", "5"]}, dtype="str")).isna().tolist() == [True, True, False]

@@ -46,7 +46,7 @@ def rows(hours=2400):
 def made(use_case, tmp_path, monkeypatch):
     """Return a function that writes the rows as five files and loads settings, for memory or for chunks."""
     monkeypatch.setattr(frames, "CHUNK_ROWS", 700)
-    monkeypatch.setattr(frames.Stored.chunks, "__kwdefaults__", {"rows": 700})
+    monkeypatch.setattr(frames.ParquetFrame.chunks, "__kwdefaults__", {"rows": 700})
     monkeypatch.setattr(large, "BUNDLE_ROWS", 900)
     folder = tmp_path / "rows"
     folder.mkdir()
@@ -156,7 +156,7 @@ def test_a_key_that_repeats_many_chunks_later_is_found_by_a_pass_over_all(made, 
     one = {"expect_column_values_to_be_unique": {}, "expect_compound_columns_to_be_unique": {"column_list": names}}
     kind = list(one)[len(names) - 1]
     rule = Rule("all", names[0] if len(names) == 1 else None, kind, one[kind])
-    (found,) = chunks.run_suite([frames.Stored(path) for path in paths], [rule], made(1).schema)
+    (found,) = chunks.run_suite([frames.ParquetFrame(path) for path in paths], [rule], made(1).schema)
     assert (found.outcome.success, found.outcome.rows, found.outcome.of) == (False, 2, 3000)
     assert list(found.rows["order"]) == ["n5", "n5"]
 

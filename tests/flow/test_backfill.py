@@ -6,7 +6,7 @@ from quire import config
 from quire.errors import ConfigError
 from quire.flow.backfill import backfill, dates, write_page
 from quire.flow.context import Request
-from quire.flow.warm import is_possible
+from quire.flow.fork_server import is_possible
 
 REQUEST = Request(params="x", publish=False)
 

@@ -175,7 +175,7 @@ def test_one_run_has_its_stages_done_by_the_workers(copy, workers):
     settings = config.load("x", root=project.root)
     request = Request(params="x", publish=False, as_of="2026-01-01")
     with cluster.dask(settings, address, told.append) as force:
-        spread = cluster.Spread(settings, request, force)
+        spread = cluster.DistributedStages(settings, request, force)
         result = run(request, root=project.root, listen=spread.heard(told.append), drivers=spread.drivers)
     assert statuses(result) == dict.fromkeys(("rows", "fit", "gate"), "succeeded")
     assert len(json.loads((result.folder / "artifacts" / "fit" / "weights.json").read_text())) == 3
@@ -199,7 +199,7 @@ def test_a_stage_of_one_run_can_share_its_work_with_all_workers_its_own_included
     settings = config.load("x", root=project.root)
     request = Request(params="x", publish=False, as_of="2026-01-01", stages=("fit",))
     with cluster.dask(settings, address, lambda event: None) as force:
-        spread = cluster.Spread(settings, request, force)
+        spread = cluster.DistributedStages(settings, request, force)
         result = run(request, root=project.root, listen=spread.heard(lambda event: None), drivers=spread.drivers)
     assert statuses(result) == dict.fromkeys(("rows", "fit"), "succeeded")
     made = json.loads((result.folder / "artifacts" / "fit" / "processes.json").read_text())
@@ -212,7 +212,7 @@ def test_a_stage_that_fails_on_a_worker_names_its_cell(copy, workers):
     settings = config.load("x", root=project.root)
     request = Request(params="x", publish=False, as_of="2026-01-01")
     with cluster.dask(settings, workers[0], lambda event: None) as force:
-        spread = cluster.Spread(settings, request, force)
+        spread = cluster.DistributedStages(settings, request, force)
         result = run(request, root=project.root, listen=spread.heard(lambda event: None), drivers=spread.drivers)
     error = result.record["stages"]["fit"]["error"]
     assert (error["cell"], error["source"]) == (4, "1 / 0")

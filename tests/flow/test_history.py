@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from quire.cli import main
 from quire.errors import ArtifactError
 from quire.flow import history
-from quire.flow.cleaning import remove_old_runs
+from quire.flow.retention import remove_old_runs
 
 
 @pytest.fixture(scope="module")

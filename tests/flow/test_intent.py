@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from quire.flow import history
-from quire.flow.cleaning import remove_old_runs
+from quire.flow.retention import remove_old_runs
 from quire.io import artifacts, runs
 
 ASK = """

@@ -15,10 +15,10 @@ from jupyter_client.provisioning import KernelProvisionerFactory
 
 from quire.flow.context import NO_TELEMETRY
 from quire.flow.failure import TimedOut
-from quire.flow.forked import Forked, Refused, fork
+from quire.flow.fork_server import ForkServer, is_possible, use_provisioner
+from quire.flow.forked_process import ForkedProcess, Refused, fork
 from quire.flow.kernels import Execution, Kernel
 from quire.flow.provisioner_name import SOCKET
-from quire.flow.warm import Warm, is_possible, use_provisioner
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="kernels are forked on Linux with pidfds only")
 
@@ -41,7 +41,7 @@ def _provisioner():
 
 @pytest.fixture(scope="module")
 def warm():
-    server = Warm(environment()).start().preload({"s": WANTS})
+    server = ForkServer(environment()).start().preload({"s": WANTS})
     yield server
     server.close()
 
@@ -55,7 +55,7 @@ class Notebook:
 
     @property
     def is_forked(self):
-        return isinstance(self.manager.provisioner.process, Forked)
+        return isinstance(self.manager.provisioner.process, ForkedProcess)
 
     def value(self, expression, setup=""):
         expressions = {"value": f"__import__('json').dumps({expression})"}
@@ -119,7 +119,7 @@ def outputs(folder, variables):
     kernel = Kernel(folder, {**environment(), **variables}).start()
     try:
         kernel.execute(Execution(folder / "in.ipynb", folder / "out.ipynb", {}))
-        assert isinstance(kernel._manager.provisioner.process, Forked) == bool(variables)
+        assert isinstance(kernel._manager.provisioner.process, ForkedProcess) == bool(variables)
     finally:
         kernel.close()
     cells = json.loads((folder / "out.ipynb").read_text())["cells"]
@@ -143,7 +143,7 @@ def test_what_is_wanted_is_imported_and_the_project_is_not(kernel):
 def test_an_edit_of_the_projects_own_code_is_seen(kernel, tmp_path):
     (tmp_path / "own.py").write_text("value = 1")
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'lib'}"}
-    server = Warm({**environment(), **path}).start().preload({"s": WANTS})
+    server = ForkServer({**environment(), **path}).start().preload({"s": WANTS})
     try:
         first = Notebook(server.variables("s"), env=path)
         assert first.value("__import__('own').value") == 1
@@ -182,11 +182,11 @@ def test_folder_environment_group_and_arguments_are_right(kernel, tmp_path):
 def test_what_a_process_writes_to_its_output_arrives(warm):
     code = f"""
     import os, sys
-    from quire.flow.warm import use_provisioner
+    from quire.flow.fork_server import use_provisioner
     from jupyter_client.manager import start_new_kernel
     use_provisioner()
     manager, client = start_new_kernel(env={{**os.environ, **{warm.variables("s")!r}}})
-    assert type(manager.provisioner.process).__name__ == "Forked"
+    assert type(manager.provisioner.process).__name__ == "ForkedProcess"
     client.execute("import os; os.write(1, b'to stdout'); os.write(2, b'to stderr')", reply=True, timeout=30)
     manager.shutdown_kernel()
     """
@@ -227,7 +227,7 @@ def test_interrupt_restart_and_shutdown_work(kernel, capfd):
 def test_a_kernel_dies_with_its_client(warm, until):
     code = f"""
     import os, time
-    from quire.flow.warm import use_provisioner
+    from quire.flow.fork_server import use_provisioner
     from jupyter_client.manager import start_new_kernel
     use_provisioner()
     manager, client = start_new_kernel(env={{**os.environ, **{warm.variables("s")!r}}})
@@ -248,8 +248,8 @@ def test_a_kernel_dies_with_its_client(warm, until):
 def test_the_server_dies_with_its_owner_and_takes_its_socket_along(until):
     code = """
     import os, time
-    from quire.flow.warm import Warm
-    server = Warm().start().preload({"s": ["json"]})
+    from quire.flow.fork_server import ForkServer
+    server = ForkServer().start().preload({"s": ["json"]})
     print(server._process.pid, server.variables("s") and server.socket, flush=True)
     time.sleep(60)
     """
@@ -264,7 +264,7 @@ def test_the_server_dies_with_its_owner_and_takes_its_socket_along(until):
 
 
 def test_a_killed_server_does_not_lose_a_running_notebook_and_the_next_kernel_is_cold(caplog):
-    server = Warm(environment()).start().preload({"s": WANTS})
+    server = ForkServer(environment()).start().preload({"s": WANTS})
     one = Notebook(server.variables("s"))
     assert one.is_forked
     variables = server.variables("s")
@@ -304,7 +304,7 @@ THREADED = {
 def test_a_module_that_starts_a_thread_is_refused(tmp_path, caplog, code, words):
     (tmp_path / "threaded.py").write_text(code)
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'lib'}"}
-    server = Warm({**environment(), **path}).start().preload({"s": ["threaded"]})
+    server = ForkServer({**environment(), **path}).start().preload({"s": ["threaded"]})
     one = Notebook(server.variables("s"), env=path)
     assert not one.is_forked
     assert words in caplog.text
@@ -326,7 +326,7 @@ def test_a_cell_that_takes_too_long_is_timed_out_and_its_kernel_ends(warm, tmp_p
     nbformat.write(notebook, tmp_path / "in.ipynb")
     kernel = Kernel(tmp_path, {**environment(), **(warm.variables("s") if is_warm else {})}).start()
     process = kernel._manager.provisioner.process
-    assert isinstance(process, Forked) == is_warm
+    assert isinstance(process, ForkedProcess) == is_warm
     with pytest.raises(TimedOut, match="longer than 1 s") as error:
         kernel.execute(Execution(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {}, cell_timeout_s=1))
     assert error.value.cell == 2
@@ -341,11 +341,11 @@ def test_a_kernel_gives_way_as_its_server_does_also_among_sessions(tmp_path):
         import os
         from pathlib import Path
         from quire.flow.kernels import Kernel
-        from quire.flow.warm import Warm, use_provisioner
+        from quire.flow.fork_server import ForkServer, use_provisioner
 
         os.nice(5)
         use_provisioner()
-        server = Warm().start().preload({"s": ["json"]})
+        server = ForkServer().start().preload({"s": ["json"]})
         kernel = Kernel(Path.cwd(), {**os.environ, **server.variables("s")}).start()
         process = kernel._manager.provisioner.process
         print(type(process).__name__, Path(f"/proc/{process.pid}/autogroup").read_text(), end="")
@@ -356,14 +356,14 @@ def test_a_kernel_gives_way_as_its_server_does_also_among_sessions(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     kernel, server = done.stdout.splitlines()
-    assert kernel.startswith("Forked /autogroup-"), done.stderr
+    assert kernel.startswith("ForkedProcess /autogroup-"), done.stderr
     assert kernel.endswith("nice 5")
     assert server.endswith("nice 5")
 
 
 def test_nothing_stays_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    server = Warm(environment()).start().preload({"s": WANTS})
+    server = ForkServer(environment()).start().preload({"s": WANTS})
     kernel = Kernel(tmp_path, {**environment(), **server.variables("s")}).start()
     pid = kernel._manager.provisioner.pid
     kernel.close()
@@ -379,15 +379,15 @@ def test_all_that_the_notebooks_of_this_project_import_can_be_forked(tmp_path, c
     from quire import config
     from quire.flow.graph import build
     from quire.flow.notebook import notebook_facts
-    from quire.flow.reach import Library, package_root
+    from quire.flow.source_graph import SourceGraph, package_root
 
-    library = Library(package_root())
+    library = SourceGraph(package_root())
     graph = build(config.load("demo", root=ROOT), "train")
     wants = {name: library.imports(notebook_facts(task.notebook)) for name, task in graph.items()}
     assert {"pandas", "mlflow"} <= {
         name.partition(":")[0].partition(".")[0] for names in wants.values() for name in names
     }
-    server = Warm(environment()).start().preload(wants)
+    server = ForkServer(environment()).start().preload(wants)
     kernel = Notebook(server.variables("monitor"))
     assert kernel.is_forked, caplog.text
     kernel.close()

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from quire.flow import owed
+from quire.flow import delivery
 from quire.flow.context import Request
 from quire.flow.publish import Publisher
 from quire.flow.run import run
-from quire.io import owed as notes
+from quire.io import pending_notes as notes
 
 SECRET = "hunter2-not-to-be-told"
 
@@ -61,7 +61,7 @@ def test_a_run_with_nothing_to_do_publishes_nothing(project):
 PUBLISHER = """
 import os, signal, sys
 from pathlib import Path
-from quire.flow import owed, publish
+from quire.flow import delivery, publish
 from quire.io import notify
 
 def dies(action, after):
@@ -118,10 +118,10 @@ def alerting(project, url, **more):
 
 def deliver_all(project, **only):
     """What ``quire publish`` does; return what did not arrive, by part."""
-    failures = owed.Failures()
+    failures = delivery.Failures()
     outcomes = [
         outcome
-        for deliver in (owed.publish_others, owed.send_alerts)
+        for deliver in (delivery.publish_others, delivery.send_alerts)
         for outcome in deliver(project.root, project.outputs, failures, **only)
     ]
     return {outcome.part: outcome.message for outcome in outcomes if outcome.message}
@@ -172,7 +172,7 @@ def test_what_a_killed_publisher_left_arrives_later_and_once(stored, webhook, wh
     assert alerted(stored) == [(run_id, "x: train failed in a")]
     assert len(posted) == times
     assert len({post["id"] for post in posted}) == 1
-    assert owed.left(stored.outputs) == ([], [])
+    assert delivery.left(stored.outputs) == ([], [])
     assert deliver_all(stored) == {}
     assert len(posted) == times
 
@@ -194,7 +194,7 @@ def test_the_next_run_of_any_use_case_publishes_what_is_owed_though_it_has_nothi
     assert set(stored.statuses(second).values()) == {"reused"}
     assert second.record.get("warnings", []) == []
     assert [row[0] for row in tracked(stored)] == [run_id]
-    assert owed.left(stored.outputs) == ([], [])
+    assert delivery.left(stored.outputs) == ([], [])
 
 
 def run_of_y(project, **request):
@@ -232,7 +232,7 @@ def test_a_run_that_died_is_an_alarm_and_one_that_was_stopped_is_none(stored, un
     died = number == signal.SIGKILL
     assert alerted(stored) == ([(run_id, "x: train died in a")] if died else [])
     assert len(posted) == died
-    assert owed.left(stored.outputs) == ([], [])
+    assert delivery.left(stored.outputs) == ([], [])
 
 
 def test_what_a_server_that_is_away_did_not_get_arrives_when_it_is_back(stored, webhook, monkeypatch):
@@ -245,7 +245,7 @@ def test_what_a_server_that_is_away_did_not_get_arrives_when_it_is_back(stored, 
     result = stored.run(publish=True)
     run_id = result.record["run_id"]
     assert any("webhook" in warning for warning in result.record["warnings"])
-    assert owed.parts_of(stored.outputs, run_id) == ["tracking"]
+    assert delivery.parts_of(stored.outputs, run_id) == ["tracking"]
     assert set(deliver_all(stored)) == {"tracking", "alert by webhook"}
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     posted.clear()
@@ -273,7 +273,7 @@ def owing(project, name, parts=("tracking",), **record):
 def test_a_note_that_is_not_whole_owes_all_that_no_repeat_harms_or_what_is_known(project, text):
     owing(project, "r1")
     notes.runs(project.outputs).write("r1", text)
-    assert set(owed.parts_of(project.outputs, "r1")) in ({*owed.PARTS}, set())
+    assert set(delivery.parts_of(project.outputs, "r1")) in ({*delivery.PARTS}, set())
 
 
 @pytest.mark.parametrize("params", ["../../etc", "..", ".", "", "gone", "x/../y"])
@@ -290,7 +290,7 @@ def test_names_in_the_folder_of_notes_that_are_no_names_of_runs_are_passed_over(
     folder.mkdir(parents=True)
     for name in ("..json", "a b.json", "-x.json", f"{'x' * 65}.json", ".hidden.json"):
         (folder / name).write_text('{"parts": ["tracking"]}')
-    assert owed.left(project.outputs) == ([], [])
+    assert delivery.left(project.outputs) == ([], [])
     assert deliver_all(project) == {}
 
 
@@ -298,7 +298,7 @@ def test_a_note_of_a_run_that_was_removed_goes_too(project):
     project.stage("a")
     notes.runs(project.outputs).write("r1", json.dumps({"parts": ["tracking"]}))
     assert deliver_all(project) == {}
-    assert owed.left(project.outputs) == ([], [])
+    assert delivery.left(project.outputs) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -314,8 +314,8 @@ def test_what_a_run_owes_follows_from_how_it_was_asked_for(project, record, part
     from quire import config
 
     project.stage("a")
-    owed.remember({"run_id": "r1", **record}, config.load("x", root=project.root))
-    assert owed.parts_of(project.outputs, "r1") == parts
+    delivery.remember({"run_id": "r1", **record}, config.load("x", root=project.root))
+    assert delivery.parts_of(project.outputs, "r1") == parts
 
 
 def test_a_service_that_does_not_answer_is_asked_twice_for_all_runs_and_nothing_is_kept_back_for_good(
@@ -328,16 +328,16 @@ def test_a_service_that_does_not_answer_is_asked_twice_for_all_runs_and_nothing_
     def answer(run):
         asked.append(run.folder.name)
         if run.folder.name in refused:
-            raise owed.ServiceError("The tracking server refused.")
+            raise delivery.ServiceError("The tracking server refused.")
 
-    monkeypatch.setitem(owed.PARTS, "tracking", owed.Part(answer))
-    outcomes = list(owed.publish_others(project.root, project.outputs, owed.Failures()))
+    monkeypatch.setitem(delivery.PARTS, "tracking", delivery.OwedPart(answer))
+    outcomes = list(delivery.publish_others(project.root, project.outputs, delivery.Failures()))
     assert asked == ["r1", "r2"]
     assert [one.run_id for one in outcomes if one.part == "tracking" and one.message] == names
-    assert all(owed.parts_of(project.outputs, name) == ["tracking"] for name in names)
+    assert all(delivery.parts_of(project.outputs, name) == ["tracking"] for name in names)
     refused = {"r1", "r2"}
     for _ in range(3):
-        list(owed.publish_others(project.root, project.outputs, owed.Failures()))
+        list(delivery.publish_others(project.root, project.outputs, delivery.Failures()))
     assert set(notes.runs(project.outputs).names()) == refused
 
 
@@ -346,12 +346,12 @@ def test_a_run_that_another_process_publishes_is_left_to_it(project):
     owing(project, "r1")
     with notes.runs(project.outputs).held("r1") as is_free:
         assert is_free
-        assert list(owed.publish_others(project.root, project.outputs, owed.Failures())) == []
+        assert list(delivery.publish_others(project.root, project.outputs, delivery.Failures())) == []
     assert notes.runs(project.outputs).names() == ["r1"]
 
 
 def test_runs_that_are_not_published_yet_are_not_cleaned_away(project):
-    from quire.flow.cleaning import remove_old_runs
+    from quire.flow.retention import remove_old_runs
 
     project.stage("a")
     for name in ("r1", "r2", "r3", "r4"):

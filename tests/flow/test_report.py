@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from quire.flow.drawing import draw
+from quire.flow.graph_svg import draw
 from quire.flow.report import body_of, warm_up
 
 CHART = """

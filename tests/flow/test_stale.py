@@ -14,7 +14,7 @@ import pytest
 from quire import config
 from quire.errors import ConfigError
 from quire.flow.context import Request
-from quire.flow.plan import changes_since, outlooks
+from quire.flow.dry_run import changes_since, stage_forecasts
 from quire.flow.run import prepare
 from quire.flow.stage import StageRun
 
@@ -406,7 +406,7 @@ def test_what_was_looked_at_is_named_by_kind(case, site, monkeypatch):
     case.stage("a", "import acme\nopen('data/x.csv')\nrun.load('x')", needs=["writer"], loads=["x"], outside=["source"])
     case.stage("b", "open(run_dir)", needs=["writer"], outside=["env:ACME_REGION"])
     case.succeed()
-    found = outlooks(Request(params="x", publish=False), root=case.project.root)
+    found = stage_forecasts(Request(params="x", publish=False), root=case.project.root)
     looked_at = found["a"].looked_at
     assert looked_at["own modules"] == ["lib/acme/__init__.py"]
     assert looked_at["files"] == ["data/x.csv"]

@@ -9,9 +9,9 @@ import pytest
 from jupyter_client.provisioning import KernelProvisionerFactory
 
 from quire.flow.context import NO_TELEMETRY
+from quire.flow.fork_server import is_possible, use_provisioner, warm_kernels
 from quire.flow.kernels import Execution, Kernel
 from quire.flow.threads import THREADS
-from quire.flow.warm import is_possible, use_provisioner, warm_kernels
 
 ENVIRONMENT = {**os.environ, **NO_TELEMETRY, "PYTHONPATH": str(Path(__file__).parents[2] / "lib"), THREADS: "1"}
 CELLS = [

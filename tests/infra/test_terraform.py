@@ -13,7 +13,7 @@ import pytest
 from quire import config
 from quire.flow import publish
 from quire.io import alarms, notify, storage
-from quire.monitor.share import TITLES
+from quire.monitor.publication import TITLES
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from quire import config, redaction
-from quire.io import database, notify, owed, storage
+from quire.io import database, notify, pending_notes, storage
 from quire.io.notify import Alert, Delivery
 
 AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -18,7 +18,7 @@ DRIFT = Alert("drift", "2 columns drifted: temp, hum", body="temp: 0.4 above", c
 def outbox(tmp_path, monkeypatch):
     """The outbox of an empty folder of outputs."""
     monkeypatch.setenv("QUIRE_OUTPUTS", str(tmp_path / "outputs"))
-    return owed.alerts(tmp_path / "outputs")
+    return pending_notes.alerts(tmp_path / "outputs")
 
 
 @pytest.fixture

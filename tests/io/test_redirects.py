@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from quire import config
 from quire.errors import DataError, ServiceError
-from quire.io import download, outside
+from quire.io import download, outside_state
 
 ROOT = Path(__file__).parents[2]
 CHAMPION = json.dumps({"model_version": {"version": "7", "run_id": "r"}}).encode()
@@ -106,7 +106,7 @@ def ask(request, settings):
         def champion(url):
             tracking = settings.config.tracking.model_copy(update={"uri": SecretStr(url)})
             changed = settings.config.model_copy(update={"tracking": tracking})
-            return outside.champion(replace(settings, config=changed))
+            return outside_state.champion(replace(settings, config=changed))
 
         return champion
     return {"chunks": lambda url: list(download.chunks(url)), "describe": download.describe}[request.param]

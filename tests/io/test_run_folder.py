@@ -5,9 +5,9 @@ import json
 import pytest
 
 from quire.errors import ArtifactError
-from quire.flow import cleaning, history
+from quire.flow import history, retention
 from quire.io import run_folder, runs
-from quire.monitor.snapshots import Snapshots
+from quire.monitor.run_pages import RunPages
 
 GOOD = "20260105T000000000-aaaa"
 WHOLE = {
@@ -112,8 +112,8 @@ def check(outputs, *, strangers=1):
     assert history.previous(outputs, {**WHOLE, "run_id": "z"}).name == GOOD
     assert [folder.name for folder in runs.succeeded(outputs, "x")] == [GOOD]
     assert next(runs.ended(outputs, "x")).name == GOOD
-    assert [snapshot.run_id for snapshot in Snapshots(outputs, "x").all()] == [GOOD]
-    assert cleaning.remove_old_runs(outputs, keep=0, dry_run=True) == []
+    assert [snapshot.run_id for snapshot in RunPages(outputs, "x").all()] == [GOOD]
+    assert retention.remove_old_runs(outputs, keep=0, dry_run=True) == []
     named = list(run_folder.strangers(outputs))
     assert len(named) == strangers
     assert all(stranger.path.name in stranger.reason for stranger in named)

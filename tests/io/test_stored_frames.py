@@ -10,7 +10,7 @@ import pytest
 
 from quire.errors import ArtifactError
 from quire.io import stored_frames
-from quire.io.frames import Stored
+from quire.io.frames import ParquetFrame
 
 TIMES = pd.to_datetime(["2020-01-01", "2020-01-02", None])
 
@@ -70,7 +70,7 @@ INDEXES = {
 def back(tmp_path, value):
     path = tmp_path / "x.parquet"
     stored_frames.write(path, value, name="x")
-    return Stored(path).load(10**6)
+    return ParquetFrame(path).load(10**6)
 
 
 def same(one, other):
@@ -151,7 +151,7 @@ def test_parts_of_a_frame_have_its_types_and_a_sample_its_index(tmp_path):
     )
     path = tmp_path / "x.parquet"
     stored_frames.write(path, frame, name="x")
-    stored = Stored(path)
+    stored = ParquetFrame(path)
     assert stored.columns == ("c", "n")
     parts = list(stored.chunks(rows=300))
     assert [len(part) for part in parts] == [300, 300, 300, 100]
@@ -167,5 +167,5 @@ def test_parts_of_a_frame_have_its_types_and_a_sample_its_index(tmp_path):
 def test_a_file_of_an_older_run_is_read_as_it_was(tmp_path):
     frame = pd.DataFrame({"a": [1.5, None], "c": pd.Categorical(["x", "y"])})
     frame.to_parquet(tmp_path / "old.parquet", index=False)
-    same(Stored(tmp_path / "old.parquet").load(10), frame)
-    assert json.loads(b"{}") == stored_frames.read_metadata(Stored(tmp_path / "old.parquet")._schema)
+    same(ParquetFrame(tmp_path / "old.parquet").load(10), frame)
+    assert json.loads(b"{}") == stored_frames.read_metadata(ParquetFrame(tmp_path / "old.parquet")._schema)

@@ -17,7 +17,7 @@ import pytest
 from tests.io.conftest import fitted, log, run_of
 
 from quire.errors import ModelError
-from quire.io import outside, tracking
+from quire.io import outside_state, tracking
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,7 +147,7 @@ def test_all_of_it_works_against_a_server(settings, server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     registry = tracking.open(settings)
     assert registry.champion() is None
-    assert outside.state(settings, "champion") == "none"
+    assert outside_state.state(settings, "champion") == "none"
     candidate = log(registry, trials=pd.DataFrame({"param_alpha": [1.0], "r2": [0.5]}))
     version = registry.promote(candidate, reason="better", run=run_of(settings))
     registry.promote(log(registry, 2), reason="better yet")
@@ -156,7 +156,7 @@ def test_all_of_it_works_against_a_server(settings, server, monkeypatch):
     pipeline, X = fitted()
     np.testing.assert_array_equal(registry.load(registry.champion()).predict(X), pipeline.predict(X))
     assert (registry.files(version) / "schema.json").is_file()
-    assert outside.state(settings, "champion") == f"1 {version.run_id}"
+    assert outside_state.state(settings, "champion") == f"1 {version.run_id}"
     assert not (settings.outputs / "mlflow.db").exists()
     schema = json.loads((registry.files(version) / "schema.json").read_text())
     assert schema["task"] == "regression"

@@ -9,7 +9,7 @@ import pytest
 
 from quire import config
 from quire.errors import ServiceError
-from quire.io import outside, tracking
+from quire.io import outside_state, tracking
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def test_several_processes_may_open_a_fresh_store_at_once(tmp_path):
 
 def test_a_server_that_does_not_answer_is_said_at_once(settings, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
-    for ask in (lambda: tracking.open(settings).versions(), lambda: outside.state(settings, "champion")):
+    for ask in (lambda: tracking.open(settings).versions(), lambda: outside_state.state(settings, "champion")):
         with pytest.raises(ServiceError, match="No MLflow server answers") as caught:
             ask()
         assert "secret" not in str(caught.value)

@@ -80,7 +80,7 @@ def _promote(settings, folder, made, registry, as_of, estimator):
 
 
 def rules_of(settings):
-    """Return what params.yaml says to `monitor.look`."""
+    """Return what params.yaml says to `monitor.monitor_run`."""
     section = settings.params.get("monitor", {})
     return {
         "period": section.get("period", "7d"),

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from quire.monitor.dashboard import make_app
-from quire.monitor.snapshots import Snapshots
+from quire.monitor.run_pages import RunPages
 
 CHROMIUM = Path("/usr/bin/chromium")
 NO_CHROMIUM = "needs Chromium: apt-get install chromium"
@@ -77,7 +77,7 @@ def add_failed_run(outputs, run_id="20261105T100000-ffff", *, status="failed", s
 
 
 def app_of(outputs, token="", now=datetime(2026, 11, 5, 12, tzinfo=UTC)):
-    return make_app(Snapshots(outputs, "demo"), title="Rentals", token=token, now=lambda: now)
+    return make_app(RunPages(outputs, "demo"), title="Rentals", token=token, now=lambda: now)
 
 
 def test_the_newest_run_of_the_use_case_is_shown_with_links(outputs):

@@ -38,7 +38,7 @@ def test_quiet_weeks_before_the_fault_do_not_alert(trained, runs):
     settings = settings_with(trained)
     for week in range(TRAINED, FAULT_WEEK + 1, 2):
         run = runs.make_run(settings, f"20260102T0000{week % 60:02}-aaaa", runs.weeks_later(START, week), train=False)
-        seen = monitor.look(run, **runs.rules_of(settings))
+        seen = monitor.monitor_run(run, **runs.rules_of(settings))
         assert [one.what for one in seen.verdict.findings if one.severity == "alert"] == [], week
 
 
@@ -48,7 +48,7 @@ def test_a_fault_is_found_in_its_week_and_named_by_its_column(trained, runs, kin
     at = runs.weeks_later(START, FAULT_WEEK)
     settings = settings_with(trained, f", faults: [{{kind: {kind}, at: {at}{more}}}]")
     run = runs.make_run(settings, f"20260103T000000-{kind[:4]}", runs.weeks_later(START, FAULT_WEEK + 1), train=False)
-    seen = monitor.look(run, **runs.rules_of(settings))
+    seen = monitor.monitor_run(run, **runs.rules_of(settings))
     alerts = [one.what for one in seen.verdict.findings if one.severity == "alert"]
     assert seen.verdict.status == "bad"
     assert any(column in what for what in alerts), alerts

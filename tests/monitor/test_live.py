@@ -57,7 +57,7 @@ def add_cell(path, source):
 def process(quiet, runs):
     """The dashboard of a project whose run was monitored, in a process of its own; its notebook has a hostile cell."""
     root = quiet.settings.root
-    monitor.look(quiet, **runs.rules_of(quiet.settings)).save(quiet)
+    monitor.monitor_run(quiet, **runs.rules_of(quiet.settings)).save(quiet)
     (root / "dashboards").symlink_to(ROOT / "dashboards")
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     add_cell(root / "notebooks" / f"{quiet.settings.workflow.stages['monitor'].notebook}.ipynb", HOSTILE)

@@ -26,7 +26,7 @@ def seen(request, tmp_path_factory, tracking_store, runs):
     if request.param == "0d":
         labels = pd.read_parquet(run.path("labels"))
         labels[labels["timestamp"] < run.as_of - pd.Timedelta("7D")].to_parquet(run.path("labels"), index=False)
-    return monitor.look(run, **RULES | runs.rules_of(settings)), settings.schema
+    return monitor.monitor_run(run, **RULES | runs.rules_of(settings)), settings.schema
 
 
 def test_nothing_of_the_target_alerts(seen):

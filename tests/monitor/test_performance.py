@@ -5,7 +5,7 @@ import pytest
 from quire.config import Column, Performance, Schema
 from quire.monitor.concept import judge_concept, signed_errors
 from quire.monitor.estimate import expected_metric, fit_estimator
-from quire.monitor.observe import sample
+from quire.monitor.monitoring_input import sample
 from quire.monitor.performance import (
     Interval,
     days_of,

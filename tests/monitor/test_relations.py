@@ -6,7 +6,7 @@ from quire import data
 from quire.config import Column, Drift, Schema
 from quire.data.moments import moments_from, moments_of
 from quire.monitor.drift import measure_drift
-from quire.monitor.figures import Figures
+from quire.monitor.performance_result import PerformanceResult
 from quire.monitor.relations import find_cause, fit_relations, measure_relations
 from quire.monitor.verdict import judge, strength, tell_cause
 
@@ -155,7 +155,7 @@ def test_findings_are_in_the_order_of_cause_and_strength(sensors):
     none = pd.DataFrame(columns=["metric", "start", "end", "value", "status"])
     concept = pd.DataFrame(columns=["end"])
     segments = pd.DataFrame(columns=["status"])
-    figures = Figures("mae", {}, none, concept, pd.DataFrame(), float("nan"), segments)
+    figures = PerformanceResult("mae", {}, none, concept, pd.DataFrame(), float("nan"), segments)
     verdict = judge(table, checks, figures, FOUR, cause=cause)
     assert verdict.findings[0].what == tell_cause(cause, FOUR)
     assert verdict.headline.startswith(tell_cause(cause, FOUR))

@@ -12,9 +12,9 @@ from quire.report import (
     drift,
     evaluation,
     explore,
+    feedback,
     ingest,
     monitoring,
-    outside,
     over_time,
     predictions,
     quality,
@@ -412,4 +412,4 @@ def test_the_service():
         days = days.assign(
             refused=rng.integers(0, 2, count) * (seed % 2), failed=rng.integers(0, 2, count) * (seed % 2)
         )
-        claims.service(outside.service_message(days), days)
+        claims.service(feedback.service_message(days), days)

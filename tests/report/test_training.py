@@ -6,7 +6,7 @@ import pytest
 
 from quire import report
 from quire.config import Schema, Search
-from quire.io.frames import Stored
+from quire.io.frames import ParquetFrame
 from quire.model import fit_candidate
 
 SEARCH = Search(trials=2, folds=2, space={"C": [0.5, 1.0]})
@@ -70,7 +70,7 @@ def test_the_trials_table_shows_what_varied(candidate):
 
 def test_a_model_that_learned_from_a_sample_says_so(tmp_path):
     people(1000).to_parquet(tmp_path / "train.parquet", index=False)
-    stored = Stored(tmp_path / "train.parquet")
+    stored = ParquetFrame(tmp_path / "train.parquet")
     whole, sample = stored.sample(1000), stored.sample(300)
     assert "Learned from all 1,000 training rows." in str(report.training.rows_note(whole)._repr_html_())
     told = str(report.training.rows_note(sample)._repr_html_())

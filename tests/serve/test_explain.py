@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from quire.config import Schema
-from quire.serve.contract import Contract
 from quire.serve.explain import effects, normal_row, variants
-from quire.serve.served import Outcome, Served
+from quire.serve.loaded_model import LoadedModel, Prediction
+from quire.serve.request_schema import RequestSchema
 
 
 def make(task="regression", reference=True, pipeline=None):
@@ -25,7 +25,7 @@ def make(task="regression", reference=True, pipeline=None):
     values = {"size": 2.0, "colour": "red", "at": "2026-01-01T00:00:00+00:00"}
     version = SimpleNamespace(version="1", name="demo", metrics={})
     known = {"values": values} if reference else {}
-    return Served(version, schema, pipeline, Contract(schema), known, 0, datetime.now(UTC))
+    return LoadedModel(version, schema, pipeline, RequestSchema(schema), known, 0, datetime.now(UTC))
 
 
 ROW = (5.0, "blue", datetime(2026, 6, 1, tzinfo=UTC))
@@ -44,18 +44,18 @@ def test_each_feature_in_turn_is_set_to_its_median_or_mode():
 
 
 def test_the_effect_is_the_prediction_minus_the_one_without_it_the_largest_first():
-    found = effects(make(), ROW, [Outcome(10.0), Outcome(9.0), Outcome(14.0), Outcome(10.0)])
+    found = effects(make(), ROW, [Prediction(10.0), Prediction(9.0), Prediction(14.0), Prediction(10.0)])
     assert [(one.feature, one.effect) for one in found] == [("colour", -4.0), ("size", 1.0)]
     assert (found[1].value, found[1].normal) == (5.0, 2.0)
 
 
 def test_times_are_told_as_text():
-    found = effects(make(), ROW, [Outcome(1.0), Outcome(1.0), Outcome(1.0), Outcome(0.0)])
+    found = effects(make(), ROW, [Prediction(1.0), Prediction(1.0), Prediction(1.0), Prediction(0.0)])
     assert (found[0].value, found[0].normal) == ("2026-06-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00")
 
 
 def test_of_two_classes_the_probability_of_the_positive_one_is_compared():
-    outcomes = [Outcome("yes", 0.75), Outcome("no", 0.25), Outcome("yes", 0.75), Outcome("yes", 0.875)]
+    outcomes = [Prediction("yes", 0.75), Prediction("no", 0.25), Prediction("yes", 0.75), Prediction("yes", 0.875)]
     assert [(one.feature, one.effect) for one in effects(make("binary"), ROW, outcomes)] == [
         ("size", 0.5),
         ("at", -0.125),
@@ -65,7 +65,7 @@ def test_of_two_classes_the_probability_of_the_positive_one_is_compared():
 def test_of_several_classes_the_probability_of_the_predicted_one_is_compared():
     shares = [{"a": 0.5, "b": 0.25, "c": 0.25}, {"a": 0.25, "b": 0.75, "c": 0.0}]
     outcomes = [
-        Outcome(max(one, key=one.get), max(one.values()), one) for one in (shares[0], shares[1], *shares[:1] * 2)
+        Prediction(max(one, key=one.get), max(one.values()), one) for one in (shares[0], shares[1], *shares[:1] * 2)
     ]
     assert [(one.feature, one.effect) for one in effects(make("multiclass"), ROW, outcomes)] == [("size", 0.25)]
 
@@ -81,16 +81,18 @@ def test_effects_of_a_straight_line_are_its_slopes_times_the_distances(snapshot)
     settings, _ = snapshot
     schema, weights = settings.schema, np.arange(1, len(settings.schema.features) + 1)
     numbers = [name for name in schema.features if schema.columns[name].type in ("number", "integer")]
-    contract = Contract(schema)
+    contract = RequestSchema(schema)
     values = {
         name: 0.5 if name in numbers else (schema.columns[name].labels or ("false",))[0] for name in schema.features
     }
     version = SimpleNamespace(version="1", name="demo", metrics={})
-    made = Served(version, schema, None, contract, {"values": values}, 0, datetime.now(UTC))
+    made = LoadedModel(version, schema, None, contract, {"values": values}, 0, datetime.now(UTC))
     row = tuple(1.0 if name in numbers else values[name] for name in schema.features)
 
     def line(one):
-        return Outcome(float(sum(w * v for w, v, n in zip(weights, one, schema.features, strict=True) if n in numbers)))
+        return Prediction(
+            float(sum(w * v for w, v, n in zip(weights, one, schema.features, strict=True) if n in numbers))
+        )
 
     found = effects(made, row, [line(one) for one in variants(made, row)])
     total = line(row).prediction - line(normal_row(made)).prediction

@@ -9,16 +9,18 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from quire import model
 from quire.config import Schema
-from quire.serve import served
-from quire.serve.contract import Contract
+from quire.serve import loaded_model
 from quire.serve.fastpath import compile_pipeline, differs
+from quire.serve.request_schema import RequestSchema
 
 NAMES = ("linear", "random_forest", "hist_gradient_boosting")
 
 
 def make(pipeline, schema, reference=None):
     version = SimpleNamespace(version="1", name="demo", metrics={})
-    return served.Served(version, schema, pipeline, Contract(schema), reference or {}, 0, datetime.now(UTC))
+    return loaded_model.LoadedModel(
+        version, schema, pipeline, RequestSchema(schema), reference or {}, 0, datetime.now(UTC)
+    )
 
 
 def any_row(schema):
@@ -52,7 +54,7 @@ def test_the_fast_path_gives_what_the_pipeline_gives(name, pipelines, snapshot, 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_does_so_for_few_and_for_many_rows(name, pipelines, snapshot, rows):
     config, ingested = snapshot
-    contract = Contract(config.schema)
+    contract = RequestSchema(config.schema)
     example = model.describe_reference(ingested.train, config.schema)["values"]
     given = [contract.read(example | {"hr": hour % 24, "temp": hour / 300}).row for hour in range(rows)]
     slow = make(pipelines[name], config.schema).slow(given)
@@ -92,7 +94,7 @@ def test_classes_and_categories_of_many_kinds_are_the_same_too():
     for name in NAMES:
         pipeline = model.fit_candidate(frame, schema, name, Search(trials=1, folds=2)).pipeline
         one = make(pipeline, schema, model.describe_reference(frame, schema))
-        served._prove(one)
+        loaded_model._prove(one)
         assert one.slow_because == ""
         outcome = one.score([("red", "true", datetime(2026, 1, 1, tzinfo=UTC), None)])[0]
         assert outcome.prediction == max(outcome.probabilities, key=outcome.probabilities.get)
@@ -105,14 +107,14 @@ def test_a_pipeline_that_it_does_not_know_is_served_the_slow_way(pipelines, snap
 
     pipeline = make_pipeline(FunctionTransformer(), *[step for _, step in pipelines["linear"].steps])
     one = make(pipeline, snapshot[0].schema)
-    served._prove(one)
+    loaded_model._prove(one)
     assert one.fast is None
     assert "not a ColumnTransformer followed by an estimator" in one.slow_because
 
 
 def test_a_fast_path_that_differs_is_not_taken(pipelines, snapshot, monkeypatch):
-    monkeypatch.setattr(served, "compile_pipeline", lambda pipeline, schema: lambda rows: np.zeros(len(rows)))
+    monkeypatch.setattr(loaded_model, "compile_pipeline", lambda pipeline, schema: lambda rows: np.zeros(len(rows)))
     one = make(pipelines["linear"], snapshot[0].schema)
-    served._prove(one)
+    loaded_model._prove(one)
     assert one.fast is None
     assert "does not give what the pipeline gives" in one.slow_because

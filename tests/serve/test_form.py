@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from quire import artifacts, config, data, model, tracking
 from quire.serve import form
 from quire.serve.app import make_app
-from quire.serve.guard import COOKIE
+from quire.serve.middleware import COOKIE
 
 ROOT = Path(__file__).parents[2]
 KEY = "a-long-random-key"

@@ -16,7 +16,7 @@ def clean(params: str, keep: int, dry_run: bool) -> None:
 
     Of every params folder, or only of PARAMS, the newest runs stay, and always the newest that succeeded.
     """
-    from quire.flow.cleaning import remove_old_runs
+    from quire.flow.retention import remove_old_runs
 
     outputs = config.outputs_folder(config.find_root())
     run_ids = remove_old_runs(outputs, keep=keep, params=Path(params).name if params else "", dry_run=dry_run)

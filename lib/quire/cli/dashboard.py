@@ -37,10 +37,10 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
     import uvicorn
 
     from quire import config
-    from quire.flow.warm import warm_kernels
+    from quire.flow.fork_server import warm_kernels
     from quire.monitor.dashboard import make_app
     from quire.monitor.live import Live
-    from quire.monitor.snapshots import Snapshots
+    from quire.monitor.run_pages import RunPages
     from quire.serve.limits import server_options, trusting
     from quire.serve.sites import LOOPBACK_ADDRESSES, SiteCheck, sites_of
 
@@ -57,7 +57,7 @@ def dashboard(params: str, host: str, port: int, live: bool, viewers: int, behin
             notebook = settings.root / "notebooks" / f"{settings.workflow.stages['monitor'].notebook}.ipynb"
             live_page = Live(notebook, settings.name, settings.root / "dashboards", environment, viewers)
         app = make_app(
-            Snapshots(settings.outputs, settings.name),
+            RunPages(settings.outputs, settings.name),
             title=settings.config.title or settings.name,
             token=settings.dashboard_token or new_token,
             live=live_page,

@@ -25,7 +25,7 @@ MOST_STRANGERS = 10
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the doctor's report: ok, warn or bad, what was found, and what to do about it."""
 
     what: str
@@ -57,7 +57,7 @@ def doctor(params: str | None) -> None:
     sys.exit(1 if bad else 0)
 
 
-def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Iterator[Finding]:
+def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Iterator[Diagnosis]:
     """Yield what was found of this machine, and then of each use case.
 
     The shipped use cases have no data in a fresh clone, which is nothing bad: only of those that have run or are
@@ -74,9 +74,9 @@ def examine(root: Path, names: list[str], *, asked: Sequence[str] = ()) -> Itera
         try:
             settings = config.load(name, root=root)
         except QuireError as error:
-            yield Finding(name, "bad", str(error).splitlines()[0], "Mend the file that is named.")
+            yield Diagnosis(name, "bad", str(error).splitlines()[0], "Mend the file that is named.")
             continue
-        yield Finding(name, "ok", f"params/{name}: {len(settings.schema.columns)} columns, {settings.schema.task}")
+        yield Diagnosis(name, "ok", f"params/{name}: {len(settings.schema.columns)} columns, {settings.schema.task}")
         for check_name, check in CHECKS.items():
             finding = _guarded(f"{name}: {check_name}", check, settings)
             if check_name == "source" and finding.status == "bad" and name not in asked and _is_optional(settings):
@@ -96,26 +96,26 @@ def _has_run(settings: "Settings") -> bool:
     return next(runs.ended(settings.outputs, settings.name), None) is not None
 
 
-def _guarded(what: str, check: Callable[["Settings"], tuple[str, ...]], settings: "Settings") -> Finding:
+def _guarded(what: str, check: Callable[["Settings"], tuple[str, ...]], settings: "Settings") -> Diagnosis:
     """Return what a check found; an error that Quire knows is a finding too."""
     try:
-        return Finding(what, *check(settings))
+        return Diagnosis(what, *check(settings))
     except QuireError as error:
-        return Finding(what, "bad", " ".join(str(error).split()))
+        return Diagnosis(what, "bad", " ".join(str(error).split()))
 
 
-def _python() -> Finding:
+def _python() -> Diagnosis:
     version = f"Python {sys.version.split()[0]}"
     if (3, 11) <= sys.version_info[:2] <= (3, 12):
-        return Finding("python", "ok", version)
-    return Finding("python", "bad", version, "Python 3.11 or 3.12 is needed; `make setup` looks for one.")
+        return Diagnosis("python", "ok", version)
+    return Diagnosis("python", "bad", version, "Python 3.11 or 3.12 is needed; `make setup` looks for one.")
 
 
-def _lock(root: Path) -> Finding:
+def _lock(root: Path) -> Diagnosis:
     """Compare what is installed with requirements.lock."""
     lock = root / "requirements.lock"
     if not lock.is_file():
-        return Finding("libraries", "warn", f"{lock} is not there, so versions cannot be compared.")
+        return Diagnosis("libraries", "warn", f"{lock} is not there, so versions cannot be compared.")
     pins = dict(
         re.findall(r"^([A-Za-z0-9_.\-]+)(?:\[[^]]*\])?==([^\s;\\]+)(?![^\n]*;)", lock.read_text("utf-8"), re.MULTILINE)
     )
@@ -126,14 +126,14 @@ def _lock(root: Path) -> Finding:
         if _installed(name) not in (None, version)
     ]
     if absent:
-        return Finding(
+        return Diagnosis(
             "libraries", "bad", f"{len(absent)} of {len(pins)} are not installed: {_few(absent)}", "`make setup`"
         )
     if other:
-        return Finding(
+        return Diagnosis(
             "libraries", "warn", f"{len(other)} of {len(pins)} differ from the lock: {_few(other)}", "`make setup`"
         )
-    return Finding("libraries", "ok", f"all {len(pins)} as in requirements.lock")
+    return Diagnosis("libraries", "ok", f"all {len(pins)} as in requirements.lock")
 
 
 def _installed(name: str) -> str | None:
@@ -147,45 +147,45 @@ def _few(items: Sequence[str]) -> str:
     return ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 
 
-def _outputs(folder: Path) -> Finding:
+def _outputs(folder: Path) -> Diagnosis:
     existing_folder = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing_folder, os.W_OK):
-        return Finding("outputs", "bad", f"{folder} cannot be written to", "Change its owner, or set QUIRE_OUTPUTS.")
+        return Diagnosis("outputs", "bad", f"{folder} cannot be written to", "Change its owner, or set QUIRE_OUTPUTS.")
     free = shutil.disk_usage(existing_folder).free
     text = f"{folder}, {free / 1024**3:.0f} GiB free"
     if free < ENOUGH_BYTES:
-        return Finding("outputs", "warn", text, "`quire clean --keep 10` removes old runs.")
-    return Finding("outputs", "ok", text)
+        return Diagnosis("outputs", "warn", text, "`quire clean --keep 10` removes old runs.")
+    return Diagnosis("outputs", "ok", text)
 
 
-def _folders(root: Path, outputs: Path) -> Finding:
+def _folders(root: Path, outputs: Path) -> Diagnosis:
     problem = config.folder_problem(root, outputs)
     if problem:
-        return Finding("folders", "bad", problem)
-    return Finding("folders", "ok", f"the names of {root} and {outputs} suit every tool")
+        return Diagnosis("folders", "bad", problem)
+    return Diagnosis("folders", "ok", f"the names of {root} and {outputs} suit every tool")
 
 
-def _strangers(outputs: Path) -> Iterator[Finding]:
+def _strangers(outputs: Path) -> Iterator[Diagnosis]:
     """Yield what lies among the runs and cannot be read as one; all commands pass it over."""
     from quire.io import run_folder
 
     strangers = list(run_folder.strangers(outputs))
     for stranger in strangers[:MOST_STRANGERS]:
-        yield Finding("runs", "warn", stranger.reason, f"Move it elsewhere, or remove it: {stranger.path}")
+        yield Diagnosis("runs", "warn", stranger.reason, f"Move it elsewhere, or remove it: {stranger.path}")
     if len(strangers) > MOST_STRANGERS:
-        yield Finding("runs", "warn", f"{len(strangers) - MOST_STRANGERS} more in {outputs / 'runs'} are no runs.")
+        yield Diagnosis("runs", "warn", f"{len(strangers) - MOST_STRANGERS} more in {outputs / 'runs'} are no runs.")
 
 
-def _owed(outputs: Path) -> Finding:
+def _owed(outputs: Path) -> Diagnosis:
     """Say which ended runs are not published yet, and how many alerts a channel has yet to take."""
-    from quire.flow import owed
+    from quire.flow import delivery
 
-    runs, alerts = owed.left(outputs)
+    runs, alerts = delivery.left(outputs)
     if not (runs or alerts):
-        return Finding("owed", "ok", "all runs are published, and all alerts sent")
+        return Diagnosis("owed", "ok", "all runs are published, and all alerts sent")
     texts = [f"runs that are not published: {_few(runs)}"] if runs else []
     texts += [f"alerts that have not reached every channel: {len(alerts)}"] if alerts else []
-    return Finding(
+    return Diagnosis(
         "owed", "warn", "; ".join(texts),
         f"`quire publish` delivers it, as the next run does; to give one up, remove its file in {outputs / '.owed'}",
     )  # fmt: skip
@@ -273,13 +273,13 @@ def _predictions(settings: "Settings") -> tuple[str, ...]:
 
 
 def _database(settings: "Settings") -> tuple[str, ...]:
-    from quire.io import outside
+    from quire.io import outside_state
     from quire.io.tracking_store import hide_password, store_path
 
     address, path = hide_password(settings.database_url), store_path(settings.database_url)
     if path is not None and not path.exists():
         return ("warn", f"{address} is not there yet", "The first prediction makes it.")
-    if outside.state(settings, "predictions") == "none":
+    if outside_state.state(settings, "predictions") == "none":
         return ("warn", f"{address} answers; it holds no table yet", "The first prediction makes them.")
     return ("ok", f"{address} answers")
 

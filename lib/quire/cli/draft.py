@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from quire.data.draft import Draft, Guess
+from quire.data.draft import ColumnGuess, Draft
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./()-]*( [A-Za-z0-9_./()-]+)*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
@@ -104,7 +104,7 @@ def params_text(draft: Draft) -> str:
     return PARAMS.format(ingest=ingest)
 
 
-def _column_line(guess: Guess) -> str:
+def _column_line(guess: ColumnGuess) -> str:
     settings = ", ".join(f"{key}: {flow(value)}" for key, value in guess.settings.items())
     remarks = f"  # {_on_one_line('; '.join(guess.remarks))}" if guess.remarks else ""
     return f"  {scalar(guess.name)}: {{{settings}}}{remarks}"

@@ -13,8 +13,8 @@ from quire import config
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture to this file instead.")
 def graph(params: str, workflow: str, svg: Path | None) -> None:
     """Print which stage runs after which."""
-    from quire.flow.drawing import draw
     from quire.flow.graph import as_text, build
+    from quire.flow.graph_svg import draw
     from quire.flow.record import write_whole
 
     built = build(config.load(params), workflow)

@@ -20,7 +20,7 @@ def publish(run_id: str) -> None:
 
     Prints a line for each run and part. Ends with code 7 if something could not be delivered; it stays owed then.
     """
-    from quire.flow import history, owed
+    from quire.flow import delivery, history
     from quire.flow.lock import runs_under_way
 
     root = config.find_root()
@@ -28,9 +28,9 @@ def publish(run_id: str) -> None:
     full_id = history.find(outputs, run_id).name if run_id else ""
     if full_id and full_id in runs_under_way(outputs):
         raise Busy(f"Run {full_id} is under way; it is published when it ends.")
-    failures = owed.Failures()
+    failures = delivery.Failures()
     missing = delivered = 0
-    for deliver in (owed.publish_others, owed.send_alerts):
+    for deliver in (delivery.publish_others, delivery.send_alerts):
         for outcome in deliver(root, outputs, failures, only=full_id):
             missing, delivered = missing + bool(outcome.message), delivered + (not outcome.message)
             colour = "red" if outcome.message else "green"

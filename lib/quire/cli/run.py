@@ -55,10 +55,10 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a workflow of params/NAME: only what changed, side by side, resumable."""
-    from quire.flow.warm import Keeper, is_possible
+    from quire.flow.fork_server import ForkServerPool, is_possible
 
     note = _note(trial, no_publish=no_publish)
-    with Keeper() as keeper:
+    with ForkServerPool() as keeper:
         if fresh and not (cold or cluster) and is_possible():
             keeper.server()  # kernels will be needed for certain: it imports while the runner does
         from quire.flow import progress
@@ -115,6 +115,6 @@ def _on_cluster(request: "Request", address: str, listen: "Listener") -> "list[R
 
     settings = config.load(request.params)
     with cluster.dask(settings, address, listen) as force:
-        spread = cluster.Spread(settings, request, force)
+        spread = cluster.DistributedStages(settings, request, force)
         request = replace(request, jobs=request.jobs or force.size)
         return list(run_and_react(request, listen=spread.heard(listen), drivers=spread.drivers))

@@ -120,12 +120,12 @@ def why(stage: str, params: str, workflow: str, everything: bool, as_json: bool)
     from quire.errors import ConfigError, near
     from quire.flow import history
     from quire.flow.context import Request
-    from quire.flow.plan import outlooks
+    from quire.flow.dry_run import stage_forecasts
     from quire.flow.stage import FIRST_TIME
 
     settings = config.load(params)
     last = next(history.runs(settings.outputs, params=settings.name), None)
-    plan = outlooks(Request(params=params, workflow=workflow))
+    plan = stage_forecasts(Request(params=params, workflow=workflow))
     if stage not in plan:
         raise ConfigError(f"There is no stage {stage!r}; it has: {', '.join(plan)}.{near(stage, plan)}")
     outlook = plan[stage]

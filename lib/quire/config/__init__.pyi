@@ -12,7 +12,7 @@ from .params import Params as Params
 from .params import Performance as Performance
 from .params import Search as Search
 from .places import Alerts as Alerts
-from .places import Archive as Archive
+from .places import ArchivePlace as ArchivePlace
 from .places import Config as Config
 from .places import CsvSource as CsvSource
 from .places import Delimited as Delimited

@@ -105,7 +105,7 @@ class Tracking(Entity):
     model: str = ""
 
 
-class Archive(Entity):
+class ArchivePlace(Entity):
     """Where runs are mirrored to, such as s3://bucket/prefix; empty for nowhere."""
 
     url: str = Field(default="", pattern=r"^(s3://[^/]+.*)?$")
@@ -195,6 +195,6 @@ class Config(Entity):
     memory_rows: int = Field(default=2_000_000, ge=1)
     tracking: Tracking = Tracking()
     database: SecretStr = SecretStr("")
-    archive: Archive = Archive()
+    archive: ArchivePlace = ArchivePlace()
     alerts: Alerts = Alerts()
     serve: Serve = Serve()

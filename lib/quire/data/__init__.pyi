@@ -15,5 +15,5 @@ from .quality import validate as validate
 from .snapshot import Ingested as Ingested
 from .snapshot import fingerprint as fingerprint
 from .snapshot import ingest as ingest
-from .source import Raw as Raw
+from .source import SourceFrame as SourceFrame
 from .source import read_source as read_source

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from quire.config import Column, Schema, Settings
-from quire.data import staged, wrangle
+from quire.data import source_files, wrangle
 from quire.data.snapshot import in_order, utc
 from quire.data.source import read_source
 from quire.errors import DataError
@@ -82,7 +82,7 @@ class SchemaAdapter:
         full_schema = Schema.model_validate({**fields, "columns": {**schema.columns, **extra}})
         settings = replace(self.settings, schema=full_schema)
         try:
-            with staged.many_rows(settings) as files:
+            with source_files.many_rows(settings) as files:
                 if files is not None:
                     raise DataError("it has more rows than fit into memory (memory_rows in config.yaml).")
             raw = read_source(settings, self.as_of)

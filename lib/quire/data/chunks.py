@@ -12,11 +12,11 @@ import pandas as pd
 
 from quire.config import Schema, duration
 from quire.data import expectations, profile
-from quire.data.expectations import EXAMPLES, Outcome
+from quire.data.expectations import EXAMPLES, RuleResult
 from quire.data.periods import end_of_day
 from quire.data.profile import Profiles
 from quire.data.rules import Rule
-from quire.io.frames import Stored
+from quire.io.frames import ParquetFrame
 
 UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 """Expectations that no chunk can answer by itself."""
@@ -32,11 +32,11 @@ BUCKET_ROWS = 2_000_000
 class Judged:
     """What was found for one rule, and a few rows that break it."""
 
-    outcome: Outcome
+    outcome: RuleResult
     rows: pd.DataFrame
 
 
-def run_suite(parts: Sequence[Stored], rules: Sequence[Rule], schema: Schema) -> list[Judged]:
+def run_suite(parts: Sequence[ParquetFrame], rules: Sequence[Rule], schema: Schema) -> list[Judged]:
     """Return what holds of ``parts`` together: row rules on every chunk, uniqueness by a pass of its own.
 
     Any other expectation is computed on a sample of `SAMPLE_ROWS` rows, the same ones every time.
@@ -61,7 +61,7 @@ def run_suite(parts: Sequence[Stored], rules: Sequence[Rule], schema: Schema) ->
     return [_settled(results[number], rule) for number, rule in enumerate(rules)]
 
 
-def count_periods(part: Stored, timestamp: str, step: pd.Timedelta) -> int:
+def count_periods(part: ParquetFrame, timestamp: str, step: pd.Timedelta) -> int:
     """Return how many periods of length ``step`` have a row."""
     periods: set[int] = set()
     for chunk in part.chunks([timestamp]):
@@ -69,7 +69,9 @@ def count_periods(part: Stored, timestamp: str, step: pd.Timedelta) -> int:
     return len(periods)
 
 
-def profile_stored(stored: Stored, schema: Schema, period: str = "7d", *, end: datetime | None = None) -> Profiles:
+def profile_stored(
+    stored: ParquetFrame, schema: Schema, period: str = "7d", *, end: datetime | None = None
+) -> Profiles:
     """Return what `quire.data.profile_periods` returns for all rows, from the profiles of chunks merged."""
     if schema.timestamp and end is None:
         last = max(chunk[schema.timestamp].max() for chunk in stored.chunks([schema.timestamp]))
@@ -77,7 +79,7 @@ def profile_stored(stored: Stored, schema: Schema, period: str = "7d", *, end: d
     return profile.merge_all(profile.profile_periods(chunk, schema, period, end=end) for chunk in stored.chunks())
 
 
-def profile_training(stored: Stored, predicted: pd.DataFrame, schema: Schema, period: str = "7d") -> Profiles:
+def profile_training(stored: ParquetFrame, predicted: pd.DataFrame, schema: Schema, period: str = "7d") -> Profiles:
     """Return the profiles of the training rows with their predictions.
 
     predicted: the rows that the model was trained on, with ``prediction``. Where they are a sample of ``stored``, the
@@ -106,14 +108,14 @@ def profile_training(stored: Stored, predicted: pd.DataFrame, schema: Schema, pe
     )
 
 
-def _sample(parts: Sequence[Stored], schema: Schema) -> pd.DataFrame:
+def _sample(parts: Sequence[ParquetFrame], schema: Schema) -> pd.DataFrame:
     total = max(sum(part.rows for part in parts), 1)
     return pd.concat(
         [part.sample(max(1, SAMPLE_ROWS * part.rows // total), schema.key) for part in parts], ignore_index=True
     )
 
 
-def _added(before: Judged | None, outcome: Outcome, chunk: pd.DataFrame, rule: Rule, schema: Schema) -> Judged:
+def _added(before: Judged | None, outcome: RuleResult, chunk: pd.DataFrame, rule: Rule, schema: Schema) -> Judged:
     """Return what is known after one more chunk; of the first that breaks the rule some rows are kept."""
     rows = before.rows if before else chunk.iloc[:0]
     if not outcome.success or outcome.rows:
@@ -123,7 +125,7 @@ def _added(before: Judged | None, outcome: Outcome, chunk: pd.DataFrame, rule: R
     old = before.outcome
     values = old.values or outcome.values
     return Judged(
-        Outcome(
+        RuleResult(
             success=old.success and outcome.success,
             share=outcome.share if old.share is None else old.share,
             rows=old.rows + outcome.rows,
@@ -135,7 +137,7 @@ def _added(before: Judged | None, outcome: Outcome, chunk: pd.DataFrame, rule: R
     )
 
 
-def _broken(outcome: Outcome, chunk: pd.DataFrame, rule: Rule, schema: Schema) -> pd.DataFrame:
+def _broken(outcome: RuleResult, chunk: pd.DataFrame, rule: Rule, schema: Schema) -> pd.DataFrame:
     """Return the few rows in which the values are that broke the rule."""
     if not rule.column or not outcome.values:
         return chunk.iloc[:0]
@@ -156,7 +158,7 @@ def _settled(judged: Judged, rule: Rule) -> Judged:
     return replace(judged, outcome=replace(outcome, share=share, success=share <= allowed + 1e-12))
 
 
-def _unique(parts: Sequence[Stored], names: list[str], schema: Schema) -> Judged:
+def _unique(parts: Sequence[ParquetFrame], names: list[str], schema: Schema) -> Judged:
     """Return whether keys repeat: their hashes are sorted into files, and those of a file compared."""
     total = sum(part.rows for part in parts)
     repeated = 0
@@ -169,7 +171,7 @@ def _unique(parts: Sequence[Stored], names: list[str], schema: Schema) -> Judged
     some = np.concatenate(hashes) if hashes else np.empty(0, "uint64")
     rows = _with_hashes(parts, names, some[:EXAMPLES], schema) if repeated else pd.DataFrame(columns=names)
     examples = tuple(rows[names[0]].head(EXAMPLES)) if len(names) == 1 else ()
-    return Judged(Outcome(not repeated, repeated / max(total, 1), repeated, total, None, examples), rows)
+    return Judged(RuleResult(not repeated, repeated / max(total, 1), repeated, total, None, examples), rows)
 
 
 def _hashes(chunk: pd.DataFrame, names: list[str]) -> np.ndarray:
@@ -177,7 +179,7 @@ def _hashes(chunk: pd.DataFrame, names: list[str]) -> np.ndarray:
     return pd.util.hash_pandas_object(chunk[names], index=False).to_numpy()
 
 
-def _buckets(parts: Sequence[Stored], names: list[str], folder: Path, many: int) -> Iterator[np.ndarray]:
+def _buckets(parts: Sequence[ParquetFrame], names: list[str], folder: Path, many: int) -> Iterator[np.ndarray]:
     """Yield the hashes of all keys, those that are equal in one array."""
     with ExitStack() as stack:
         files = [stack.enter_context((folder / str(number)).open("wb")) for number in range(many)]
@@ -191,7 +193,7 @@ def _buckets(parts: Sequence[Stored], names: list[str], folder: Path, many: int)
         yield np.fromfile(folder / str(number), "uint64")
 
 
-def _with_hashes(parts: Sequence[Stored], names: list[str], wanted: np.ndarray, schema: Schema) -> pd.DataFrame:
+def _with_hashes(parts: Sequence[ParquetFrame], names: list[str], wanted: np.ndarray, schema: Schema) -> pd.DataFrame:
     columns = list(dict.fromkeys([*names, *schema.key]))
     matches = [
         chunk[np.isin(_hashes(chunk, names), wanted)]

@@ -8,7 +8,7 @@ import pandas as pd
 from quire.data import typed
 from quire.data.amounts import guess_amounts, guess_placeholder
 from quire.data.dates import guess_date_form, guess_epoch
-from quire.data.draft import Guess
+from quire.data.draft import ColumnGuess
 from quire.data.window import FAR_FUTURE
 
 MOST_CATEGORIES = 30
@@ -23,20 +23,20 @@ LABEL_MARKERS = frozenset({"na", "n/a", "#n/a", "nan", "null"})
 """Texts, in lower case, that are taken for a label that is not known."""
 
 
-def guess_column(raw: pd.Series, *, decimal: str = ".") -> Guess:
+def guess_column(raw: pd.Series, *, decimal: str = ".") -> ColumnGuess:
     """Return the type of one raw column, with what may be missing and what is allowed."""
     name = str(raw.name)
     strange = typed.unusable(raw)
     if strange:
-        return Guess(name, {"type": "text", "role": "ignore", "why": strange})
+        return ColumnGuess(name, {"type": "text", "role": "ignore", "why": strange})
     text = as_text(raw)
     values = text.dropna()
     distinct = int(values.nunique())
     if distinct <= 1:
         detail = "no value at all" if distinct == 0 else f"always {quoted(values.iloc[0])}"
-        return Guess(name, {"type": "text", "role": "ignore", "why": f"constant: {detail}"})
+        return ColumnGuess(name, {"type": "text", "role": "ignore", "why": f"constant: {detail}"})
     if not re.search(r"\w", name) and not values.str.contains(r"\w", regex=True).any():
-        return Guess(name, {"type": "text", "role": "ignore", "why": "neither words nor numbers"})
+        return ColumnGuess(name, {"type": "text", "role": "ignore", "why": "neither words nor numbers"})
     guess = _guess_type(name, raw, values, distinct, decimal)
     missing = int(text.isna().sum())
     if guess.role == "ignore":
@@ -58,12 +58,12 @@ def as_text(raw: pd.Series, markers: frozenset[str] = MARKERS) -> pd.Series:
     return text.mask(lower.isin(markers - sign_markers if signs else markers))
 
 
-def _guess_type(name: str, raw: pd.Series, values: pd.Series, distinct: int, decimal: str) -> Guess:
+def _guess_type(name: str, raw: pd.Series, values: pd.Series, distinct: int, decimal: str) -> ColumnGuess:
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
-        return _with_placeholder(Guess(name, {"type": "datetime"}), raw)
+        return _with_placeholder(ColumnGuess(name, {"type": "datetime"}), raw)
     booleans = boolean_labels(values, distinct)
     if booleans:
-        return Guess(name, {"type": "boolean", "categories": booleans})
+        return ColumnGuess(name, {"type": "boolean", "categories": booleans})
     is_coded = not pd.api.types.is_numeric_dtype(raw.dtype) and values.str.fullmatch(r"0\d+").any()
     is_digits = bool(values.str.fullmatch(r"(19|20)\d{6}(\d{6})?").all())
     if not is_coded and not is_digits:
@@ -74,7 +74,7 @@ def _guess_type(name: str, raw: pd.Series, values: pd.Series, distinct: int, dec
     if form is not None:
         doubt = f"dates are read as {form.format}; {form.other} fits as well" if form.other else ""
         remark = f"{form.other} fits as well: which is it?" if form.other else ""
-        guess = Guess(name, {"type": "datetime"}).having(remark, doubt=doubt, format=form.format)
+        guess = ColumnGuess(name, {"type": "datetime"}).having(remark, doubt=doubt, format=form.format)
         return _with_placeholder(guess, raw)
     if is_digits:
         return _guess_number(name, raw, values, distinct, decimal) or _guess_label(name, raw, values, distinct)
@@ -84,18 +84,20 @@ def _guess_type(name: str, raw: pd.Series, values: pd.Series, distinct: int, dec
     return guess.having("codes with leading zeros: text") if is_coded else guess
 
 
-def _guess_label(name: str, raw: pd.Series, values: pd.Series, distinct: int) -> Guess:
+def _guess_label(name: str, raw: pd.Series, values: pd.Series, distinct: int) -> ColumnGuess:
     """Return a category, a text that is different in each row, or a text that nothing can be learned from."""
     if distinct <= max(2, min(200, 0.05 * len(values))) or distinct <= 10:
         if distinct <= MOST_CATEGORIES:
-            return Guess(name, {"type": "category", "categories": tuple(sorted(values.unique()))})
-        return Guess(name, {"type": "category"}, (f"{distinct:,} different values, not listed",))
+            return ColumnGuess(name, {"type": "category", "categories": tuple(sorted(values.unique()))})
+        return ColumnGuess(name, {"type": "category"}, (f"{distinct:,} different values, not listed",))
     if distinct == len(raw):
-        return Guess(name, {"type": "text"})
+        return ColumnGuess(name, {"type": "text"})
     if (pd.to_numeric(values, errors="coerce").abs() > typed.LARGEST).any():
-        return Guess(name, {"type": "text"}).left_out(f"numbers beyond {typed.LARGEST:.1g}, which models cannot take")
+        return ColumnGuess(name, {"type": "text"}).left_out(
+            f"numbers beyond {typed.LARGEST:.1g}, which models cannot take"
+        )
     reason = f"text with {distinct:,} different values: more than a model can learn from"
-    return Guess(name, {"type": "text", "role": "ignore", "why": reason})
+    return ColumnGuess(name, {"type": "text", "role": "ignore", "why": reason})
 
 
 def boolean_labels(values: pd.Series, distinct: int) -> tuple[Any, ...] | None:
@@ -108,24 +110,24 @@ def boolean_labels(values: pd.Series, distinct: int) -> tuple[Any, ...] | None:
     return (plain(false[0]), plain(true[0])) if len(false) == len(true) == 1 else None
 
 
-def _guess_number(name: str, raw: pd.Series, values: pd.Series, distinct: int, decimal: str) -> Guess | None:
+def _guess_number(name: str, raw: pd.Series, values: pd.Series, distinct: int, decimal: str) -> ColumnGuess | None:
     amounts = guess_amounts(raw, values, decimal=decimal)
     if amounts is None:
         return None
     numbers = typed.read_number(raw, amounts.notation).values
     epoch = guess_epoch(name, numbers)
     if epoch:
-        return Guess(name, {"type": "datetime", "format": epoch})
+        return ColumnGuess(name, {"type": "datetime", "format": epoch})
     placeholder = guess_placeholder(numbers)
     present = numbers.dropna() if placeholder is None else numbers[numbers.notna() & (numbers != placeholder)]
     whole, low, high = bool((present == present.round()).all()), present.min(), present.max()
     if whole and present.abs().max() >= 2**63:
         if distinct == len(raw):
-            return Guess(name, {"type": "text"}, ("numbers of more than 64 bits: read as text",))
+            return ColumnGuess(name, {"type": "text"}, ("numbers of more than 64 bits: read as text",))
         whole = False
     is_plain = not (amounts.words or amounts.remark) and len(present) == len(values)
     if whole and is_plain and distinct <= FEW_CODES and len(values) >= 50:
-        return Guess(name, {"type": "category", "categories": tuple(sorted(int(x) for x in present.unique()))})
+        return ColumnGuess(name, {"type": "category", "categories": tuple(sorted(int(x) for x in present.unique()))})
     settings: dict[str, Any] = {"type": "integer" if whole else "number"}
     if low >= 0:
         settings["minimum"] = 0
@@ -135,18 +137,18 @@ def _guess_number(name: str, raw: pd.Series, values: pd.Series, distinct: int, d
         settings["thousands"] = amounts.notation.thousands
     if amounts.notation.affixes:
         settings["affixes"] = dict(amounts.notation.affixes)
-    guess = Guess(name, settings, (f"seen: {low:g} to {high:g}",)).having(amounts.remark)
+    guess = ColumnGuess(name, settings, (f"seen: {low:g} to {high:g}",)).having(amounts.remark)
     return _with_gaps(guess, raw, values, amounts.words, amounts.notation, placeholder)
 
 
 def _with_gaps(
-    guess: Guess,
+    guess: ColumnGuess,
     raw: pd.Series,
     values: pd.Series,
     words: tuple[str, ...],
     notation: typed.Notation,
     placeholder: float | None,
-) -> Guess:
+) -> ColumnGuess:
     """Return the number with the words and the value that stand for none among its values."""
     missing: list[Any] = list(words)
     if words:
@@ -162,7 +164,7 @@ def _with_gaps(
     return guess.having(missing=tuple(missing) or None)
 
 
-def with_placeholder(guess: Guess, frame: pd.DataFrame, value: float, decimal: str) -> Guess:
+def with_placeholder(guess: ColumnGuess, frame: pd.DataFrame, value: float, decimal: str) -> ColumnGuess:
     """Return the column with a value as missing that stands for none in others, if nothing else here is below zero."""
     if guess.type not in ("number", "integer") or guess.settings.get("missing") or value >= 0:
         return guess
@@ -175,7 +177,7 @@ def with_placeholder(guess: Guess, frame: pd.DataFrame, value: float, decimal: s
     return guess.having(doubt=doubt, missing=(number,), minimum=0, nullable=True)
 
 
-def _with_markers(guess: Guess, raw: pd.Series) -> Guess:
+def _with_markers(guess: ColumnGuess, raw: pd.Series) -> ColumnGuess:
     """Return the category or text with what stands for no value in it, as it is written."""
     text = typed.read_category(raw).values
     missing_values = text[as_text(raw).isna() & text.notna()]
@@ -188,7 +190,7 @@ def _with_markers(guess: Guess, raw: pd.Series) -> Guess:
     return guess.having(doubt=doubt, missing=markers)
 
 
-def _with_placeholder(guess: Guess, raw: pd.Series) -> Guess:
+def _with_placeholder(guess: ColumnGuess, raw: pd.Series) -> ColumnGuess:
     """Return the date with far-off times, such as 9999-12-31, as what stands for no value."""
     form = guess.settings.get("format")
     times = typed.read_datetime(raw, form, timezone="UTC").values

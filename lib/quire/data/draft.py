@@ -11,7 +11,7 @@ from quire.data import typed
 
 
 @dataclass(frozen=True)
-class Guess:
+class ColumnGuess:
     """One column: its settings for schema.yaml in order, remarks for the person who edits it, and doubts to settle."""
 
     name: str
@@ -34,7 +34,7 @@ class Guess:
         """The column's name in the source."""
         return str(self.settings.get("source", self.name))
 
-    def having(self, remark: str = "", *, doubt: str = "", **settings: Any) -> "Guess":
+    def having(self, remark: str = "", *, doubt: str = "", **settings: Any) -> "ColumnGuess":
         """Return the guess with more settings, and one more remark or doubt; a setting of None is taken away."""
         merged = {name: value for name, value in {**self.settings, **settings}.items() if value is not None}
         return replace(
@@ -44,9 +44,9 @@ class Guess:
             doubts=(*self.doubts, doubt) if doubt else self.doubts,
         )
 
-    def left_out(self, why: str) -> "Guess":
+    def left_out(self, why: str) -> "ColumnGuess":
         """Return the column as one that no model is given, with the reason."""
-        return Guess(self.name, {"type": self.type, "role": "ignore", "why": why}, (), self.doubts)
+        return ColumnGuess(self.name, {"type": self.type, "role": "ignore", "why": why}, (), self.doubts)
 
     def column(self) -> Column:
         """Return the column of schema.yaml that the settings make."""
@@ -62,7 +62,7 @@ class Draft:
     """A schema as guessed, and the windows of params.yaml: lengths such as 7d, empty without a timestamp."""
 
     task: str
-    columns: tuple[Guess, ...]
+    columns: tuple[ColumnGuess, ...]
     positive: Any = None
     frequency: str | None = None
     on_duplicate: str | None = None

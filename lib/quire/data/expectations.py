@@ -24,7 +24,7 @@ _NOT_NEEDED = ("rfc3987_syntax", "boto3")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RuleResult:
     """What Great Expectations found: whether the rule holds, the share of rows that break it, and some values.
 
     of: the rows that ``share`` refers to; those without a value do not count where the rule is about values.
@@ -38,11 +38,11 @@ class Outcome:
     values: tuple[Any, ...] = ()
 
 
-def run_suite(frame: pd.DataFrame, rules: Sequence[Rule]) -> list[Outcome]:
+def run_suite(frame: pd.DataFrame, rules: Sequence[Rule]) -> list[RuleResult]:
     """Return the outcome of each rule on ``frame``; raises ConfigError for a rule that cannot be computed."""
     batch = _context().data_sources.pandas_default.read_dataframe(frame)
     form = {"result_format": "BASIC", "partial_unexpected_count": EXAMPLES}
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, RuleResult] = {}
     for numbers in _rounds(rules):
         suite = _great_expectations().ExpectationSuite("quire")
         for number in numbers:
@@ -71,13 +71,13 @@ def is_about_rows(kind: str) -> bool:
     return "mostly" in _implementation(kind).__fields__
 
 
-def _outcome(rule: Rule, one: Any) -> Outcome:
+def _outcome(rule: Rule, one: Any) -> RuleResult:
     error = _raised(one.exception_info)
     if error:
         raise ConfigError(f"schema.yaml: {describe(rule)} cannot be computed on {rule.part}: {error}")
     result = one.result
     share = result.get("unexpected_percent")
-    return Outcome(
+    return RuleResult(
         success=bool(one.success),
         share=None if share is None else float(share) / 100,
         rows=int(result.get("unexpected_count") or 0),

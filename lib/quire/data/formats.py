@@ -113,9 +113,9 @@ def opened(file: "Path | IO[bytes]", *, where: str = "") -> Iterator[IO[bytes]]:
     file: a path, or an open binary file, which is left open. Raises DataError for an archive of several files or of a
     spreadsheet, and for a damaged one.
     """
-    where = where or str(file)
+    name = where or str(file)
     if isinstance(file, Path):
-        with file.open("rb") as raw, opened(raw, where=where) as content:
+        with file.open("rb") as raw, opened(raw, where=name) as content:
             yield content
         return
     file.seek(0)
@@ -129,12 +129,12 @@ def opened(file: "Path | IO[bytes]", *, where: str = "") -> Iterator[IO[bytes]]:
         elif head.startswith(b"\xfd7zXZ\x00"):
             yield lzma.LZMAFile(file)  # noqa: SIM115
         elif head.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive, where)) as content:
+            with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive, name)) as content:
                 yield content
         else:
             yield file
     except (gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{where} is damaged, or was not downloaded to its end: {error}. Download it again.") from None
+        raise DataError(f"{name} is damaged, or was not downloaded to its end: {error}. Download it again.") from None
 
 
 def _only_member(archive: zipfile.ZipFile, where: str) -> str:

@@ -13,7 +13,7 @@ from quire.config import label
 from quire.config.schema import ELAPSED, TAKEN
 from quire.data import leaks, roles
 from quire.data.columns import guess_column, with_placeholder
-from quire.data.draft import Draft, Guess
+from quire.data.draft import ColumnGuess, Draft
 from quire.errors import DataError
 
 
@@ -53,7 +53,9 @@ def guess_schema(
     return Draft(task, columns, positive, frequency, on_duplicate, current, test)
 
 
-def _with_shared_placeholder(guesses: dict[str, Guess], frame: pd.DataFrame, decimal: str) -> dict[str, Guess]:
+def _with_shared_placeholder(
+    guesses: dict[str, ColumnGuess], frame: pd.DataFrame, decimal: str
+) -> dict[str, ColumnGuess]:
     """Return the guesses with a number that stands for no value in two columns doing so in the others as well."""
     counts = Counter(
         value
@@ -67,7 +69,7 @@ def _with_shared_placeholder(guesses: dict[str, Guess], frame: pd.DataFrame, dec
     return {name: with_placeholder(guess, frame, shared[0], decimal) for name, guess in guesses.items()}
 
 
-def check_features(guesses: Mapping[str, Guess], target: str) -> None:
+def check_features(guesses: Mapping[str, ColumnGuess], target: str) -> None:
     """Raise DataError, with the reason for each column, if a model would be given none of them."""
     if any(guess.role == "feature" or guess.settings.get("calendar") for guess in guesses.values()):
         return
@@ -79,7 +81,7 @@ def check_features(guesses: Mapping[str, Guess], target: str) -> None:
     )
 
 
-def _named(guess: Guess, guesses: Mapping[str, Guess], task: str, target: str) -> Guess:
+def _named(guess: ColumnGuess, guesses: Mapping[str, ColumnGuess], task: str, target: str) -> ColumnGuess:
     """Return the column under a name that Quire gives to nothing of its own."""
     reserved_names = set(TAKEN)
     if task == "multiclass":
@@ -94,9 +96,9 @@ def _named(guess: Guess, guesses: Mapping[str, Guess], task: str, target: str) -
         name = f"{name}_"
     doubt = f"{guess.name} is a name that Quire gives to a column of its own; here it is {name}"
     settings: dict[str, Any] = {"type": guess.type, "source": guess.name, **guess.settings}
-    return Guess(name, settings, guess.remarks, (*guess.doubts, doubt))
+    return ColumnGuess(name, settings, guess.remarks, (*guess.doubts, doubt))
 
 
-def _lenient(guess: Guess) -> Guess:
+def _lenient(guess: ColumnGuess) -> ColumnGuess:
     """Return the column so that what breaks a guessed rule warns: only rules that a person wrote stop a run."""
     return guess if guess.role == "ignore" else guess.having(severity="warn")

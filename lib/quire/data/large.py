@@ -22,10 +22,10 @@ import pandas as pd
 from quire.config import Schema, Settings
 from quire.data import snapshot, window, wrangle
 from quire.data.source import describe, partition
-from quire.data.staged import Staged
+from quire.data.source_files import SourceFiles
 from quire.data.wrangle import Change
 from quire.errors import DataError
-from quire.io.frames import Stored, Writer
+from quire.io.frames import ParquetFrame, Writer
 
 if TYPE_CHECKING:
     from quire.data.snapshot import Ingested
@@ -42,7 +42,7 @@ _HOUR = 3_600_000_000
 
 
 @dataclass
-class Found:
+class IngestStats:
     """What a pass over the source adds up."""
 
     read: int = 0
@@ -66,7 +66,7 @@ class Found:
             # Which rows they were is no longer needed, and would grow with the rows.
             self.changes.append((replace(change, at=np.empty(0, "int64")), within))
 
-    def told(self) -> list[dict[str, Any]]:
+    def as_manifest(self) -> list[dict[str, Any]]:
         """Return the changes added up, as the manifest holds them."""
         current: dict[tuple[str, str, str], int | None] = {}
         for change, within in self.changes:
@@ -81,7 +81,7 @@ class Found:
 
 def ingest(
     settings: Settings,
-    source: Staged,
+    source: SourceFiles,
     as_of: datetime | None,
     *,
     lengths: Mapping[str, str],
@@ -97,7 +97,7 @@ def ingest(
     scratch = settings.outputs / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     folder = tempfile.TemporaryDirectory(prefix=".ingest-", dir=scratch)
-    totals, base = Found(), Path(folder.name)
+    totals, base = IngestStats(), Path(folder.name)
     at = snapshot.utc(as_of)
     if schema.timestamp:
         hours = _count_hours(source, schema, at)
@@ -121,10 +121,10 @@ def ingest(
         "rows": totals.rows,
         "split": "time" if schema.timestamp else "random",
         "windows": extents,
-        "fingerprint": fingerprint({name: Stored(base / f"{name}.parquet") for name in FRAMES}),
+        "fingerprint": fingerprint({name: ParquetFrame(base / f"{name}.parquet") for name in FRAMES}),
         "dropped_rows": totals.dropped,
         "changed_values": totals.changed,
-        "changes": totals.told(),
+        "changes": totals.as_manifest(),
         "read": {"all": totals.read, "current": totals.read_current if schema.timestamp else None},
         "missing": [
             {
@@ -136,11 +136,11 @@ def ingest(
         ],
     }
     most = min(settings.config.memory_rows, REPORT_ROWS)
-    samples = {name: Stored(base / f"{name}.parquet").sample(most, schema.key) for name in FRAMES}
+    samples = {name: ParquetFrame(base / f"{name}.parquet").sample(most, schema.key) for name in FRAMES}
     return snapshot.Ingested(**samples, manifest=manifest, folder=folder)
 
 
-def fingerprint(frames: Mapping[str, Stored]) -> str:
+def fingerprint(frames: Mapping[str, ParquetFrame]) -> str:
     """Return what `quire.data.snapshot.fingerprint` returns for the same rows in memory."""
     digest = hashlib.sha256()
     for name, frame in frames.items():
@@ -154,11 +154,11 @@ def fingerprint(frames: Mapping[str, Stored]) -> str:
     return digest.hexdigest()
 
 
-def _look(source: Staged, schema: Schema) -> tuple[str, tuple[str, ...]]:
+def _look(source: SourceFiles, schema: Schema) -> tuple[str, tuple[str, ...]]:
     """Return the source in words and its columns that are not read; raises DataError where a file lacks columns."""
     unused: tuple[str, ...] = ()
     for path, source_name in zip(source.files, source.names, strict=True):
-        own = [name for name in Stored(path).columns if not name.startswith("__index_level_")]
+        own = [name for name in ParquetFrame(path).columns if not name.startswith("__index_level_")]
         header = list(dict.fromkeys([*own, *partition(source_name)]))
         wrangle.check_columns(header, schema, where=source_name)
         known_columns = {
@@ -170,11 +170,11 @@ def _look(source: Staged, schema: Schema) -> tuple[str, tuple[str, ...]]:
     return (f"{names[0]} and {len(names) - 1} more files" if len(names) > 1 else names[0]), unused
 
 
-def _raw(source: Staged, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+def _raw(source: SourceFiles, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Yield the rows of all files in chunks, indexed by their place in the whole source."""
     start = 0
     for path, source_name in zip(source.files, source.names, strict=True):
-        frame = Stored(path)
+        frame = ParquetFrame(path)
         own = [name for name in columns if name in frame.columns]
         parts = {name: value for name, value in partition(source_name).items() if name in columns and name not in own}
         for chunk in frame.chunks(own):
@@ -185,7 +185,7 @@ def _raw(source: Staged, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
             yield chunk
 
 
-def _times(source: Staged, schema: Schema) -> Iterator[pd.Series]:
+def _times(source: SourceFiles, schema: Schema) -> Iterator[pd.Series]:
     column = schema.columns[str(schema.timestamp)]
     keys = [schema.columns[name].source or name for name in schema.key]
     names = [column.source or str(schema.timestamp), *([column.add_hours] if column.add_hours else []), *keys]
@@ -193,12 +193,12 @@ def _times(source: Staged, schema: Schema) -> Iterator[pd.Series]:
         yield wrangle.read_timestamp(chunk, schema, source.decimal).values.dropna()
 
 
-def _last(source: Staged, schema: Schema) -> pd.Series:
+def _last(source: SourceFiles, schema: Schema) -> pd.Series:
     """Return the last timestamp of the source, as a series of one."""
     return pd.Series([max(times.max() for times in _times(source, schema) if len(times))])
 
 
-def _count_hours(source: Staged, schema: Schema, as_of: pd.Timestamp | None) -> dict[int, int]:
+def _count_hours(source: SourceFiles, schema: Schema, as_of: pd.Timestamp | None) -> dict[int, int]:
     """Return how many rows before ``as_of`` each hour has, by hours since 1970."""
     hour_counts: Counter[int] = Counter()
     for times in _times(source, schema):
@@ -209,11 +209,11 @@ def _count_hours(source: Staged, schema: Schema, as_of: pd.Timestamp | None) -> 
 
 
 def _wrangled(
-    source: Staged,
+    source: SourceFiles,
     schema: Schema,
     at: pd.Timestamp | None,
     windows: Mapping[str, window.Window],
-    found: Found,
+    found: IngestStats,
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows typed and cleaned, indexed by their place in the source, and add up what was done to them."""
     current = windows.get("current")
@@ -228,13 +228,13 @@ def _wrangled(
 
 
 def _bundles_in_time(
-    source: Staged,
+    source: SourceFiles,
     schema: Schema,
     at: pd.Timestamp,
     windows: Mapping[str, window.Window],
     hours: Mapping[int, int],
     base: Path,
-    found: Found,
+    found: IngestStats,
 ) -> Iterator[pd.DataFrame]:
     """Yield bundles of consecutive time, each in order and without duplicates."""
     # A bundle ends where its rows are enough.
@@ -255,19 +255,19 @@ def _bundles_in_time(
 
 
 def _bundles_by_key(
-    source: Staged,
+    source: SourceFiles,
     schema: Schema,
     at: pd.Timestamp | None,
     windows: Mapping[str, window.Window],
     base: Path,
-    found: Found,
+    found: IngestStats,
 ) -> Iterator[pd.DataFrame]:
     """Yield bundles of rows whose keys are equal or not far apart, without duplicates; as they come without a key."""
     rows = _wrangled(source, schema, at, windows, found)
     if not schema.key:
         yield from rows
         return
-    many = sum(Stored(path).rows for path in source.files)
+    many = sum(ParquetFrame(path).rows for path in source.files)
     for frame in _by_key(rows, schema, many, base):
         yield from _without_duplicates([snapshot.in_order(frame, schema)], schema, found, windows)
 
@@ -285,7 +285,7 @@ def _by_key(rows: Iterable[pd.DataFrame], schema: Schema, many: int, base: Path)
 
 
 def _without_duplicates(
-    frames: Iterable[pd.DataFrame], schema: Schema, found: Found, windows: Mapping[str, window.Window]
+    frames: Iterable[pd.DataFrame], schema: Schema, found: IngestStats, windows: Mapping[str, window.Window]
 ) -> Iterator[pd.DataFrame]:
     for frame in frames:
         rows, repeated = wrangle.drop_duplicates(frame, schema)
@@ -332,7 +332,7 @@ def _write(
     at: pd.Timestamp | None,
     windows: Mapping[str, window.Window],
     base: Path,
-    found: Found,
+    found: IngestStats,
 ) -> dict[str, dict[str, Any]]:
     """Write the four frames; return start, end and rows of each window."""
     writers = {name: Writer(base / f"{name}.parquet") for name in FRAMES}

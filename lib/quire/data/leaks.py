@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from quire.data.draft import Guess
+from quire.data.draft import ColumnGuess
 
 GIVES = 0.99
 MAY_GIVE = 0.95
@@ -26,13 +26,13 @@ NEIGHBOURS = 5
 
 def leave_out_leaks(
     frame: pd.DataFrame,
-    guesses: Mapping[str, Guess],
+    guesses: Mapping[str, ColumnGuess],
     target: str,
     task: str,
     *,
     times: pd.Series | None = None,
     decimal: str = ".",
-) -> dict[str, Guess]:
+) -> dict[str, ColumnGuess]:
     """Return the guesses with columns that give ``target`` left out, and those that may do so in doubt.
 
     Where they are all that there is to learn from, they stay, in doubt: an exact relation may be what is looked for.
@@ -80,12 +80,12 @@ def skill_of(column: pd.Series, answer: pd.Series, task: str) -> float:
     first, second = order[:half], order[half:]
     if task == "regression":
         truth = answer.to_numpy(dtype="float64")
-        predictions = _told_numbers(column.iloc[first], truth[first], column.iloc[second])
+        predictions = _predict_numbers(column.iloc[first], truth[first], column.iloc[second])
         mean = truth[second].mean()
         error, baseline_error = np.square(truth[second] - predictions).sum(), np.square(truth[second] - mean).sum()
     else:
         classes = answer.astype("str").to_numpy(dtype=object)
-        predictions = _told_classes(column.iloc[first], classes[first], column.iloc[second])
+        predictions = _predict_classes(column.iloc[first], classes[first], column.iloc[second])
         _, counts = np.unique(classes[second], return_counts=True)
         error, baseline_error = int((predictions != classes[second]).sum()), int(len(second) - counts.max())
         if baseline_error < LEAST_ROWS / 2:
@@ -93,7 +93,7 @@ def skill_of(column: pd.Series, answer: pd.Series, task: str) -> float:
     return max(0.0, 1 - float(error) / float(baseline_error)) if baseline_error else 0.0
 
 
-def _values(guess: Guess, frame: pd.DataFrame, decimal: str) -> pd.Series:
+def _values(guess: ColumnGuess, frame: pd.DataFrame, decimal: str) -> pd.Series:
     values = guess.read(frame, decimal).reset_index(drop=True)
     if guess.type in ("number", "integer"):
         return values.astype("float64")
@@ -102,35 +102,35 @@ def _values(guess: Guess, frame: pd.DataFrame, decimal: str) -> pd.Series:
     return values.astype("str")
 
 
-def _told_numbers(known: pd.Series, answer: np.ndarray, asked: pd.Series) -> np.ndarray:
-    """Return what the means of the known values say of the asked ones; between numbers, on the line between them."""
-    means = pd.Series(answer).groupby(known.to_numpy()).mean()
-    if known.dtype == "float64":
-        return np.interp(asked.to_numpy(), means.index.to_numpy(dtype="float64"), means.to_numpy())
-    return asked.map(means).fillna(answer.mean()).to_numpy("float64")
+def _predict_numbers(column: pd.Series, answer: np.ndarray, values: pd.Series) -> np.ndarray:
+    """Return for each of ``values`` the mean answer of equal values of ``column``; between numbers, interpolated."""
+    means = pd.Series(answer).groupby(column.to_numpy()).mean()
+    if column.dtype == "float64":
+        return np.interp(values.to_numpy(), means.index.to_numpy(dtype="float64"), means.to_numpy())
+    return values.map(means).fillna(answer.mean()).to_numpy("float64")
 
 
-def _told_classes(known: pd.Series, answer: np.ndarray, asked: pd.Series) -> np.ndarray:
+def _predict_classes(column: pd.Series, answer: np.ndarray, values: pd.Series) -> np.ndarray:
     """Return the most frequent class of the known values that are like the asked ones: equal, or the nearest ones."""
-    if known.dtype == "float64" and known.nunique() > MOST_EQUAL:
-        return _told_by_neighbours(known.to_numpy(), answer, asked.to_numpy())
-    usual = pd.Series(answer).groupby(known.to_numpy()).agg(lambda part: part.value_counts().index[0])
+    if column.dtype == "float64" and column.nunique() > MOST_EQUAL:
+        return _told_by_neighbours(column.to_numpy(), answer, values.to_numpy())
+    usual = pd.Series(answer).groupby(column.to_numpy()).agg(lambda part: part.value_counts().index[0])
     if len(usual) > 0.5 * len(answer):
-        return np.full(len(asked), None, dtype=object)  # names of rows, not kinds of them
-    return asked.map(usual).to_numpy(dtype=object)
+        return np.full(len(values), None, dtype=object)  # names of rows, not kinds of them
+    return values.map(usual).to_numpy(dtype=object)
 
 
-def _told_by_neighbours(known: np.ndarray, answer: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Return the most frequent class of the `NEIGHBOURS` known values next to each asked one.
+def _told_by_neighbours(column: np.ndarray, answer: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the most frequent class of the `NEIGHBOURS` known values next to each values one.
 
     So a threshold that parts two classes is met as exactly as the rows allow, wherever it lies.
     """
-    order = np.argsort(known, kind="stable")
+    order = np.argsort(column, kind="stable")
     classes, codes = np.unique(answer[order], return_inverse=True)
-    first = np.searchsorted(known[order], asked) - NEIGHBOURS // 2
-    near = np.clip(first, 0, len(known) - NEIGHBOURS)[:, None] + np.arange(NEIGHBOURS)
-    votes = np.zeros((len(asked), len(classes)))
-    np.add.at(votes, (np.arange(len(asked))[:, None], codes[near]), 1)
+    first = np.searchsorted(column[order], values) - NEIGHBOURS // 2
+    near = np.clip(first, 0, len(column) - NEIGHBOURS)[:, None] + np.arange(NEIGHBOURS)
+    votes = np.zeros((len(values), len(classes)))
+    np.add.at(votes, (np.arange(len(values))[:, None], codes[near]), 1)
     return classes[votes.argmax(axis=1)]
 
 

@@ -216,7 +216,7 @@ class Profiles:
     def histograms(self, column: str, edges: Sequence[float] | np.ndarray) -> np.ndarray:
         """Return the histogram of ``column`` per period, shape (periods, len(edges) + 1); zeros where absent."""
         return np.stack(
-            [_or_zeros(profile, column, len(edges) + 1, lambda one: one.histogram(edges)) for profile in self]
+            [_or_zeros(profile, column, len(edges) + 1, lambda profile: profile.histogram(edges)) for profile in self]
         )
 
     def frequencies(self, column: str, values: Sequence[str]) -> np.ndarray:

@@ -14,7 +14,7 @@ from quire.data import rules
 from quire.data.rules import Rule, key_severity
 from quire.errors import ValidationFailed
 from quire.io.artifacts import Run
-from quire.io.frames import Stored
+from quire.io.frames import ParquetFrame
 from quire.page.numbers import percent
 
 Status = Literal["pass", "warn", "fail"]
@@ -139,7 +139,7 @@ class QualityReport:
 
 
 def validate(
-    frames: Mapping[str, pd.DataFrame | Stored],
+    frames: Mapping[str, pd.DataFrame | ParquetFrame],
     schema: Schema,
     manifest: Mapping[str, Any],
     *,
@@ -160,11 +160,11 @@ def validate(
     about = {kind: expectations.is_about_rows(kind) for kind in kinds}
     all_rules = rules.implied_rules(schema, tolerance=tolerance) + rules.written_rules(schema, is_about_rows=about)
     if sum(len(frame) for frame in frames.values()) <= memory_rows:
-        frames = {name: frame.read() if isinstance(frame, Stored) else frame for name, frame in frames.items()}
+        frames = {name: frame.read() if isinstance(frame, ParquetFrame) else frame for name, frame in frames.items()}
     checks: list[Check] = []
     for part, names in rules.PARTS.items():
         part_rules = [rule for rule in all_rules if rule.part == part]
-        stored_frames = [frame for name in names if isinstance(frame := frames[name], Stored)]
+        stored_frames = [frame for name in names if isinstance(frame := frames[name], ParquetFrame)]
         if not part_rules:
             continue
         if stored_frames:
@@ -308,7 +308,7 @@ def _source_check(
 
 
 def _gap_checks(
-    frames: Mapping[str, pd.DataFrame | Stored], schema: Schema, manifest: Mapping[str, Any], tolerance: float
+    frames: Mapping[str, pd.DataFrame | ParquetFrame], schema: Schema, manifest: Mapping[str, Any], tolerance: float
 ) -> list[Check]:
     """Return, where the schema has a frequency, whether each window has rows in all its periods."""
     if not schema.timestamp or not schema.frequency:
@@ -339,9 +339,9 @@ def _gap_checks(
     return checks
 
 
-def _periods(frame: pd.DataFrame | Stored, timestamp: str, step: pd.Timedelta) -> int:
+def _periods(frame: pd.DataFrame | ParquetFrame, timestamp: str, step: pd.Timedelta) -> int:
     """Return how many periods of length ``step`` have a row."""
-    if isinstance(frame, Stored):
+    if isinstance(frame, ParquetFrame):
         from quire.data import chunks
 
         return chunks.count_periods(frame, timestamp, step)

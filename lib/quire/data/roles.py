@@ -12,7 +12,7 @@ from quire.config import Gate, duration
 from quire.data import typed, window
 from quire.data.columns import LABEL_MARKERS, as_text, in_order, plain, quoted
 from quire.data.dates import guess_date_form, guess_epoch, guess_year
-from quire.data.draft import Guess
+from quire.data.draft import ColumnGuess
 from quire.errors import DataError
 
 MOST_CLASSES = 200
@@ -37,7 +37,7 @@ _HOUR_NAME = re.compile(r"(hr|hour|hours|hour_of_day|time|time_of_day)", re.IGNO
 _YES = ("yes", "true", "1", "y", "t", "churn", "churned", "positive", "default", "bad", "fraud")
 
 
-def guess_target(guesses: Mapping[str, Guess]) -> str:
+def guess_target(guesses: Mapping[str, ColumnGuess]) -> str:
     """Return the column that is predicted: what its name says, else the last that can be.
 
     Raises DataError where there is no column.
@@ -49,7 +49,7 @@ def guess_target(guesses: Mapping[str, Guess]) -> str:
     return (matches or usable[::-1] or list(guesses)[::-1])[0]
 
 
-def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool) -> tuple[str, Any, Guess]:
+def guess_task(raw: pd.Series, guess: ColumnGuess, task: str | None, *, is_asked: bool) -> tuple[str, Any, ColumnGuess]:
     """Return the task, the positive value of a binary one, and the target's guess.
 
     Raises DataError where the values are neither numbers nor some classes.
@@ -82,7 +82,7 @@ def guess_task(raw: pd.Series, guess: Guess, task: str | None, *, is_asked: bool
     return *_classes(counts, task, guess), _target_of_classes(counts, unknown, guess, doubt, clear)
 
 
-def _classes(counts: pd.Series, task: str, guess: Guess) -> tuple[str, Any]:
+def _classes(counts: pd.Series, task: str, guess: ColumnGuess) -> tuple[str, Any]:
     if len(counts) > MOST_CLASSES or (len(counts) > 20 and counts.iloc[0] < LEAST_OF_A_CLASS):
         raise DataError(
             f"The target {quoted(guess.name)} has {len(counts):,} different values, such as "
@@ -98,8 +98,8 @@ def _classes(counts: pd.Series, task: str, guess: Guess) -> tuple[str, Any]:
 
 
 def _target_of_classes(
-    counts: pd.Series, unknown: tuple[str, ...], guess: Guess, doubt: str, clear: Mapping[str, Any]
-) -> Guess:
+    counts: pd.Series, unknown: tuple[str, ...], guess: ColumnGuess, doubt: str, clear: Mapping[str, Any]
+) -> ColumnGuess:
     """Return the target with its classes; those of very few rows are left out, and said."""
     rare = [name for name, rows in counts.items() if rows < LEAST_OF_A_CLASS] if len(counts) > 2 else []
     categories = tuple(plain(name) for name in sorted(set(counts.index) - set(rare), key=in_order))
@@ -111,7 +111,7 @@ def _target_of_classes(
         )
     settings = {"type": "category", "categories": categories, "minimum": None, "maximum": None}
     settings |= {"format": None, "thousands": None, "affixes": None, "missing": unknown or None}
-    target = Guess(guess.name, guess.settings).having("confirm: the target", doubt=doubt, **{**clear, **settings})
+    target = ColumnGuess(guess.name, guess.settings).having("confirm: the target", doubt=doubt, **{**clear, **settings})
     if rare:
         listing = ", ".join(f"{name} ({counts[name]})" for name in rare[:5]) + (", ..." if len(rare) > 5 else "")
         text = f"classes of fewer than {LEAST_OF_A_CLASS} rows are left out: {listing}"
@@ -145,8 +145,8 @@ def _positive(counts: pd.Series) -> Any:
 
 
 def guess_time(
-    frame: pd.DataFrame, guesses: dict[str, Guess], timestamp: str | None, target: str, decimal: str
-) -> tuple[dict[str, Guess], pd.Series | None]:
+    frame: pd.DataFrame, guesses: dict[str, ColumnGuess], timestamp: str | None, target: str, decimal: str
+) -> tuple[dict[str, ColumnGuess], pd.Series | None]:
     """Return the guesses with a timestamp among them, and its times; other dates are left out of the model.
 
     Raises DataError if ``timestamp``, which a person named, holds no dates.
@@ -175,19 +175,19 @@ def guess_time(
     return new_guesses, times
 
 
-def _may_order(raw: pd.Series, guess: Guess) -> bool:
+def _may_order(raw: pd.Series, guess: ColumnGuess) -> bool:
     is_there = raw.notna().mean() > 0.95 and raw.nunique() >= min(LEAST_TIMES, len(raw))
     return is_there and guess.role != "ignore" and not _BIRTH.search(guess.name)
 
 
-def _as_time(raw: pd.Series, guess: Guess, decimal: str) -> Guess:
+def _as_time(raw: pd.Series, guess: ColumnGuess, decimal: str) -> ColumnGuess:
     """Return the column as a datetime, although it was not taken for one."""
     numbers = typed.read_number(raw, typed.Notation(decimal)).values
     epoch = guess_epoch(guess.name, numbers, is_asked=True)
     if epoch:
-        return Guess(guess.name, {"type": "datetime", "format": epoch})
+        return ColumnGuess(guess.name, {"type": "datetime", "format": epoch})
     if guess_year(numbers):
-        return Guess(guess.name, {"type": "datetime", "format": "%Y"})
+        return ColumnGuess(guess.name, {"type": "datetime", "format": "%Y"})
     values = as_text(raw).dropna()
     form = guess_date_form(values) if len(values) else None
     if form is None:
@@ -195,10 +195,10 @@ def _as_time(raw: pd.Series, guess: Guess, decimal: str) -> Guess:
         raise DataError(
             f"--timestamp {quoted(guess.name)} holds no dates of one form{example}. Name another column, or none."
         )
-    return Guess(guess.name, {"type": "datetime"}).having(format=form.format)
+    return ColumnGuess(guess.name, {"type": "datetime"}).having(format=form.format)
 
 
-def _hours_column(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.Series, chosen: str) -> str | None:
+def _hours_column(frame: pd.DataFrame, guesses: Mapping[str, ColumnGuess], times: pd.Series, chosen: str) -> str | None:
     """Return a column with hours of the day, if the dates have none and there are several rows to a date."""
     valid_times = times.dropna()
     if valid_times.empty or not (valid_times == valid_times.dt.normalize()).all() or not valid_times.duplicated().any():
@@ -227,8 +227,8 @@ def calendar_of(times: pd.Series) -> tuple[str, ...]:
 
 
 def guess_key(
-    frame: pd.DataFrame, guesses: dict[str, Guess], times: pd.Series | None, target: str, decimal: str
-) -> tuple[dict[str, Guess], str | None]:
+    frame: pd.DataFrame, guesses: dict[str, ColumnGuess], times: pd.Series | None, target: str, decimal: str
+) -> tuple[dict[str, ColumnGuess], str | None]:
     """Return the guesses with a key, and ``on_duplicate`` where none tells the rows apart.
 
     The key is an identifier, else a row number, else the timestamp, else columns that with it tell the rows apart.
@@ -269,7 +269,7 @@ def guess_key(
     return new_guesses, None
 
 
-def _is_identifier(raw: pd.Series, guess: Guess, decimal: str) -> bool:
+def _is_identifier(raw: pd.Series, guess: ColumnGuess, decimal: str) -> bool:
     """Return whether the column names the row: a text or number that differs in each, and says so, or counts them."""
     if guess.type not in ("text", "integer") or guess.role not in ("feature",):
         return False
@@ -279,7 +279,7 @@ def _is_identifier(raw: pd.Series, guess: Guess, decimal: str) -> bool:
     return guess.type == "text" or is_named or _is_row_number(raw, guess, decimal)
 
 
-def _is_row_number(raw: pd.Series, guess: Guess, decimal: str) -> bool:
+def _is_row_number(raw: pd.Series, guess: ColumnGuess, decimal: str) -> bool:
     """Return whether the column is 1 to n, or 0 to n - 1, in any order."""
     if guess.type != "integer":
         return False
@@ -290,13 +290,13 @@ def _is_row_number(raw: pd.Series, guess: Guess, decimal: str) -> bool:
     return bool(low in (0, 1) and high - low == rows - 1)
 
 
-def _rank(raw: pd.Series, guess: Guess, decimal: str) -> tuple[bool, bool, bool]:
+def _rank(raw: pd.Series, guess: ColumnGuess, decimal: str) -> tuple[bool, bool, bool]:
     """Return where an identifier stands among others: names before numbers, row numbers last."""
     is_number = _is_row_number(raw, guess, decimal) or bool(_INDEX_NAME.fullmatch(guess.name))
     return is_number, guess.type != "text", not _KEY_NAME.search(guess.name)
 
 
-def _key_parts(frame: pd.DataFrame, guesses: Mapping[str, Guess], times: pd.Series) -> tuple[str, ...]:
+def _key_parts(frame: pd.DataFrame, guesses: Mapping[str, ColumnGuess], times: pd.Series) -> tuple[str, ...]:
     """Return the fewest columns that tell rows of the same time apart, such as store and item; none if none do.
 
     What they name must come again: a panel has several times of each store and item.
@@ -331,7 +331,7 @@ def _are_unique(codes: Sequence[np.ndarray], stamp: np.ndarray) -> bool:
     return len(np.unique(_combined([*codes, stamp]))) == len(stamp)
 
 
-def _may_be_part(raw: pd.Series, guess: Guess) -> bool:
+def _may_be_part(raw: pd.Series, guess: ColumnGuess) -> bool:
     if guess.role != "feature" or raw.isna().any():
         return False
     if guess.type in ("text", "category"):

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from quire.config import Schema, Settings, duration
-from quire.data import staged, window, wrangle
-from quire.data.source import Raw, describe, read_source
+from quire.data import source_files, window, wrangle
+from quire.data.source import SourceFrame, describe, read_source
 from quire.data.wrangle import Change
 from quire.errors import DataError
 from quire.io.artifacts import Run
@@ -75,7 +75,7 @@ def ingest(
     """
     shares = {"test_share": test_share, "current_share": current_share}
     lengths = {"current": current, "test": test, "train": train}
-    with staged.many_rows(settings) as files:
+    with source_files.many_rows(settings) as files:
         if files is not None:
             from quire.data import large
 
@@ -84,7 +84,7 @@ def ingest(
 
 
 def ingest_rows(
-    raw: Raw,
+    raw: SourceFrame,
     settings: Settings,
     as_of: datetime | None = None,
     *,
@@ -256,7 +256,7 @@ def _missing(frame: pd.DataFrame, done: wrangle.Wrangled, schema: Schema) -> lis
     ]
 
 
-def _nothing_left(raw: Raw, done: wrangle.Wrangled, as_of: datetime | None) -> str:
+def _nothing_left(raw: SourceFrame, done: wrangle.Wrangled, as_of: datetime | None) -> str:
     dropped = "; ".join(f"{change.rows} rows: {change.column}, {change.what} ({change.why})" for change in done.changes)
     before = f" before as_of {as_of.isoformat()}" if as_of else ""
     return f"{raw.where} has {len(raw.frame)} rows, but none is left{before}. {dropped or 'Check as_of.'}"

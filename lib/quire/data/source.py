@@ -31,7 +31,7 @@ from quire.io.fingerprint import source_files
 
 
 @dataclass(frozen=True)
-class Raw:
+class SourceFrame:
     """Rows as the source gives them, with only the columns that the schema needs.
 
     where: the source in words, without secrets. unused: columns that the source has and the schema does not name.
@@ -44,7 +44,7 @@ class Raw:
     decimal: str = "."
 
 
-def read_source(settings: Settings, as_of: datetime | None = None) -> Raw:
+def read_source(settings: Settings, as_of: datetime | None = None) -> SourceFrame:
     """Return the rows of the use case's source; ``as_of`` is what ``:as_of`` in a SQL query stands for.
 
     Raises DataError if the source is missing, empty or lacks a column, ConfigError if config.yaml cannot be used.
@@ -55,7 +55,7 @@ def read_source(settings: Settings, as_of: datetime | None = None) -> Raw:
     return raw
 
 
-def read_place(config: Config, root: Path, schema: Schema | None, *, as_of: datetime | None = None) -> Raw:
+def read_place(config: Config, root: Path, schema: Schema | None, *, as_of: datetime | None = None) -> SourceFrame:
     """Return the rows of ``config.source``; all columns if there is no schema."""
     place = config.source
     if isinstance(place, DemoSource):
@@ -81,10 +81,10 @@ def partition(path: Path | str) -> dict[str, str]:
     return {name: "" if value == missing else unquote(value) for name, _, value in pairs}
 
 
-def _read_csv(file: Any, layout: Delimited, schema: Schema | None, where: str) -> Raw:
+def _read_csv(file: Any, layout: Delimited, schema: Schema | None, where: str) -> SourceFrame:
     header = delimited.read_names(file, layout, where=where)
     frame, _ = delimited.read_delimited(file, layout, _wanted(header, schema, where), where=where)
-    return Raw(frame, where, _unused(header, schema), layout.decimal)
+    return SourceFrame(frame, where, _unused(header, schema), layout.decimal)
 
 
 def csv_chunks(file: Path, layout: Delimited, schema: Schema, *, where: str) -> Iterator[pd.DataFrame]:
@@ -98,12 +98,12 @@ def csv_chunks(file: Path, layout: Delimited, schema: Schema, *, where: str) -> 
         yield chunk
 
 
-def _read_json(file: Any, schema: Schema | None, where: str) -> Raw:
+def _read_json(file: Any, schema: Schema | None, where: str) -> SourceFrame:
     frame = documents.read_json(file, where)
     return _picked(frame.set_axis(_different(frame.columns), axis=1), schema, where)
 
 
-def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[str, str] | None = None) -> Raw:
+def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[str, str] | None = None) -> SourceFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -124,20 +124,20 @@ def _read_parquet(file: Any, schema: Schema | None, where: str, parts: Mapping[s
     frame = frame.assign(
         **{name: pd.Series(partitions[name] or None, frame.index, "str") for name in columns if name in partitions}
     )
-    return Raw(frame[columns], where, _unused([*names, *partitions], schema))
+    return SourceFrame(frame[columns], where, _unused([*names, *partitions], schema))
 
 
-def _read_sql(place: SqlSource, schema: Schema | None, as_of: datetime | str | None, root: Path) -> Raw:
+def _read_sql(place: SqlSource, schema: Schema | None, as_of: datetime | str | None, root: Path) -> SourceFrame:
     from quire.io import query
 
     with query.opened(place, as_of, root) as result:
         header = _different(result.keys())
         frame = pd.DataFrame.from_records(result.fetchall(), columns=header)
     source_name = "The query of config.yaml (source.query)"
-    return Raw(frame[_wanted(header, schema, source_name)], source_name, _unused(header, schema))
+    return SourceFrame(frame[_wanted(header, schema, source_name)], source_name, _unused(header, schema))
 
 
-def _read_http(place: HttpSource, schema: Schema | None) -> Raw:
+def _read_http(place: HttpSource, schema: Schema | None) -> SourceFrame:
     from quire.io import download
 
     url = place.url.get_secret_value()
@@ -145,7 +145,7 @@ def _read_http(place: HttpSource, schema: Schema | None) -> Raw:
         return _read_format(path, place, schema, download.shown(url))
 
 
-def _read_s3(place: S3Source, schema: Schema | None) -> Raw:
+def _read_s3(place: S3Source, schema: Schema | None) -> SourceFrame:
     from quire.io import objects
 
     files, parts = objects.filesystem(place), []
@@ -155,7 +155,7 @@ def _read_s3(place: S3Source, schema: Schema | None) -> Raw:
     return _joined(parts)
 
 
-def _read_format(file: Any, place: HttpSource | S3Source, schema: Schema | None, where: str) -> Raw:
+def _read_format(file: Any, place: HttpSource | S3Source, schema: Schema | None, where: str) -> SourceFrame:
     if place.format == "csv":
         return _read_csv(file, place, schema, where)
     if place.format == "json":
@@ -190,17 +190,19 @@ def _unused(header: Sequence[str], schema: Schema | None) -> tuple[str, ...]:
     return tuple(str(name) for name in header if name not in known_columns)
 
 
-def _picked(frame: pd.DataFrame, schema: Schema | None, where: str) -> Raw:
+def _picked(frame: pd.DataFrame, schema: Schema | None, where: str) -> SourceFrame:
     header = list(frame.columns)
-    return Raw(frame[_wanted(header, schema, where)], where, _unused(header, schema))
+    return SourceFrame(frame[_wanted(header, schema, where)], where, _unused(header, schema))
 
 
-def _joined(parts: Sequence[Raw]) -> Raw:
+def _joined(parts: Sequence[SourceFrame]) -> SourceFrame:
     first = parts[0]
     if len(parts) == 1:
         return first
     source_name = f"{first.where} and {len(parts) - 1} more files"
-    return Raw(pd.concat([part.frame for part in parts], ignore_index=True), source_name, first.unused, first.decimal)
+    return SourceFrame(
+        pd.concat([part.frame for part in parts], ignore_index=True), source_name, first.unused, first.decimal
+    )
 
 
 def describe(settings: Settings) -> dict[str, Any]:

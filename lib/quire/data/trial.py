@@ -6,7 +6,7 @@ import pandas as pd
 
 from quire.config import Settings
 from quire.data import quality, snapshot
-from quire.data.source import Raw
+from quire.data.source import SourceFrame
 from quire.errors import DataError
 
 TRIED_ROWS = 10_000
@@ -21,7 +21,7 @@ class Trial:
     warnings: tuple[str, ...]
 
 
-def try_draft(raw: Raw, settings: Settings) -> Trial:
+def try_draft(raw: SourceFrame, settings: Settings) -> Trial:
     """Return what ingest and validate make of the rows; raises DataError where a run would stop.
 
     raw: all rows and columns of the source, as `quire.data.source.read_place` returns them.

@@ -1,7 +1,7 @@
 """One column, from whatever the source gives to the type that the schema asks for; nothing is coerced silently.
 
-Each function takes a raw column (text, numbers, times, objects) and returns a `Reading`: the values typed, and for each
-kind of irregularity the rows where it is.
+Each function takes a raw column (text, numbers, times, objects) and returns a `TypedColumn`: the values typed, and for
+each kind of irregularity the rows where it is.
 """
 
 import re
@@ -26,7 +26,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
-class Reading:
+class TypedColumn:
     """A typed column, and where it was irregular: {"blank" | "marker" | "unparsable" | ...: boolean rows}."""
 
     values: pd.Series
@@ -54,7 +54,7 @@ class Notation:
         return cls(decimal, column.thousands, column.affixes, frozenset(label(value) for value in column.missing))
 
 
-def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = "UTC") -> Reading:
+def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = "UTC") -> TypedColumn:
     """Return ``raw`` as ``column.type``: see the frame contract in `quire.data.snapshot`."""
     notation = Notation.of(column, decimal)
     if column.type == "number":
@@ -70,7 +70,7 @@ def read(raw: pd.Series, column: Column, *, decimal: str = ".", timezone: str = 
         reading = read_datetime(raw, column.format, timezone=timezone)
     else:
         reading = read_text(raw)
-    return Reading(reading.values, _merged(reading.found, masks))
+    return TypedColumn(reading.values, _merged(reading.found, masks))
 
 
 def unusable(raw: pd.Series) -> str:
@@ -111,7 +111,7 @@ def _merged(found: Mapping[str, np.ndarray], more: Mapping[str, np.ndarray]) -> 
     return {**found, **{rule: rows | found[rule] if rule in found else rows for rule, rows in more.items()}}
 
 
-def read_number(raw: pd.Series, notation: Notation = Notation()) -> Reading:
+def read_number(raw: pd.Series, notation: Notation = Notation()) -> TypedColumn:
     """Return float64; what is no number is unparsable, and infinities and numbers beyond `LARGEST` are none."""
     raw, masks = without_missing(raw, notation.missing)
     if _is_number(raw):
@@ -129,7 +129,7 @@ def read_number(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     if beyond.any():
         masks["unparsable"] = masks.get("unparsable", np.zeros(len(raw), bool)) | beyond
         values = np.where(beyond, np.nan, values)
-    return Reading(pd.Series(values, raw.index, name=raw.name), masks)
+    return TypedColumn(pd.Series(values, raw.index, name=raw.name), masks)
 
 
 def _numbers(text: pd.Series, notation: Notation) -> np.ndarray:
@@ -168,11 +168,11 @@ def amount(text: str, notation: Notation) -> float:
     return sign * factor * float(rest) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", rest) else np.nan
 
 
-def read_integer(raw: pd.Series, notation: Notation = Notation()) -> Reading:
+def read_integer(raw: pd.Series, notation: Notation = Notation()) -> TypedColumn:
     """Return Int64; ``3.0`` is 3, and 3.5 is unparsable, as is what 64 bits do not hold."""
     if pd.api.types.is_integer_dtype(raw.dtype) and str(raw.dtype).lower() != "uint64":
         raw, masks = without_missing(raw, notation.missing)
-        return Reading(raw.astype("Int64"), masks)
+        return TypedColumn(raw.astype("Int64"), masks)
     reading = read_number(raw, notation)
     numbers = reading.values.to_numpy()
     whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)
@@ -182,10 +182,10 @@ def read_integer(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     for row, value in exact.items():
         values[row] = value
     unparsable = np.isfinite(numbers) & values.isna().to_numpy()
-    return Reading(values, {**reading.found, "unparsable": reading.found.get("unparsable", False) | unparsable})
+    return TypedColumn(values, {**reading.found, "unparsable": reading.found.get("unparsable", False) | unparsable})
 
 
-def read_hours(raw: pd.Series, notation: Notation = Notation()) -> Reading:
+def read_hours(raw: pd.Series, notation: Notation = Notation()) -> TypedColumn:
     """Return hours of the day as float64: numbers, or times such as ``18:30``, ``18.00.00`` or ``6:30 PM``."""
     reading = read_number(raw, notation)
     if _is_number(raw) or not reading.found["unparsable"].any():
@@ -197,16 +197,16 @@ def read_hours(raw: pd.Series, notation: Notation = Notation()) -> Reading:
     hours = hour + minute / 60 + second / 3600
     values = reading.values.where(reading.values.notna(), hours.where((hours >= 0) & (hours < 24)))
     masks = {**reading.found, "unparsable": reading.found["unparsable"] & values.isna().to_numpy()}
-    return Reading(values, masks)
+    return TypedColumn(values, masks)
 
 
 _CLOCK = r"^(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)?\s*([ap]m)?$"
 
 
-def read_boolean(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:
+def read_boolean(raw: pd.Series, labels: tuple[str, ...] = ()) -> TypedColumn:
     """Return boolean. ``labels``: the texts for false and for true; without, the usual ones in any case."""
     if pd.api.types.is_bool_dtype(raw.dtype) and not labels:
-        return Reading(raw.astype("boolean"))
+        return TypedColumn(raw.astype("boolean"))
     text, masks = _labelled(raw, labels, markers=True)
     low = text.str.lower() if not labels else text
     true, false = ({labels[1]}, {labels[0]}) if labels else (TRUE, FALSE)
@@ -214,24 +214,24 @@ def read_boolean(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:
     values[low.isin(true)] = True
     values[low.isin(false)] = False
     masks["unparsable"] = text.notna().to_numpy() & values.isna().to_numpy()
-    return Reading(values, masks)
+    return TypedColumn(values, masks)
 
 
-def read_category(raw: pd.Series, labels: tuple[str, ...] = ()) -> Reading:
+def read_category(raw: pd.Series, labels: tuple[str, ...] = ()) -> TypedColumn:
     """Return text as `quire.config.label` writes it; what is none of ``labels`` is unknown, and kept here."""
     text, masks = _labelled(raw, labels, markers=False)
     if labels:
         masks["unknown"] = (text.notna() & ~text.isin(labels)).to_numpy()
-    return Reading(text, masks)
+    return TypedColumn(text, masks)
 
 
-def read_text(raw: pd.Series) -> Reading:
+def read_text(raw: pd.Series) -> TypedColumn:
     """Return text as it is; an empty one is missing."""
     text = raw.astype("str") if _is_text(raw) else _as_labels(raw)
-    return Reading(text.mask(text == ""))
+    return TypedColumn(text.mask(text == ""))
 
 
-def read_datetime(raw: pd.Series, form: str | None, *, timezone: str, first: np.ndarray | None = None) -> Reading:
+def read_datetime(raw: pd.Series, form: str | None, *, timezone: str, first: np.ndarray | None = None) -> TypedColumn:
     """Return datetime64[us, UTC].
 
     form: as in strptime, or ``unix``, ``unix_ms``, ``unix_us``, ``unix_ns`` for numbers since 1970; without, ISO 8601.
@@ -255,9 +255,9 @@ def read_datetime(raw: pd.Series, form: str | None, *, timezone: str, first: np.
             aware = _parse(text.where(zoned), form, numeric=False, utc=True).dt.as_unit("us")
             masks["unparsable"] = (text.notna() & times.isna() & aware.isna()).to_numpy()
             plain, irregular = to_utc(times.mask(zoned), timezone, first=first)
-            return Reading(plain.where(~zoned, aware), {**masks, **irregular})
+            return TypedColumn(plain.where(~zoned, aware), {**masks, **irregular})
     utc, irregular = to_utc(times, timezone, first=first)
-    return Reading(utc, {**masks, **irregular})
+    return TypedColumn(utc, {**masks, **irregular})
 
 
 def to_utc(

@@ -152,7 +152,7 @@ def without_blank_rows(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Change]]:
 
 
 @dataclass(frozen=True)
-class Done:
+class ColumnResult:
     """One column wrangled: its values, what changed, which rows go, and how many values were missing in the source."""
 
     values: pd.Series
@@ -161,7 +161,7 @@ class Done:
     missing: int
 
 
-def wrangle_column(raw: pd.DataFrame, name: str, schema: Schema, *, decimal: str = ".") -> Done:
+def wrangle_column(raw: pd.DataFrame, name: str, schema: Schema, *, decimal: str = ".") -> ColumnResult:
     """Return one column typed, with the schema's answers to what is unparsable, unknown, out of range or missing."""
     column = schema.columns[name]
     source = raw[column.source or name]
@@ -181,7 +181,7 @@ def wrangle_column(raw: pd.DataFrame, name: str, schema: Schema, *, decimal: str
             drop = drop | is_dropped
             changes.append(change)
     values, is_dropped, more = _answer_missing(name, column, values, ~drop)
-    return Done(values, (*changes, *more), drop | is_dropped, missing)
+    return ColumnResult(values, (*changes, *more), drop | is_dropped, missing)
 
 
 def out_of_range(values: pd.Series, column: Column) -> np.ndarray:
@@ -230,7 +230,7 @@ def merge_changes(parts: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(total.values())
 
 
-def _read(raw: pd.DataFrame, name: str, column: Column, schema: Schema, decimal: str) -> typed.Reading:
+def _read(raw: pd.DataFrame, name: str, column: Column, schema: Schema, decimal: str) -> typed.TypedColumn:
     source = raw[column.source or name].rename(name)
     if column.type != "datetime":
         return typed.read(source, column, decimal=decimal)
@@ -239,19 +239,19 @@ def _read(raw: pd.DataFrame, name: str, column: Column, schema: Schema, decimal:
     if not column.add_hours:
         first = _first(raw, source, schema)
         reading = typed.read_datetime(source, column.format, timezone=schema.timezone, first=first)
-        return typed.Reading(reading.values, {**masks, **reading.found})
+        return typed.TypedColumn(reading.values, {**masks, **reading.found})
     days = typed.read_datetime(source, column.format, timezone="UTC")
     hours = typed.read_hours(raw[column.add_hours], typed.Notation(decimal))
     wall = (days.values + pd.to_timedelta(hours.values, unit="h")).dt.tz_localize(None)
     times, irregular = typed.to_utc(wall, schema.timezone, first=_first(raw, wall, schema))
     unparsable = days.found["unparsable"] if "unparsable" in days.found else np.zeros(len(raw), bool)
-    return typed.Reading(
+    return typed.TypedColumn(
         times.rename(name),
         {**masks, **days.found, **irregular, "unparsable": unparsable | hours.found.get("unparsable", False)},
     )
 
 
-def read_timestamp(raw: pd.DataFrame, schema: Schema, decimal: str = ".") -> typed.Reading:
+def read_timestamp(raw: pd.DataFrame, schema: Schema, decimal: str = ".") -> typed.TypedColumn:
     """Return the timestamps of the rows, in UTC, and where they are irregular."""
     return _read(raw, str(schema.timestamp), schema.columns[str(schema.timestamp)], schema, decimal)
 
@@ -265,7 +265,7 @@ def _first(raw: pd.DataFrame, wall: pd.Series, schema: Schema) -> np.ndarray | N
 
 
 def _note(
-    name: str, column: Column, reading: typed.Reading, source: pd.Series, quiet: np.ndarray | None = None
+    name: str, column: Column, reading: typed.TypedColumn, source: pd.Series, quiet: np.ndarray | None = None
 ) -> list[Change]:
     """Return the changes that reading made, but for rows in ``quiet``, which are told of elsewhere."""
     actions = {
@@ -292,7 +292,7 @@ def _note(
     return changes
 
 
-def _lost(name: str, column: Column, reading: typed.Reading, source: pd.Series, lost: np.ndarray) -> list[Change]:
+def _lost(name: str, column: Column, reading: typed.TypedColumn, source: pd.Series, lost: np.ndarray) -> list[Change]:
     """Return the change for rows whose timestamp is missing or unparsable: they belong to no window."""
     if not lost.any():
         return []

@@ -17,11 +17,11 @@ from quire import config
 from quire.config import Settings
 from quire.errors import ConfigError
 from quire.flow import history
-from quire.flow.cluster import ahead, workforce
+from quire.flow.cluster import job_executor, prefetch
 from quire.flow.context import Drivers, Listener, Request
+from quire.flow.fork_server import ForkServerPool
 from quire.flow.record import write_whole
 from quire.flow.run import Result, run
-from quire.flow.warm import Keeper
 
 if TYPE_CHECKING:
     from quire.page.dates import Date
@@ -68,9 +68,9 @@ def backfill(
         points = [point for point in points if point.isoformat() not in finished_dates or request.fresh]
         wait = None
         if points and spread:
-            force = stack.enter_context(workforce(settings, cluster, jobs, listen or (lambda event: None)))
-            wait = stack.enter_context(ahead(request, points, force, alias=alias, root=root))
-        drivers = Drivers(keeper=stack.enter_context(Keeper()))
+            force = stack.enter_context(job_executor(settings, cluster, jobs, listen or (lambda event: None)))
+            wait = stack.enter_context(prefetch(request, points, force, alias=alias, root=root))
+        drivers = Drivers(keeper=stack.enter_context(ForkServerPool()))
         for point in points:
             if wait:
                 wait(point)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from quire.errors import ConfigError, near
 from quire.flow.clone import Clone
-from quire.flow.facts import Facts
 from quire.flow.graph import Graph, Task
+from quire.flow.source_facts import SourceFacts
 
 
 def refuse_missing_files(graph: Graph, clone: Clone) -> None:
@@ -23,7 +23,7 @@ def refuse_missing_files(graph: Graph, clone: Clone) -> None:
                 )
 
 
-def refuse_paths_beside(task: Task, code: Iterable[Facts], clone: Clone) -> None:
+def refuse_paths_beside(task: Task, code: Iterable[SourceFacts], clone: Clone) -> None:
     """Raise ConfigError if the code of a task opens a file that is found beside the notebook, but not in a run.
 
     JupyterLab works in the notebook's folder, a run in the project's.

@@ -19,12 +19,12 @@ from typing import Any
 from quire import config
 from quire.config import Settings
 from quire.errors import ConfigError, ServiceError
-from quire.flow import files, outpost
+from quire.flow import files, workers
 from quire.flow.context import Drivers, Listener, Request
 from quire.flow.failure import CellFailed
 from quire.flow.graph import Graph, Task, build
-from quire.flow.outpost import Done, Job
 from quire.flow.progress import as_line
+from quire.flow.workers import Job, JobResult
 
 CONNECT_WITHIN_S = 20
 
@@ -39,19 +39,19 @@ def independent(graph: Graph) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Workforce:
+class JobExecutor:
     """Where jobs are done: ``submit`` hands one over; ``size`` is how many are done side by side."""
 
-    submit: Callable[[Job], Future[Done]]
+    submit: Callable[[Job], Future[JobResult]]
     size: int
 
 
 @contextmanager
-def processes(settings: Settings, jobs: int, listen: Listener) -> Iterator[Workforce]:
+def processes(settings: Settings, jobs: int, listen: Listener) -> Iterator[JobExecutor]:
     """Yield ``jobs`` processes of this machine, which share outputs with the runner."""
-    posts = outpost.Posts()
+    posts = workers.WorkerPool()
 
-    def work_on(job: Job) -> Done:
+    def work_on(job: Job) -> JobResult:
         def tell(event: dict[str, Any]) -> None:
             _tell(listen, {"worker": "here", "as_of": job.as_of, **event})
 
@@ -59,14 +59,14 @@ def processes(settings: Settings, jobs: int, listen: Listener) -> Iterator[Workf
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="job") as pool:
         try:
-            yield Workforce(lambda job: pool.submit(work_on, job), jobs)
+            yield JobExecutor(lambda job: pool.submit(work_on, job), jobs)
         finally:
             pool.shutdown(cancel_futures=True)
             posts.close()
 
 
 @contextmanager
-def dask(settings: Settings, address: str, listen: Listener) -> Iterator[Workforce]:
+def dask(settings: Settings, address: str, listen: Listener) -> Iterator[JobExecutor]:
     """Yield the workers of the Dask cluster at ``address``; jobs of a worker that is lost go to another.
 
     Raises ConfigError without an archive, through which the workers' results come, ServiceError without a cluster.
@@ -88,12 +88,12 @@ def dask(settings: Settings, address: str, listen: Listener) -> Iterator[Workfor
         size = len(client.scheduler_info()["workers"])
         if not size:
             raise ServiceError(f"The Dask cluster at {address} has no workers. Start some: `dask worker {address}`.")
-        client.subscribe_topic(outpost.EVENTS, lambda event: _tell(listen, event[1]))
-        packed = outpost.pack(settings.root)
+        client.subscribe_topic(workers.EVENTS, lambda event: _tell(listen, event[1]))
+        packed = workers.pack(settings.root)
         name = hashlib.sha256(packed).hexdigest()[:16]
         project = client.scatter(packed, broadcast=True, hash=True)
         executor: Executor = client.get_executor(pure=False)
-        yield Workforce(lambda job: executor.submit(outpost.carry_out, job, project, name), size)
+        yield JobExecutor(lambda job: executor.submit(workers.carry_out, job, project, name), size)
 
 
 def _tell(listen: Listener, event: dict[str, Any]) -> None:
@@ -103,15 +103,15 @@ def _tell(listen: Listener, event: dict[str, Any]) -> None:
 
 
 @contextmanager
-def workforce(settings: Settings, address: str, jobs: int, listen: Listener) -> Iterator[Workforce]:
+def job_executor(settings: Settings, address: str, jobs: int, listen: Listener) -> Iterator[JobExecutor]:
     """Yield the cluster at ``address``, or else ``jobs`` processes here."""
     with dask(settings, address, listen) if address else processes(settings, jobs, listen) as force:
         yield force
 
 
 @contextmanager
-def ahead(
-    request: Request, points: Sequence[datetime], force: Workforce, *, alias: str, root: Path | None = None
+def prefetch(
+    request: Request, points: Sequence[datetime], force: JobExecutor, *, alias: str, root: Path | None = None
 ) -> Iterator[Callable[[datetime], None]]:
     """Have the independent stages of all points done; yield what waits until those of one point are.
 
@@ -147,10 +147,10 @@ def ahead(
             future.cancel()
 
 
-class Spread:
-    """Has the independent stages of one run done by a workforce, each as soon as its needs are."""
+class DistributedStages:
+    """Has the independent stages of one run done by a executor, each as soon as its needs are."""
 
-    def __init__(self, settings: Settings, request: Request, force: Workforce) -> None:
+    def __init__(self, settings: Settings, request: Request, force: JobExecutor) -> None:
         """The run is to be given `drivers`, and `heard` instead of its listener."""
         from quire.io import archive
 
@@ -190,7 +190,7 @@ class Spread:
             raise _failure(task, result)
         self._bring(task, result)
 
-    def _bring(self, task: Task, done: Done) -> None:
+    def _bring(self, task: Task, done: JobResult) -> None:
         parts = (f"artifacts/{task.name}/", f"notebooks/{task.name}.ipynb")
         with self._lock:
             assert self._archive is not None
@@ -200,7 +200,7 @@ class Spread:
                 files.link(job_folder / part, self._folder / part)
 
 
-def _failure(task: Task, done: Done) -> Exception:
+def _failure(task: Task, done: JobResult) -> Exception:
     """Return the error of a stage that failed elsewhere, with its cell."""
     error = done["errors"].get(task.name) or next(iter(done["errors"].values()), "the worker's process ended")
     if isinstance(error, str):

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from quire.config import Settings
 from quire.flow.cache import Cache
-from quire.flow.elsewhere import Elsewhere
 from quire.flow.graph import Graph, Task, beside, width
 from quire.flow.libraries import Libraries
 from quire.flow.parameters import read_signature
-from quire.flow.reach import Library
 from quire.flow.record import Record
+from quire.flow.remote_cache import RemoteCache
+from quire.flow.source_graph import SourceGraph
 from quire.flow.threads import THREADS
 from quire.redaction import redact
 
 if TYPE_CHECKING:
-    from quire.flow.warm import Keeper
+    from quire.flow.fork_server import ForkServerPool
 
 Listener = Callable[[dict[str, Any]], None]
 """Called with every event of a run: ``{"event": "stage_started", "stage": ..., ...}``."""
@@ -44,7 +44,7 @@ class Drivers:
 
     carry: Carrier | None = None
     kernel: KernelMaker | None = None
-    keeper: "Keeper | None" = None
+    keeper: "ForkServerPool | None" = None
 
 
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "WHYLOGS_NO_ANALYTICS": "True"}
@@ -95,10 +95,10 @@ class Context:
     as_of: str
     record: Record
     cache: Cache
-    library: Library
+    library: SourceGraph
     libraries: Libraries
     listen: Listener
-    elsewhere: Elsewhere
+    elsewhere: RemoteCache
     drivers: Drivers = Drivers()
     token: str = ""
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -3,7 +3,7 @@
 It is started by its path and never imports `quire`, so that an edit of the project's own code is always seen. It has
 one Python thread. What every kernel needs is imported at once; what the notebooks need, when stdin has told. A request
 names the modules it wants; it is answered as soon as those are imported.
-See `quire.flow.warm` for who starts it and `quire.flow.provisioner` for who asks.
+See `quire.flow.fork_server` for who starts it and `quire.flow.provisioner` for who asks.
 """
 
 import argparse

@@ -47,19 +47,19 @@ def build(settings: Settings, workflow: str, only: Iterable[str] = ()) -> Graph:
     stages = settings.workflow.selected(workflow)
     if not stages:
         raise ConfigError(f"The workflow {workflow!r} has no stages; write their names in workflow.yaml.")
-    only = tuple(only)
-    for name in (part.partition(".")[0] for part in only):
+    parts = tuple(only)
+    for name in (part.partition(".")[0] for part in parts):
         if name not in stages:
             raise ConfigError(
                 f"--stages names {name!r}, which is no stage of the workflow {workflow!r}; "
                 f"it has: {', '.join(stages)}.{near(name, stages)}"
             )
-    stage_names = _with_needs(stages, [name.partition(".")[0] for name in only]) if only else set(stages)
+    stage_names = _with_needs(stages, [name.partition(".")[0] for name in parts]) if parts else set(stages)
     graph: Graph = {}
     for name in ordered(stages):
         if name in stage_names:
             graph |= _tasks(settings, name, stages[name], graph)
-    return _with_parts(graph, only)
+    return _with_parts(graph, parts)
 
 
 def ordered(stages: Mapping[str, Stage]) -> list[str]:

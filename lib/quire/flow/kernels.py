@@ -29,7 +29,7 @@ from quire.flow import notebook_client
 from quire.flow.failure import LESS, KernelDied, OutOfMemory, TimedOut
 from quire.flow.notebook_client import CellProgress
 from quire.flow.outputs import ERROR_LIMIT
-from quire.flow.private import PrivateFolder
+from quire.flow.socket_dir import SocketDir
 from quire.flow.threads import THREADS, USE
 from quire.io.artifacts import STOP, Stopped, read_stop
 from quire.page.numbers import shortened
@@ -62,7 +62,7 @@ class Kernel:
         """root: the kernel's working directory; environment: what is added to that of this process."""
         self._root = root
         self._environment = {**os.environ, **environment}
-        self._folder = PrivateFolder()
+        self._folder = SocketDir()
         self._killed = False
         self._manager: Any = None
         self._client: Any = None

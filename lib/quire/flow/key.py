@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from quire.config import ENVIRONMENT, Settings
-from quire.flow.facts import Facts
 from quire.flow.graph import Task
 from quire.flow.libraries import Libraries
 from quire.flow.notebook import notebook_facts
 from quire.flow.parameters import kept_defaults
-from quire.flow.reach import Library, Reach
+from quire.flow.source_facts import SourceFacts
+from quire.flow.source_graph import Reach, SourceGraph
 from quire.flow.syntax import UNKNOWN
 
 OPTIONAL_SECTIONS = ("alerts", "archive", "serve")
@@ -49,13 +49,13 @@ class Key:
         return hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
 
 
-def reach_of(task: Task, values: Mapping[str, Any], library: Library) -> Reach:
+def reach_of(task: Task, values: Mapping[str, Any], library: SourceGraph) -> Reach:
     """Return what the notebook of a task reaches; the ``values`` of its parameters may name files and modules too."""
     folder = task.notebook.parent
     return library.reach(notebook_facts(task.notebook), folder=folder, texts=sorted(set(_texts(dict(values)))))
 
 
-def own_code(task: Task, values: Mapping[str, Any], library: Library) -> tuple[Facts, ...]:
+def own_code(task: Task, values: Mapping[str, Any], library: SourceGraph) -> tuple[SourceFacts, ...]:
     """Return the facts of a task's notebook and of the project's own modules that it reaches."""
     facts = notebook_facts(task.notebook)
     return library.own_code(facts, folder=task.notebook.parent, texts=sorted(set(_texts(dict(values)))))
@@ -65,7 +65,7 @@ def key_of(
     task: Task,
     settings: Settings,
     values: Mapping[str, Any],
-    library: Library,
+    library: SourceGraph,
     libraries: Libraries,
     *,
     reach: Reach,
@@ -123,7 +123,7 @@ def _names_source(reach: Reach, settings: Settings) -> bool:
     return bool(name) and any(name in text for facts in reach.own for text in (*facts.paths, *facts.written))
 
 
-def _declared_files(task: Task, library: Library) -> dict[str, str]:
+def _declared_files(task: Task, library: SourceGraph) -> dict[str, str]:
     clone = library.clone
     assert clone is not None
     paths = [path for pattern in task.options.files for path in clone.matching(pattern)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quire.errors import ConfigError
-from quire.flow.facts import Facts, facts_of
+from quire.flow.source_facts import SourceFacts, read_source_facts
 from quire.flow.syntax import UNKNOWN, parse
 
 Cell = dict[str, Any]
@@ -58,7 +58,7 @@ def python_of(cell: str) -> str:
     return _split(cell)[0]
 
 
-def notebook_facts(path: Path) -> list[Facts]:
+def notebook_facts(path: Path) -> list[SourceFacts]:
     """Return the facts of every code cell but the parameters cell, whose values count instead.
 
     Magics count as the text that they are; of a cell that is no Python at all every word may be a file, and all of
@@ -73,7 +73,7 @@ def notebook_facts(path: Path) -> list[Facts]:
             python.append("import quire; quire")
         python.append(code)
         other += magics
-    facts = facts_of("\n\n".join(python))
+    facts = read_source_facts("\n\n".join(python))
     return [facts, *([_facts_of_magics(other)] if other else [])]
 
 
@@ -171,9 +171,9 @@ def _lines_that_parse(code: str) -> str:
     return "\n".join(line.strip() for line in code.splitlines() if _parses(line.strip()))
 
 
-def _facts_of_magics(magics: list[str]) -> Facts:
+def _facts_of_magics(magics: list[str]) -> SourceFacts:
     words = {word for text in magics for word in _WORD.findall(text)}
-    return Facts(
+    return SourceFacts(
         digest=hashlib.sha256("\n".join(magics).encode()).hexdigest(),
         attributes=("chdir",) if any(_name_of(magic) == "cd" for magic in magics) else (),
         paths=tuple(sorted(word for word in words if re.search(r"\w", word))),

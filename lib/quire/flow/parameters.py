@@ -188,18 +188,18 @@ def _as_text(value: Any) -> str:
 def _change(task: Task, signature: Signature, where: str, name: str, written: Any) -> str:
     """Return what is wrong if a run could not give a value, as it is ``written``, as the notebook expects it."""
     default = signature[name].default
-    where = f"{where}: {task.stage}.{name}"
+    location = f"{where}: {task.stage}.{name}"
     cell = f"the parameters cell of {task.notebook.name}"
     if isinstance(default, set | bytes | complex) or default is ...:
         kind = type(default).__name__
         return (
-            f"{where} replaces {default!r} of {cell}, of type {kind}, which a run cannot give. "
+            f"{location} replaces {default!r} of {cell}, of type {kind}, which a run cannot give. "
             f"Write a list, a text or a number there, and make it a {kind} in a cell below."
         )
     keys = [key for value in (written, default) for key in _odd_keys(value)]
     if keys and name not in ENTITIES:
         return (
-            f"{where} has, here or in {cell}, the key {keys[0]!r} of type {type(keys[0]).__name__}; "
+            f"{location} has, here or in {cell}, the key {keys[0]!r} of type {type(keys[0]).__name__}; "
             f"a run can give only texts as keys. "
             f"Write the text {str(keys[0])!r} in both, and turn it into another value in a cell below."
         )
@@ -218,10 +218,10 @@ def _mistake(task: Task, signature: Signature, where: str, name: str, value: Any
     if name in SUPPLIED:
         return f"{where}: {task.stage}.{name} is given by the runner; leave it out."
     if name not in signature:
-        known = [known for known in signature if known not in SUPPLIED]
+        names = [parameter for parameter in signature if parameter not in SUPPLIED]
         return (
             f"{where}: {task.stage}.{name} is not a parameter of {task.notebook.name}; "
-            f"it has: {', '.join(known) or 'none'}.{near(name, known)}"
+            f"it has: {', '.join(names) or 'none'}.{near(name, names)}"
         )
     if not signature[name].accepts(value):
         expected = " or ".join(signature[name].types)

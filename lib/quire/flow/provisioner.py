@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from quire.flow.forked import Forked, Refused, fork
+from quire.flow.forked_process import ForkedProcess, Refused, fork
 from quire.flow.provisioner_name import SOCKET, WANTS
 
 log = logging.getLogger("quire.warm")
@@ -46,7 +46,7 @@ class WarmProvisioner(LocalProvisioner):
         return self.connection_info
 
 
-def _fork(path: str, cmd: list[str], wants: list[str], options: dict[str, Any]) -> Forked:
+def _fork(path: str, cmd: list[str], wants: list[str], options: dict[str, Any]) -> ForkedProcess:
     if cmd[1:3] != _LAUNCHER:
         raise Refused(f"the kernel is not started by `python {' '.join(_LAUNCHER)}`")
     if options.get("stdin") is not None or options.get("independent"):

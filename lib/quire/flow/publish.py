@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 from quire import config
 from quire.config import Settings
 from quire.errors import ArchiveError, QuireError
-from quire.flow import owed
+from quire.flow import delivery
 from quire.flow.cache import Cache
 from quire.flow.context import FOR_ANOTHER, Context
-from quire.flow.elsewhere import stage_key, trace_name
-from quire.flow.forked import Forked, Refused
+from quire.flow.delivery import send_figures as send_figures
+from quire.flow.forked_process import ForkedProcess, Refused
 from quire.flow.forkserver import stay_nice
 from quire.flow.imports import skip_iri_grammar
-from quire.flow.owed import send_figures as send_figures
 from quire.flow.record import read_record
-from quire.flow.warmth import PUBLISH, Warmth
-from quire.io import owed as notes
+from quire.flow.remote_cache import stage_key, trace_name
+from quire.flow.run_fork_server import PUBLISH, RunForkServer
+from quire.io import pending_notes as notes
 
 if TYPE_CHECKING:
     from quire.io.archive import Archive
@@ -46,7 +46,7 @@ CATCH_UP = "The next run, or `quire publish`, catches it up."
 class Publisher:
     """The runner's end: hears the events of a run and hands them to the process, all from a thread of its own."""
 
-    def __init__(self, context: Context, warmth: Warmth) -> None:
+    def __init__(self, context: Context, warmth: RunForkServer) -> None:
         """Nothing starts before there is something to publish."""
         self._context, self._warmth = context, warmth
         self._orders: SimpleQueue[Told | None] = SimpleQueue()
@@ -68,7 +68,7 @@ class Publisher:
             self._start()  # a note is kept, also where nothing had to be computed for it
         if self._thread is None:
             notes.runs(outputs).remove(context.run_id)
-            if any(owed.left(outputs, but=context.run_id)):
+            if any(delivery.left(outputs, but=context.run_id)):
                 self._start()
         if self._thread is None:
             return []
@@ -107,7 +107,7 @@ class Publisher:
             )
         log.unlink()
 
-    def _process(self, descriptors: list[int]) -> Forked | subprocess.Popen[bytes]:
+    def _process(self, descriptors: list[int]) -> ForkedProcess | subprocess.Popen[bytes]:
         context = self._context
         arguments = ["quire.flow.publish", context.settings.name, str(context.folder)]
         server = self._warmth.started()
@@ -172,7 +172,7 @@ def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Itera
             yield from _tried(lambda: there.save_run(folder))
         return
     reported = {""}
-    for outcome in _deliver_all(owed.Publication(settings, folder, record, there)):
+    for outcome in _deliver_all(delivery.Publication(settings, folder, record, there)):
         if outcome.message not in reported:
             reported.add(outcome.message)
             prefix = "" if outcome.run_id == run_id else f"Run {outcome.run_id} still owes {outcome.part}: "
@@ -183,19 +183,19 @@ def _publish(settings: Settings, folder: Path, there: "Archive | None") -> Itera
         yield from _tried(lambda: there.prune_stores(datetime.now(UTC)))
 
 
-def _deliver_all(run: owed.Publication) -> Iterator[owed.Outcome]:
+def _deliver_all(run: delivery.Publication) -> Iterator[delivery.DeliveryResult]:
     """Deliver the run and its alert first, since people wait for that."""
     root, outputs = run.settings.root, run.settings.outputs
-    failures = owed.Failures()
+    failures = delivery.Failures()
     run_id = run.folder.name
-    yield from owed.publish(run, failures)
-    yield from owed.send_alerts(root, outputs, failures, only=run_id)
-    yield from owed.publish_others(root, outputs, failures, but=run_id)
-    yield from owed.send_alerts(root, outputs, failures, but=run_id)
+    yield from delivery.publish(run, failures)
+    yield from delivery.send_alerts(root, outputs, failures, only=run_id)
+    yield from delivery.publish_others(root, outputs, failures, but=run_id)
+    yield from delivery.send_alerts(root, outputs, failures, but=run_id)
 
 
 def _tried(action: Callable[[], Any]) -> Iterator[Told]:
-    outcome = owed.attempt("", "", action)
+    outcome = delivery.attempt("", "", action)
     if outcome.message:
         yield {"kind": outcome.kind, "message": outcome.message}
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quire.io.owed import write_whole as write_whole
+from quire.io.pending_notes import write_whole as write_whole
 from quire.io.run_folder import read_record as read_record
 
 FINAL = ("succeeded", "reused", "skipped", "failed", "interrupted")

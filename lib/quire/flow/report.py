@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from quire.flow.context import Context
-from quire.flow.drawing import draw
 from quire.flow.failure import shorten
 from quire.flow.graph import Task
+from quire.flow.graph_svg import draw
 from quire.flow.history import previous
 from quire.flow.imports import skip_iri_grammar
 from quire.flow.outputs import RAISES, remark, size_of
@@ -168,7 +168,7 @@ def _provenance(context: Context, task: Task) -> dict[str, str]:
         "Use case": f"params/{context.settings.name}",
         "Workflow": record["workflow"],
         "As of": moment(as_of) if as_of else "",
-        "Snapshot": _snapshot(context.folder),
+        "RunPage": _snapshot(context.folder),
         "Commit": record["commit"][:12] + ("-dirty" if record["commit"].endswith("-dirty") else ""),
         "Executed": context.record.stages[task.name].get("started_at", "")[:19].replace("T", " ") + " UTC",
     }

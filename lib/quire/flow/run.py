@@ -14,24 +14,24 @@ from typing import Any
 from quire import config
 from quire.config import Settings
 from quire.errors import ArchiveError, Interrupted
-from quire.flow import failure, libraries, owed
+from quire.flow import delivery, failure, libraries
+from quire.flow.artifact_names import refuse_repeats
 from quire.flow.cache import Cache
 from quire.flow.checks import refuse_missing_files, refuse_paths_beside
 from quire.flow.clone import Clone
 from quire.flow.context import Context, Drivers, Listener, Request
-from quire.flow.elsewhere import Elsewhere
 from quire.flow.graph import build
 from quire.flow.key import own_code
 from quire.flow.lock import mark_dead_run, only_run
 from quire.flow.parameters import resolve
-from quire.flow.private import remove_left_behind
 from quire.flow.publish import PUBLISH_FAILED, Publisher
-from quire.flow.reach import Library, package_root
 from quire.flow.record import Record, new_run_id
-from quire.flow.saves import refuse_repeats
+from quire.flow.remote_cache import RemoteCache
+from quire.flow.run_fork_server import RunForkServer
 from quire.flow.schedule import Schedule
 from quire.flow.signals import ended_by_signal
-from quire.flow.warmth import Warmth
+from quire.flow.socket_dir import remove_left_behind
+from quire.flow.source_graph import SourceGraph, package_root
 from quire.io.permissions import proof
 from quire.io.run_folder import SCHEMA
 
@@ -103,7 +103,7 @@ def prepare(
     parameters = resolve(settings, graph, request.overrides)
     refuse_repeats(graph)
     clone = Clone(settings.root, settings.outputs, bases=[package_root(), *(task.notebook for task in graph.values())])
-    library = Library(package_root(), settings.outputs / "cache" / "facts.json", clone=clone)
+    library = SourceGraph(package_root(), settings.outputs / "cache" / "facts.json", clone=clone)
     refuse_missing_files(graph, clone)
     for name, task in graph.items():
         refuse_paths_beside(task, own_code(task, parameters[name], library), clone)
@@ -144,7 +144,7 @@ def prepare(
         library=library,
         libraries=installed,
         listen=listen,
-        elsewhere=Elsewhere(settings),
+        elsewhere=RemoteCache(settings),
         drivers=drivers or Drivers(),
         token=token,
     )
@@ -155,7 +155,7 @@ def _run(context: Context) -> Result:
     for part in ("notebooks", "reports", "artifacts"):
         (context.folder / part).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(context.settings.folder / SCHEMA, context.folder / SCHEMA)
-    owed.remember(context.record.content, context.settings)
+    delivery.remember(context.record.content, context.settings)
     context.record.update()
     expected = {name: trace["seconds"] for name, task in context.graph.items() if (trace := context.cache.last(task))}
     context.emit("run_started", run_id=context.run_id, stages=list(context.graph), expected_s=expected)
@@ -164,7 +164,7 @@ def _run(context: Context) -> Result:
     if context.elsewhere.trouble:
         context.warn(context.elsewhere.trouble)
     remove_left_behind()
-    warmth = Warmth(context)
+    warmth = RunForkServer(context)
     publisher = Publisher(context, warmth)
     context = replace(context, listen=_both(context.listen, publisher.hear))
     schedule = Schedule(context, warmth)

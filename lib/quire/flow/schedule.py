@@ -9,9 +9,9 @@ from quire.flow import failure
 from quire.flow.context import Context
 from quire.flow.graph import Task
 from quire.flow.imports import skip_iri_grammar, without_remote_files
-from quire.flow.seat import Seat
+from quire.flow.kernel_slot import KernelSlot
+from quire.flow.run_fork_server import RunForkServer
 from quire.flow.stage import StageRun
-from quire.flow.warmth import Warmth
 
 _GOOD = ("succeeded", "reused")
 
@@ -19,12 +19,12 @@ _GOOD = ("succeeded", "reused")
 class Schedule:
     """Runs the tasks of one run in this thread; each notebook is executed in the thread of its seat."""
 
-    def __init__(self, context: Context, warmth: Warmth) -> None:
+    def __init__(self, context: Context, warmth: RunForkServer) -> None:
         """warmth: where kernels are forked from."""
         self.context, self.jobs = context, context.jobs
         self._warmth = warmth
         self._ended: SimpleQueue[str] = SimpleQueue()
-        self._seats: dict[str, Seat] = {}
+        self._seats: dict[str, KernelSlot] = {}
         self._running: set[str] = set()
         self._problem: OSError | None = None
 
@@ -119,7 +119,7 @@ class Schedule:
         seat.give(lambda seat: self._work(stage, seat))
         return False
 
-    def _work(self, stage: StageRun, seat: Seat) -> None:
+    def _work(self, stage: StageRun, seat: KernelSlot) -> None:
         try:
             stage.execute(seat)
         except OSError as error:  # not the notebook's, but what the runner writes down of it
@@ -144,8 +144,8 @@ class Schedule:
                 self._take_seat(task)
                 spare -= 1
 
-    def _take_seat(self, task: Task) -> Seat:
-        seat = Seat(task.name, lambda: self._make_kernel(task.name))
+    def _take_seat(self, task: Task) -> KernelSlot:
+        seat = KernelSlot(task.name, lambda: self._make_kernel(task.name))
         self._seats[task.name] = seat
         seat.start()
         return seat

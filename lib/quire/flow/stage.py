@@ -16,9 +16,9 @@ from quire.flow import failure, files, wording
 from quire.flow.cache import Trace
 from quire.flow.context import Context
 from quire.flow.graph import Task, above
+from quire.flow.kernel_slot import KernelSlot
 from quire.flow.key import Key, changed_meanwhile, explain_change, key_of, looked_at, outside, reach_of
-from quire.flow.seat import Seat
-from quire.flow.warmth import cold_reason
+from quire.flow.run_fork_server import cold_reason
 from quire.io.artifacts import INPUTS, SUFFIXES, Stopped, read_signals, read_stop
 from quire.io.permissions import doors
 from quire.page.numbers import shortened
@@ -87,7 +87,7 @@ class StageRun:
         self.write_report()
         return True
 
-    def execute(self, seat: Seat) -> None:
+    def execute(self, seat: KernelSlot) -> None:
         """Run the notebook in the seat's kernel, again after a failure as often as workflow.yaml allows."""
         started = time.monotonic()
         reason = f"{self.why}; {self.cold}" if self.cold else self.why
@@ -116,7 +116,7 @@ class StageRun:
         except Exception as error:
             self.context.warn(f"The report of {self.task.name} could not be made: {type(error).__name__}: {error}")
 
-    def _attempts(self, seat: Seat) -> None:
+    def _attempts(self, seat: KernelSlot) -> None:
         if self.context.drivers.carry is None:
             self._retry(seat)
             return
@@ -129,7 +129,7 @@ class StageRun:
 
         self.context.drivers.carry(self.task, attempt)
 
-    def _retry(self, seat: Seat) -> None:
+    def _retry(self, seat: KernelSlot) -> None:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
         def again(state: Any) -> None:
@@ -150,7 +150,7 @@ class StageRun:
             reraise=True,
         )(self._attempt, seat)
 
-    def _attempt(self, seat: Seat) -> None:
+    def _attempt(self, seat: KernelSlot) -> None:
         from quire.flow.kernels import Execution
 
         folder = self.context.artifacts(self.task.name)
@@ -336,11 +336,11 @@ class StageRun:
 def fingerprint(context: Context, what: str) -> str:
     """Return the fingerprint of the source, or of another state outside the run."""
     from quire.io import fingerprint as of
-    from quire.io import outside
+    from quire.io import outside_state
 
     if what == "source":
         return of.source(context.settings, context.as_of)
-    return outside.state(context.settings, what)
+    return outside_state.state(context.settings, what)
 
 
 def _hand_on(partial: Path, output: Path) -> None:

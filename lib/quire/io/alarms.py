@@ -14,7 +14,7 @@ KINDS = ("drift", "performance", "data")
 
 
 @dataclass(frozen=True)
-class Made:
+class AlarmSetup:
     """What there is now: the topic's ARN, who gets its mail, and the alarms."""
 
     topic: str
@@ -22,7 +22,9 @@ class Made:
     alarms: tuple[str, ...]
 
 
-def make(settings: Settings, *, emails: tuple[str, ...] = (), workflow: str = "score", overdue_days: int = 7) -> Made:
+def make(
+    settings: Settings, *, emails: tuple[str, ...] = (), workflow: str = "score", overdue_days: int = 7
+) -> AlarmSetup:
     """Make the topic, subscribe ``emails`` to it, and put the alarms of ``workflow``; return what there is.
 
     overdue_days: the alarm "run missing" rings when no run succeeded for so many days, at most 7 (CloudWatch looks back
@@ -30,7 +32,7 @@ def make(settings: Settings, *, emails: tuple[str, ...] = (), workflow: str = "s
     """
     endpoint = settings.config.alerts.endpoint_url
     sns, cloudwatch = storage.client("sns", endpoint), storage.client("cloudwatch", endpoint)
-    with storage.asking(f"alerts of {settings.name}"):
+    with storage.translate_errors(f"alerts of {settings.name}"):
         topic = settings.config.alerts.sns_topic or sns.create_topic(Name=f"quire-{settings.name}-alerts")["TopicArn"]
         subscribed = _subscribe(sns, topic, emails)
         alarms = _alarms(settings, workflow, min(overdue_days, 7))
@@ -42,7 +44,7 @@ def make(settings: Settings, *, emails: tuple[str, ...] = (), workflow: str = "s
                 OKActions=[topic],
                 **alarm,
             )
-    return Made(topic, subscribed, tuple(alarm["AlarmName"] for alarm in alarms))
+    return AlarmSetup(topic, subscribed, tuple(alarm["AlarmName"] for alarm in alarms))
 
 
 def _subscribe(sns: Any, topic: str, emails: tuple[str, ...]) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ RECENT = 5
 
 
 @dataclass(frozen=True)
-class Sent:
+class UploadStats:
     """What one saving did: files sent, copied within the archive, and already there; bytes sent."""
 
     sent: int
@@ -88,7 +88,7 @@ class Archive:
     _places: dict[str, str] | None = None
     _unreachable: Unreachable | None = None
 
-    def save_stage(self, run_folder: Path, key: str = "", notes: Mapping[str, Any] | None = None) -> Sent:
+    def save_stage(self, run_folder: Path, key: str = "", notes: Mapping[str, Any] | None = None) -> UploadStats:
         """Send what the run holds so far, now that a stage has ended, well or not.
 
         key: under which another machine finds the ``notes``, by name, with `find_stage`, beside those of others under
@@ -107,7 +107,7 @@ class Archive:
             raise
         return transfer
 
-    def save_run(self, run_folder: Path) -> Sent:
+    def save_run(self, run_folder: Path) -> UploadStats:
         """Send every file of an ended run that the archive lacks; raises ArchiveError if the run is still owed."""
         self._pending.add(run_folder.name, {})
         try:
@@ -254,7 +254,7 @@ class Archive:
         if notes:
             self._pending.drop_notes(run_id)
 
-    def _save(self, folder: Path) -> Sent:
+    def _save(self, folder: Path) -> UploadStats:
         """Send what the archive lacks of the run, and then the manifest, which names all of it."""
         run_id = folder.name
         self._learn(run_id)
@@ -275,7 +275,7 @@ class Archive:
         self._named[run_id] = files
         statuses = [result for _, (result, _) in results]  # type: ignore[misc]
         size = sum(file.size_bytes for _, (result, file) in results if result == "sent")  # type: ignore[misc]
-        return Sent(statuses.count("sent"), statuses.count("copied"), statuses.count("kept"), size)
+        return UploadStats(statuses.count("sent"), statuses.count("copied"), statuses.count("kept"), size)
 
     def _drop_versions(self, run_id: str) -> None:
         versions = [path for path in self._held[run_id] if path.startswith(f"{VERSIONS}/")]

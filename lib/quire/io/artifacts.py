@@ -25,7 +25,7 @@ from quire.io.permissions import PUBLISHES, TRACKS, TRY, held_back, is_executing
 if TYPE_CHECKING:
     import pandas as pd
 
-    from quire.io.frames import Stored
+    from quire.io.frames import ParquetFrame
 
 SUFFIXES = (".parquet", ".json", ".npy", "")
 """Parquet for frames, JSON for results, NumPy's own for arrays; any other file or folder is named with its suffix."""
@@ -140,18 +140,18 @@ class Run:
         """Return the frame or the result that a stage saved under ``name``; raises ArtifactError if there is none."""
         return self._read(self.path(name))
 
-    def scan(self, name: str) -> "Stored":
+    def scan(self, name: str) -> "ParquetFrame":
         """Return the frame ``name`` as it lies on disk, to be read in chunks; raises ArtifactError if there is none."""
-        from quire.io.frames import Stored
+        from quire.io.frames import ParquetFrame
 
-        return Stored(self.path(name))
+        return ParquetFrame(self.path(name))
 
     def _read(self, path: Path) -> Any:
         """Return what was saved; of a frame that is too large for memory, a sample, the same one every time."""
         if path.suffix == ".parquet":
-            from quire.io.frames import Stored
+            from quire.io.frames import ParquetFrame
 
-            return Stored(path).load(self.settings.config.memory_rows, self.settings.schema.key)
+            return ParquetFrame(path).load(self.settings.config.memory_rows, self.settings.schema.key)
         if path.suffix == ".npy":
             import numpy as np
 

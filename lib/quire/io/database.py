@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from quire.config import label
-from quire.io.engine import Damaged, check_file, connect, file_of, masked, migrate, speaking
+from quire.io.engine import Damaged, check_file, connect, file_of, masked, migrate, translate_errors
 from quire.io.insert import DIALECTS, insert_new
 from quire.io.row_keys import REPEATED, RowKeys, is_repeat
 from quire.io.tables import ALERT, FEEDBACK, METRIC, PREDICTION, TABLES
@@ -308,7 +308,7 @@ class Database:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with speaking(self.engine), self.engine.connect() as connection:
+        with translate_errors(self.engine), self.engine.connect() as connection:
             check_file(connection, with_log=False)
             with connection.begin():
                 yield connection
@@ -317,7 +317,7 @@ class Database:
 
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
-        with speaking(self.engine), self.engine.connect() as connection:
+        with translate_errors(self.engine), self.engine.connect() as connection:
             yield connection
 
 
@@ -328,7 +328,7 @@ def open(url: str, *, timeout_s: float = 30.0) -> Database:
     another, and for a connection. Raises ServiceError if the database does not answer or is of a newer Quire.
     """
     engine = connect(url, timeout_s)
-    with speaking(engine):
+    with translate_errors(engine):
         migrate(engine)
     return Database(engine)
 

@@ -77,7 +77,7 @@ def masked(engine: sa.Engine) -> str:
 
 
 @contextmanager
-def speaking(engine: sa.Engine) -> Iterator[None]:
+def translate_errors(engine: sa.Engine) -> Iterator[None]:
     """Turn errors of the driver into a ServiceError that names the database and not the password.
 
     It is a `RowRefused` where the values are at fault, `Damaged` where the file is.

@@ -22,7 +22,7 @@ WHOLE_ROWS = "whole_rows"
 
 
 @dataclass(frozen=True)
-class Stored:
+class ParquetFrame:
     """A frame in a Parquet file."""
 
     path: Path

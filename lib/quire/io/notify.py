@@ -3,9 +3,9 @@
 A channel that fails never fails what alerted; it is one of the deliveries that come back, and it is logged. One cause
 alerts once within the cool-down. Secrets never reach a channel, a log or a delivery.
 
-An alert is written to the outbox (`quire.io.owed.alerts`) with its channels before anything is sent, and each channel
-is taken off when it took the alert; so what a killed process or a failing channel left is sent by the next run or
-`quire publish`. A channel gets an alert twice only where the process dies, or the disk fails, between the channel's
+An alert is written to the outbox (`quire.io.pending_notes.alerts`) with its channels before anything is sent, and each
+channel is taken off when it took the alert; so what a killed process or a failing channel left is sent by the next run
+or `quire publish`. A channel gets an alert twice only where the process dies, or the disk fails, between the channel's
 acceptance and the note of it; the webhook's ``id`` and the attribute of SNS are then the same, so that a receiver can
 drop the repeat. The row in the database is written once for each run and cause.
 """
@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from quire.config import Settings
 from quire.config.places import Alerts
 from quire.errors import ArtifactError, QuireError
-from quire.io import owed
-from quire.io.owed import Notes
+from quire.io import pending_notes
+from quire.io.pending_notes import Notes
 from quire.redaction import redact
 
 log = logging.getLogger("quire.alerts")
@@ -126,7 +126,7 @@ def queue(
     Within the cool-down each channel is decided, as ``quiet``. A database that fails keeps no alert back. connect:
     opens the database. Raises OSError if the outbox cannot be written.
     """
-    item, outbox = _item(alert, settings, run_id), owed.alerts(settings.outputs)
+    item, outbox = _item(alert, settings, run_id), pending_notes.alerts(settings.outputs)
     with suppress(ArtifactError):
         if waiting(outbox, item.alert.id):  # an earlier attempt of this run; its own row must not silence it
             return item.alert.id, []
@@ -149,7 +149,7 @@ def deliver(
     A channel that config.yaml no longer names is owed nothing. skip: channels that are not tried now. Raises
     ArtifactError if the file is not what Quire writes.
     """
-    outbox = owed.alerts(settings.outputs)
+    outbox = pending_notes.alerts(settings.outputs)
     with outbox.held(name) as is_free:
         item = waiting(outbox, name) if is_free else None
         return list(_deliver(item, settings, connect, skip, outbox)) if item else []
@@ -189,7 +189,7 @@ def _reason_for_quiet(item: OwedAlert, settings: Settings, database: AlertLog) -
     if item.run_id and database.has_alert_of(item.run_id, settings.model_name, cause):
         return f"{cause} was alerted by this run."
     since = item.alert.at - timedelta(hours=hours)
-    if hours > 0 and _is_waiting(item, owed.alerts(settings.outputs), since):
+    if hours > 0 and _is_waiting(item, pending_notes.alerts(settings.outputs), since):
         return f"{cause} alerted within the last {hours:g} hours, and is being sent."
     if hours > 0 and database.has_alert(settings.model_name, cause, since):
         return f"{cause} alerted within the last {hours:g} hours."

@@ -47,7 +47,7 @@ _STAGE_TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class Stranger:
+class UnreadableRun:
     """Something among the runs that is no run: where it is, and why it cannot be read as one."""
 
     path: Path
@@ -109,16 +109,16 @@ def records(outputs: Path, *, params: str = "") -> Iterator[tuple[Path, dict[str
             yield folder, record
 
 
-def strangers(outputs: Path) -> Iterator[Stranger]:
+def strangers(outputs: Path) -> Iterator[UnreadableRun]:
     """Yield what lies among the runs and is none, the newest name first."""
     runs = outputs / "runs"
     if runs.exists() and not runs.is_dir():
-        yield Stranger(runs, f"{runs} is a file; a folder is expected.")
+        yield UnreadableRun(runs, f"{runs} is a file; a folder is expected.")
     for path in sorted(_children(runs), reverse=True):
         try:
             read_record(path)
         except ArtifactError as error:
-            yield Stranger(path, str(error))
+            yield UnreadableRun(path, str(error))
 
 
 def folders(outputs: Path) -> list[Path]:

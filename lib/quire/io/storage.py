@@ -309,11 +309,11 @@ class Store:
         return key[len(self.prefix) + 1 :] if self.prefix else key
 
     def _asking(self, key: str) -> AbstractContextManager[None]:
-        return asking(self.url(key))
+        return translate_errors(self.url(key))
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """Turn what boto3 raises in the block into an ArchiveError that says where, what and what to do."""
     from boto3.exceptions import Boto3Error, RetriesExceededError
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError

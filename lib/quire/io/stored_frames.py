@@ -235,9 +235,9 @@ def _check(path: Path, value: Any, name: str) -> None:
     """Read the first rows back, and refuse what did not come back as it was."""
     import pandas as pd
 
-    from quire.io.frames import Stored
+    from quire.io.frames import ParquetFrame
 
-    actual = Stored(path).head(CHECKED_ROWS)
+    actual = ParquetFrame(path).head(CHECKED_ROWS)
     expected = value[:CHECKED_ROWS] if not isinstance(value, pd.DataFrame) else value.iloc[:CHECKED_ROWS]
     if isinstance(value, pd.DataFrame):
         differences = list(_differences(actual, expected))

@@ -17,7 +17,7 @@ from quire.config import Settings
 from quire.errors import ModelError
 from quire.io import model_files
 from quire.io.permissions import NO_PROMOTION
-from quire.io.tracking_store import answering, connect, store_path
+from quire.io.tracking_store import connect, store_path, translate_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            with answering(self.settings.tracking_uri):
+            with translate_errors(self.settings.tracking_uri):
                 model_version = self.client.get_model_version_by_alias(self.name, alias or self.settings.alias)
                 return self._version(model_version, sorted(model_version.aliases))
         except Exception as error:
@@ -134,7 +134,7 @@ class Registry:
         """Return all registered versions, the newest first."""
         if self.is_empty:
             return []
-        with answering(self.settings.tracking_uri):
+        with translate_errors(self.settings.tracking_uri):
             aliases = self._aliases()
             model_versions = self._all(
                 lambda token: self.client.search_model_versions(f"name='{self.name}'", page_token=token)
@@ -159,7 +159,7 @@ class Registry:
         if self.is_empty:
             return []
         alias_name = alias or self.settings.alias
-        with answering(self.settings.tracking_uri):
+        with translate_errors(self.settings.tracking_uri):
             model = self._registered()
         tags = model.tags if model else {}
         events = [Event.of(key.removeprefix(EVENT), value) for key, value in tags.items() if key.startswith(EVENT)]
@@ -176,7 +176,7 @@ class Registry:
                 return version
         fingerprint = model_files.read_metadata(run.path("model")).get(FINGERPRINT) if run.has("model") else None
         aliased_versions = [version for version in versions if fingerprint and version.aliases and version.run_id]
-        with answering(self.settings.tracking_uri):
+        with translate_errors(self.settings.tracking_uri):
             fingerprints = [
                 self.client.get_run(version.run_id).data.tags.get(FINGERPRINT) for version in aliased_versions
             ]
@@ -224,7 +224,7 @@ class Registry:
         """
         from quire.io.tracking_runs import log_run
 
-        with answering(self.settings.tracking_uri):
+        with translate_errors(self.settings.tracking_uri):
             return log_run(self, record, folder)
 
     def load(self, model: "Version | Mapping[str, Any] | str | Path") -> Any:
@@ -243,7 +243,7 @@ class Registry:
             return str(model.get("sha256") or "")
         name, _, number = str(model).removeprefix("models:/").partition("/")
         if not isinstance(model, Version) and str(model) == f"models:/{name}/{number}" and number.isdecimal():
-            with answering(self.settings.tracking_uri):
+            with translate_errors(self.settings.tracking_uri):
                 model = self._version(self.client.get_model_version(name, number), ())
         if not isinstance(model, Version):
             return ""
@@ -261,7 +261,7 @@ class Registry:
         if isinstance(model, Mapping):
             model = model["model_uri"]
         uri = model.uri if isinstance(model, Version) else str(model)
-        with answering(self.settings.tracking_uri):
+        with translate_errors(self.settings.tracking_uri):
             if uri.startswith("models:/"):
                 uri = self._location(uri.removeprefix("models:/"))
             if uri.startswith("file://"):
@@ -308,7 +308,7 @@ class Registry:
         from quire.io.tracking_runs import add_evaluation, register
 
         alias_name = alias or self.settings.alias
-        with answering(self.settings.tracking_uri):
+        with translate_errors(self.settings.tracking_uri):
             number = candidate.version if isinstance(candidate, Version) else register(self, candidate, run)
             add_evaluation(self, number, metrics or {}, files or {})
             self._move(alias_name, number, "promote", reason=reason, run=run, by=by, command=command)
@@ -330,7 +330,7 @@ class Registry:
             raise ModelError(
                 f"Model {self.name} has no earlier {alias_name} to go back to; `quire champion` shows its history."
             )
-        with answering(self.settings.tracking_uri):
+        with translate_errors(self.settings.tracking_uri):
             reason = reason or f"back from version {stack[-1]}"
             self._move(alias_name, stack[-2], "rollback", reason=reason, run=None, by=by, command=command)
         return self.version(stack[-2])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from quire.errors import ModelError
 from quire.io import model_files
 from quire.io.model_card import model_card
-from quire.io.tracking_store import answering, experiment_id
+from quire.io.tracking_store import experiment_id, translate_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def log_candidate(registry: "Registry", run: "Run", pipeline: Any, **logged: Any
             return {"run_id": None, "model_uri": None}
         sha256 = model_files.pipeline_sha256(folder)
         figures = _drawn(logged["figures"], Path(scratch))
-        with answering(registry.settings.tracking_uri):
+        with translate_errors(registry.settings.tracking_uri):
             candidate = _log(registry, run, folder, tags=tags, figures=figures, **{
                 name: logged[name] for name in ("params", "metrics", "trials", "dataset")
             })  # fmt: skip

@@ -39,7 +39,7 @@ def connect(settings: Settings) -> "MlflowClient":
         _check_address(uri)
     from mlflow import MlflowClient
 
-    with answering(uri):
+    with translate_errors(uri):
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -101,7 +101,7 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
 
 
 @contextmanager
-def answering(uri: str) -> Iterator[None]:
+def translate_errors(uri: str) -> Iterator[None]:
     """Turn what MLflow raises when its store does not answer, or is of another version, into a ServiceError."""
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException

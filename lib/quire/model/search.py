@@ -29,7 +29,7 @@ SMALL = 50_000
 
 
 @dataclass(frozen=True)
-class Problem:
+class SearchProblem:
     """What is to be learned: the features X, the target y, the folds to judge on and the metric to go by."""
 
     schema: Schema
@@ -43,7 +43,7 @@ class Problem:
     """Address of the Dask scheduler whose workers do the fits; empty: this process."""
 
 
-def search_best(names: tuple[str, ...], problem: Problem, search: Search) -> tuple[Pipeline, pd.DataFrame]:
+def search_best(names: tuple[str, ...], problem: SearchProblem, search: Search) -> tuple[Pipeline, pd.DataFrame]:
     """Return the chosen pipeline, unfitted, and a row for each trial, the best score first.
 
     Columns: trial (counted from 1, in the order tried; each estimator starts with its default), estimator,
@@ -102,7 +102,7 @@ def _means(scores: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
 
 
-def _judging(problem: Problem) -> list[int]:
+def _judging(problem: SearchProblem) -> list[int]:
     """Return the folds on which the metric of the search is defined; raises ModelError for none, with why."""
     reasons = [undefined_for(problem.y[judge], problem.y[learn], problem.schema) for learn, judge in problem.folds]
     judging = [fold for fold, undefined in enumerate(reasons) if problem.scoring not in undefined]
@@ -142,7 +142,7 @@ def count_threads(rows: int) -> int:
     return 1 if rows <= SMALL else max((pool["num_threads"] for pool in threadpool_info()), default=1)
 
 
-def _try(pipeline: Pipeline, problem: Problem, space: dict[str, list[Any]], trials: int) -> dict[str, Any]:
+def _try(pipeline: Pipeline, problem: SearchProblem, space: dict[str, list[Any]], trials: int) -> dict[str, Any]:
     """Return scikit-learn's ``cv_results_`` of the settings that are tried."""
     settings = draw_settings(pipeline, space, trials, problem.seed)
     grid = [{f"{STEP}{key}": [value] for key, value in setting.items()} for setting in settings]

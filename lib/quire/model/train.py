@@ -19,7 +19,7 @@ from quire.model.features import model_input, positive_label, target_values
 from quire.model.folds import Fold, fold_remarks, make_folds, make_partition
 from quire.model.metrics import METRICS, Outcomes, check_metric, compare
 from quire.model.predictions import decide
-from quire.model.search import Problem, few_threads, search_best
+from quire.model.search import SearchProblem, few_threads, search_best
 from quire.model.threshold import choose_threshold
 
 
@@ -86,7 +86,7 @@ def fit_candidate(
     folds = check_rows(rows, schema, search, seed)
     kind, names = target_kind(schema, y), NAMES if estimator == BEST else (estimator,)
     check_space(names, kind, search.space)
-    best, trials = search_best(names, Problem(schema, X, y, kind, folds, scoring, seed, cluster), search)
+    best, trials = search_best(names, SearchProblem(schema, X, y, kind, folds, scoring, seed, cluster), search)
     partition = make_partition(rows, schema, folds=search.folds, seed=seed)
     with few_threads(len(X)):
         pipeline = clone(best).fit(X, y)
@@ -145,8 +145,8 @@ def check_target(y: np.ndarray, schema: Schema) -> None:
     values = np.unique(y)
     if len(values) < 2:
         raise DataError(
-            f"{schema.target} is {values[0]!r} in all {len(y)} rows of train; a model needs at least two values to tell "
-            "apart. Check the source, or lengthen the train window."
+            f"{schema.target} is {values[0]!r} in all {len(y)} rows of train; a model needs at least two values to "
+            "tell apart. Check the source, or lengthen the train window."
         )
     if schema.task == "binary" and (len(values) > 2 or positive_label(schema) not in values):
         raise DataError(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from quire.config import Checks, Schema, duration
 from quire.data import ColumnProfile, Profile, Profiles
-from quire.monitor.observe import Observed
+from quire.monitor.monitoring_input import MonitoringInput
 from quire.page.numbers import number, percent
 
 SHOWN = 5
@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Check:
+class DataCheck:
     """One thing that was checked: of which column ("" for the rows as a whole), with which result (ok, warn, alert)."""
 
     column: str
@@ -47,56 +47,58 @@ def check_data(
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
 
-def check_current(observed: Observed, schema: Schema, checks: Checks) -> pd.DataFrame:
+def check_current(observed: MonitoringInput, schema: Schema, checks: Checks) -> pd.DataFrame:
     """Return `check_data` of the last period that was observed."""
     return check_data(observed.champion.trained, observed.profiles.periods[-1], schema, checks, as_of=observed.end)
 
 
 def _check_column(
     name: str, before: ColumnProfile, now: ColumnProfile | None, schema: Schema, checks: Checks
-) -> Iterator[Check]:
+) -> Iterator[DataCheck]:
     if now is None or not now.rows:
-        yield Check(name, "absent", 1, 0, "alert", f"{name} is absent; the model was trained with it.")
+        yield DataCheck(name, "absent", 1, 0, "alert", f"{name} is absent; the model was trained with it.")
         return
     if before.n and not now.n:
-        yield Check(name, "missing", 1, checks.missing, "alert", f"{name} is missing in every row.")
+        yield DataCheck(name, "missing", 1, checks.missing, "alert", f"{name} is missing in every row.")
         return
     yield _check_missing(name, before, now, checks)
     if now.infinite:
         share = now.infinite / now.rows
-        yield Check(name, "infinite", share, 0, "alert", f"{name} is infinite in {now.infinite:,} rows.")
+        yield DataCheck(name, "infinite", share, 0, "alert", f"{name} is infinite in {now.infinite:,} rows.")
     if now.counts:
         yield _check_categories(name, before, now, schema, checks)
     elif name in schema.columns and now.kind == "number":
         yield from _check_range(name, before, now, schema, checks)
 
 
-def _check_missing(name: str, before: ColumnProfile, now: ColumnProfile, checks: Checks) -> Check:
+def _check_missing(name: str, before: ColumnProfile, now: ColumnProfile, checks: Checks) -> DataCheck:
     share, usual = now.missing / now.rows, before.missing / max(before.rows, 1)
     status = "alert" if share - usual > checks.missing else "ok"
     detail = f"{name} is missing in {percent(share)} of the rows; in training it was {percent(usual)}."
-    return Check(name, "missing", share, usual + checks.missing, status, detail)
+    return DataCheck(name, "missing", share, usual + checks.missing, status, detail)
 
 
-def _check_categories(name: str, before: ColumnProfile, now: ColumnProfile, schema: Schema, checks: Checks) -> Check:
+def _check_categories(
+    name: str, before: ColumnProfile, now: ColumnProfile, schema: Schema, checks: Checks
+) -> DataCheck:
     categories = {*before.counts, *(schema.columns[name].labels if name in schema.columns else ())}
     # Where the sketch does not hold every category of the reference, a category that it lacks need not be new.
     complete = sum(before.counts.values()) >= before.n
     new = {value: count for value, count in now.counts.items() if value not in categories} if complete else {}
     share = sum(new.values()) / now.n if now.n else 0.0
     if not new:
-        return Check(name, "new category", 0.0, checks.new_categories, "ok", f"{name} has no new category.")
+        return DataCheck(name, "new category", 0.0, checks.new_categories, "ok", f"{name} has no new category.")
     names = ", ".join(repr(value) for value in list(new)[:SHOWN]) + (
         f" and {len(new) - SHOWN} more" if len(new) > SHOWN else ""
     )
     status = "alert" if share > checks.new_categories else "warn"
     detail = f"{name} has a category that training did not have: {names}, in {percent(share)} of the rows."
-    return Check(name, "new category", share, checks.new_categories, status, detail)
+    return DataCheck(name, "new category", share, checks.new_categories, status, detail)
 
 
 def _check_range(
     name: str, before: ColumnProfile, now: ColumnProfile, schema: Schema, checks: Checks
-) -> Iterator[Check]:
+) -> Iterator[DataCheck]:
     column = schema.columns[name]
     low, high = column.minimum, column.maximum
     edges = ([low] if low is not None else []) + ([float(np.nextafter(high, np.inf))] if high is not None else [])
@@ -111,7 +113,7 @@ def _check_range(
     status = "ok" if not is_violated else "alert" if outside > limit else "warn"
     detail = f"{name} is from {number(now.minimum, digits=4)} to {number(now.maximum, digits=4)}; "
     detail += f"{_allowed(low, high)}, and {percent(float(outside))} are outside."
-    yield Check(name, "out of range", float(outside), limit, status, detail)
+    yield DataCheck(name, "out of range", float(outside), limit, status, detail)
 
 
 def _allowed(low: float | None, high: float | None) -> str:
@@ -120,7 +122,7 @@ def _allowed(low: float | None, high: float | None) -> str:
     return f"{number(low)} to {number(high)} is allowed"
 
 
-def _check_rows(reference: Profiles, current: Profile, checks: Checks) -> Iterator[Check]:
+def _check_rows(reference: Profiles, current: Profile, checks: Checks) -> Iterator[DataCheck]:
     if current.start is None or len(reference) < 2:
         return
     usual = float(np.median([profile.rows for profile in reference]))
@@ -128,10 +130,10 @@ def _check_rows(reference: Profiles, current: Profile, checks: Checks) -> Iterat
     low, high = checks.rows
     status = "ok" if low <= ratio <= high else "alert"
     detail = f"{current.rows:,} rows; usual is about {usual:,.0f} per period ({percent(ratio)} of it)."
-    yield Check("", "rows", ratio, low if ratio < 1 else high, status, detail)
+    yield DataCheck("", "rows", ratio, low if ratio < 1 else high, status, detail)
 
 
-def _check_freshness(current: Profile, schema: Schema, checks: Checks, as_of: datetime | None) -> Iterator[Check]:
+def _check_freshness(current: Profile, schema: Schema, checks: Checks, as_of: datetime | None) -> Iterator[DataCheck]:
     column = current.columns.get(schema.timestamp or "")
     if column is None or as_of is None or not column.n or current.start is None or current.end is None:
         return
@@ -141,4 +143,4 @@ def _check_freshness(current: Profile, schema: Schema, checks: Checks, as_of: da
     hours = age.total_seconds() / 3600
     detail = f"The last row is of {last:%Y-%m-%d %H:%M}, {hours:.1f} hours before {as_of:%Y-%m-%d %H:%M} UTC."
     status = "alert" if age > allowed else "ok"
-    yield Check("", "freshness", hours, allowed.total_seconds() / 3600, status, detail)
+    yield DataCheck("", "freshness", hours, allowed.total_seconds() / 3600, status, detail)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
 
 from quire import page
-from quire.monitor.snapshots import Snapshot, Snapshots
+from quire.monitor.run_pages import RunPage, RunPages
 from quire.page.numbers import age
 from quire.page.policy import page_policy
 from quire.page.rendering import moment
@@ -31,7 +31,7 @@ RUNS = "All runs"
 
 
 def make_app(
-    snapshots: Snapshots,
+    snapshots: RunPages,
     *,
     title: str,
     token: str = "",
@@ -61,13 +61,13 @@ def make_app(
         if live is not None:
             await live.stop()
 
-    return Guard(Starlette(routes=routes, lifespan=lifespan), token)
+    return TokenMiddleware(Starlette(routes=routes, lifespan=lifespan), token)
 
 
 class Board:
     """The dashboard's own pages."""
 
-    def __init__(self, snapshots: Snapshots, title: str, live: Any, now: Callable[[], datetime]) -> None:
+    def __init__(self, snapshots: RunPages, title: str, live: Any, now: Callable[[], datetime]) -> None:
         self.snapshots, self.title, self.live, self.now = snapshots, title, live, now
 
     async def latest(self, request: "Request") -> "Response":
@@ -127,7 +127,7 @@ class Board:
             content["failed"] = {"made": failure.made, "status": failure.run_status, "stage": failure.stage}
         return JSONResponse(content, headers=SAFE)
 
-    def _page(self, request: "Request", snapshot: Snapshot, *, latest: bool) -> "Response":
+    def _page(self, request: "Request", snapshot: RunPage, *, latest: bool) -> "Response":
         import gzip
 
         from starlette.responses import Response
@@ -175,7 +175,7 @@ STRANGER = "quire.stranger"
 """Set in the scope of a request that brings no token and is let through all the same."""
 
 
-def _notice(shown: Snapshot, failure: Snapshot | None, now: datetime) -> str:
+def _notice(shown: RunPage, failure: RunPage | None, now: datetime) -> str:
     """Return what stands above a page: that a later run failed, and how old the page is."""
     age_s = shown.age_s(now)
     parts = [f"Made {age(age_s)} ({moment(shown.finished_at or shown.made)})"] if age_s is not None else []
@@ -184,7 +184,7 @@ def _notice(shown: Snapshot, failure: Snapshot | None, now: datetime) -> str:
     return (_strip(failure, shown) if failure else "") + line
 
 
-def _strip(failure: Snapshot, shown: Snapshot | None) -> str:
+def _strip(failure: RunPage, shown: RunPage | None) -> str:
     """Return the red strip about a run that failed; the pages of older runs have its styles too."""
     outcome = "was interrupted" if failure.run_status == "interrupted" else "failed"
     stage_text = f" in {failure.stage}" if failure.stage else ""
@@ -198,7 +198,7 @@ def _strip(failure: Snapshot, shown: Snapshot | None) -> str:
     )
 
 
-def _row(run: Snapshot) -> str:
+def _row(run: RunPage) -> str:
     name = moment(run.made) if run.made else run.run_id
     has_target = run.has_page or (run.folder / "index.html").is_file()
     link = f'<a href="/runs/{escape(run.run_id)}/">{escape(name)}</a>' if has_target else escape(name)
@@ -219,7 +219,7 @@ def _chip(tone: str, text: str) -> str:
     return f'<span class="quire-chip quire-{tone}">{escape(text)}</span>'
 
 
-class Guard:
+class TokenMiddleware:
     """Lets requests through that bring the token, by cookie, bearer or ``?token=``.
 
     The latter sets the cookie and is led to the same path without it, so that no address that is bookmarked, copied or

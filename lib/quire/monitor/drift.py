@@ -17,7 +17,7 @@ import pandas as pd
 
 from quire.config import ColumnDrift, Drift
 from quire.data import Profiles
-from quire.monitor import divergence, usual
+from quire.monitor import divergence, reference_bounds
 from quire.monitor.relations import measure_relations
 from quire.page.numbers import number, percent
 
@@ -77,7 +77,7 @@ def measure_drift(
     related = measure_relations(reference, recent, drift, compared(reference, drift))
     table = pd.concat([*frames, *([related] if len(related) else [])], ignore_index=True)
     table["p_value"] = table.groupby("period", dropna=False)["p_value"].transform(
-        lambda one: divergence.holm(one.to_numpy())
+        lambda p_values: divergence.holm(p_values.to_numpy())
     )
     return table[COLUMNS]
 
@@ -151,7 +151,7 @@ def reference_counts(
     """Return the counts of what each recent period is compared with, shape (periods, bins)."""
     mode = mode_of(thing.column, drift)
     options = {"season_days": drift.season_days, "previous": drift.previous}
-    mask: np.ndarray = usual.reference_mask(mode, recent_at, windows_at, **options)  # type: ignore[arg-type]
+    mask: np.ndarray = reference_bounds.reference_mask(mode, recent_at, windows_at, **options)  # type: ignore[arg-type]
     return mask @ thing.windows
 
 
@@ -292,10 +292,10 @@ def judge_counts(
     psi = divergence.psi(counts, thing.recent)
     baseline_psi = np.concatenate([window_psi(rest, thing.windows, windows_at), [] if past is None else past])
     noise = divergence.noise(n_reference, n, bins, tests=tests, false_alarms=drift.false_alarms)
-    bound = usual.tolerance_bound(
+    bound = reference_bounds.tolerance_bound(
         baseline_psi, tests=tests, false_alarms=drift.unusual, confidence=drift.confidence, least=drift.min_windows
     )
-    level = usual.usual_level(baseline_psi, least=drift.min_windows)
+    level = reference_bounds.usual_level(baseline_psi, least=drift.min_windows)
     effect = psi - divergence.expected(n_reference, n, bins)
     # fmax passes over NaN: what is not yet known sets no bound.
     threshold = np.fmax(np.fmax(own.alert or drift.alert, noise), bound)

@@ -20,7 +20,7 @@ from quire.config import Performance, Schema
 from quire.data import split_periods
 from quire.model.features import model_input
 from quire.model.metrics import Outcomes, measure
-from quire.monitor.observe import sample
+from quire.monitor.monitoring_input import sample
 from quire.monitor.performance import labelled, outcomes_of
 
 MOST_ROWS = 10_000

@@ -12,7 +12,7 @@ import pandas as pd
 
 from quire.config import ColumnDrift, Drift
 from quire.data import Profiles
-from quire.monitor import divergence, usual
+from quire.monitor import divergence, reference_bounds
 from quire.page.numbers import number
 
 PART = "level"
@@ -149,7 +149,7 @@ def measure_relations(reference: Profiles, recent: Profiles, drift: Drift, colum
         n, n_reference = _rows(recent), _rows(reference).sum()
         spare = 1 - relation.explained
         noise = spare * divergence.noise(n_reference, n, 2, tests=len(relations), false_alarms=drift.false_alarms)
-        bound = usual.tolerance_bound(
+        bound = reference_bounds.tolerance_bound(
             baseline_psi,
             tests=len(relations),
             false_alarms=drift.unusual,
@@ -174,7 +174,7 @@ def measure_relations(reference: Profiles, recent: Profiles, drift: Drift, colum
                     "effect": psi - spare * divergence.expected(n_reference, n, 2),
                     "noise": noise,
                     "usual": bound,
-                    "level": usual.usual_level(baseline_psi, least=drift.min_windows),
+                    "level": reference_bounds.usual_level(baseline_psi, least=drift.min_windows),
                     "threshold": threshold,
                     "windows": int(np.count_nonzero(~np.isnan(baseline_psi))),
                     "ks": np.nan,

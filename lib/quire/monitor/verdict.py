@@ -10,8 +10,8 @@ import pandas as pd
 from quire.config import Schema
 from quire.monitor.concept import explain_bias
 from quire.monitor.drift import REFERENCES
-from quire.monitor.figures import Figures
 from quire.monitor.performance import loss_of
+from quire.monitor.performance_result import PerformanceResult
 from quire.monitor.relations import Cause
 from quire.page.numbers import number, percent
 
@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MonitoringVerdict:
     """The status of the monitored period, why, and whether a retraining is asked for."""
 
     status: Literal["good", "warn", "bad"]
@@ -70,12 +70,12 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
 def judge(
     drift: pd.DataFrame,
     checks: pd.DataFrame,
-    figures: Figures,
+    figures: PerformanceResult,
     schema: Schema,
     *,
     retrain: bool = True,
     cause: Cause | None = None,
-) -> Verdict:
+) -> MonitoringVerdict:
     """Return the verdict on the latest period.
 
     drift, checks: tables of `measure_drift` and `check_data`. retrain: whether worse performance asks for a retraining.
@@ -92,17 +92,26 @@ def judge(
         *_check_findings(checks),
         *_with_cause(list(_drift_findings(drift, schema)), cause, schema),
     ]
-    findings.sort(key=lambda one: (one.severity != "alert", AREAS.index(one.area), _order(one, cause), -strength(one)))
+    findings.sort(
+        key=lambda finding: (
+            finding.severity != "alert",
+            AREAS.index(finding.area),
+            _order(finding, cause),
+            -strength(finding),
+        )
+    )
     status: Any = "bad" if any(finding.severity == "alert" for finding in findings) else "warn" if findings else "good"
     worse = [
         finding.what
         for finding in findings
         if finding.area in ("performance", "concept") and finding.severity == "alert"
     ]
-    return Verdict(status, headline(findings, drift, figures), tuple(findings), " ".join(worse) if retrain else "")
+    return MonitoringVerdict(
+        status, headline(findings, drift, figures), tuple(findings), " ".join(worse) if retrain else ""
+    )
 
 
-def headline(findings: list[Finding], drift: pd.DataFrame, figures: Figures) -> str:
+def headline(findings: list[Finding], drift: pd.DataFrame, figures: PerformanceResult) -> str:
     """Return the verdict in a sentence or two: the findings that matter most, or that there is none."""
     if not findings:
         return f"Nothing unusual: {_quiet_columns(drift)}, and {_quiet_error(figures)}."
@@ -125,7 +134,7 @@ def _quiet_columns(drift: pd.DataFrame) -> str:
     return f"{columns} {verb} by no more than is usual"
 
 
-def _quiet_error(figures: Figures) -> str:
+def _quiet_error(figures: PerformanceResult) -> str:
     last = figures.latest
     if last is None or pd.isna(last["value"]):
         return "no outcome of the period is known yet"
@@ -183,7 +192,7 @@ def tell_cause(cause: Cause, schema: Schema) -> str:
     )
 
 
-def _performance_findings(figures: Figures, inputs: list[str]) -> Iterator[Finding]:
+def _performance_findings(figures: PerformanceResult, inputs: list[str]) -> Iterator[Finding]:
     last, metric = figures.latest, figures.metric
     if last is None or last["status"] not in ("warn", "alert"):
         return
@@ -197,7 +206,7 @@ def _performance_findings(figures: Figures, inputs: list[str]) -> Iterator[Findi
     yield Finding("performance", metric, last["status"], message, since, last["change"], limit, sure, _why(inputs))
 
 
-def _when(figures: Figures) -> str:
+def _when(figures: PerformanceResult) -> str:
     """Return which period is meant, where it is not the last one: outcomes may be known late."""
     if figures.is_current or figures.latest is None:
         return ""

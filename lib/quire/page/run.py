@@ -37,7 +37,7 @@ BRIEF_LIMIT = 400
 
 
 @dataclass(frozen=True)
-class Change:
+class MetricChange:
     """A metric now and in the last run."""
 
     stage: str
@@ -147,16 +147,16 @@ def _verdict(record: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]])
 
 def _changes(
     stages: Mapping[str, Mapping[str, Any]], answers: Mapping[str, Any], before: Mapping[str, Any]
-) -> list[Change]:
+) -> list[MetricChange]:
     return [
-        Change(stage, name, value, previous_value, _tone(name, value, previous_value), about["tone"])
+        MetricChange(stage, name, value, previous_value, _tone(name, value, previous_value), about["tone"])
         for stage, about in stages.items()
         for name, value in ((answers.get(stage) or {}).get("metrics") or {}).items()
         for previous_value in [((before.get(stage) or {}).get("metrics") or {}).get(name)]
     ]
 
 
-def _tiles(changes: Iterable[Change]) -> list[Change]:
+def _tiles(changes: Iterable[MetricChange]) -> list[MetricChange]:
     """Return the few metrics that say how good the model is: of later stages first, scores before mere errors.
 
     An error alone means little to a reader who does not know the unit; where its stage alerts, it is what counts.
@@ -165,7 +165,7 @@ def _tiles(changes: Iterable[Change]) -> list[Change]:
     stages = list(dict.fromkeys(change.stage for change in reversed(key_changes)))
     scored = {change.stage for change in key_changes if _short(change.name) in HIGHER}
 
-    def rank(change: Change) -> tuple[int, bool, int]:
+    def rank(change: MetricChange) -> tuple[int, bool, int]:
         urgency = min(ORDER.index(change.stage_tone), ORDER.index("good"))
         return urgency, change.stage not in scored, stages.index(change.stage)
 

@@ -10,6 +10,9 @@ from .drift import drift_details as drift_details
 from .drift import drift_history as drift_history
 from .drift import drift_overview as drift_overview
 from .drift import drift_table as drift_table
+from .feedback import alerts_table as alerts_table
+from .feedback import feedback_table as feedback_table
+from .feedback import service_chart as service_chart
 from .filters import filters as filters
 from .findings import Findings as Findings
 from .findings import examine as examine
@@ -28,9 +31,6 @@ from .monitoring import predictions_spread as predictions_spread
 from .monitoring import segments_chart as segments_chart
 from .monitoring import signed_errors as signed_errors
 from .numbers import number as number
-from .outside import alerts_table as alerts_table
-from .outside import feedback_table as feedback_table
-from .outside import service_chart as service_chart
 from .predictions import predictions_answer as predictions_answer
 from .predictions import predictions_distribution as predictions_distribution
 from .predictions import predictions_over_time as predictions_over_time

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from quire.monitor.drift import REFERENCES
-from quire.monitor.look import Seen
+from quire.monitor.monitoring_result import MonitoringResult
 from quire.report.charts import Chart
 from quire.report.labels import label_text, name_columns, name_rows, percent_axis
 from quire.report.numbers import percent
@@ -40,9 +40,9 @@ def shown(drift: pd.DataFrame) -> pd.DataFrame:
     return now.assign(share=share).sort_values("share", ascending=False, na_position="last", kind="stable")
 
 
-def drift_overview(seen: Seen) -> Chart | Table:
+def drift_overview(result: MonitoringResult) -> Chart | Table:
     """Return how far each column is from its reference, as a share of the PSI from which on it alerts."""
-    frame = shown(seen.drift)
+    frame = shown(result.drift)
     if frame.empty:
         return note("No column is compared with training: all of them are ignored, or there are no rows.")
     fig, axes = figure(height=1.2 + 0.32 * len(frame))
@@ -96,13 +96,13 @@ def overview_message(frame: pd.DataFrame) -> str:
     return f"{compared}: {'; '.join(parts)}"
 
 
-def drift_history(seen: Seen, *, column: str = "", period: int | None = None) -> Chart | Table:
+def drift_history(result: MonitoringResult, *, column: str = "", period: int | None = None) -> Chart | Table:
     """Return the PSI of each column over the periods, with the band in which it is no alert: first what alerted.
 
     Earlier runs of the same model are part of it. column: only this one. period: one that is marked.
     """
-    frame = history_frame(seen, column)
-    if frame["end"].nunique() < 2 and seen.about.start is None:
+    frame = history_frame(result, column)
+    if frame["end"].nunique() < 2 and result.about.start is None:
         return note("Without a timestamp a run is one period: the history begins with the second run of this model.")
     if frame.empty:
         return note("There is no column to compare.")
@@ -115,7 +115,7 @@ def drift_history(seen: Seen, *, column: str = "", period: int | None = None) ->
     spaces = {"wspace": 0.22, "hspace": 0.32}
     fig, grid = figure(rows, many, height=height, sharex=True, squeeze=False, gridspec_kw=margins | spaces)
     fig.set_layout_engine("none")
-    period_end = _end_of(seen, period)
+    period_end = _end_of(result, period)
     for axes, row in zip(grid.flat, parts.itertuples(), strict=False):
         periods = frame[(frame["column"] == row.column) & (frame["part"] == row.part)]
         _draw_history(axes, periods, label_text(name_of(row), 40), period_end)
@@ -128,42 +128,42 @@ def drift_history(seen: Seen, *, column: str = "", period: int | None = None) ->
     return Chart(history_message(frame), fig, help_text, frame)
 
 
-def history_frame(seen: Seen, column: str = "") -> pd.DataFrame:
+def history_frame(result: MonitoringResult, column: str = "") -> pd.DataFrame:
     """Return the PSI over the periods of what the history shows: first what alerted, then the nearest to it.
 
     Columns: those of `past_and_present`, and ``left_out``: of how many columns and parts there was no room.
     """
-    past = past_and_present(seen)
+    past = past_and_present(result)
     past = past[past["column"] == column] if column else past
-    parts = pd.concat([past[past["status"] == "alert"], shown(seen.drift)])[["column", "part"]].drop_duplicates()
+    parts = pd.concat([past[past["status"] == "alert"], shown(result.drift)])[["column", "part"]].drop_duplicates()
     parts = parts[parts["column"] == column] if column else parts
     top_parts = parts.head(MOST_PLOTS).assign(place=np.arange(min(len(parts), MOST_PLOTS)))
     frame = past.merge(top_parts, on=["column", "part"]).sort_values(["place", "end"], kind="stable")
     return frame.drop(columns="place").assign(left_out=len(parts) - len(top_parts)).reset_index(drop=True)
 
 
-def past_and_present(seen: Seen) -> pd.DataFrame:
+def past_and_present(result: MonitoringResult) -> pd.DataFrame:
     """Return drift of earlier runs and of this one, each period once, in order of time.
 
-    Where the rows have no timestamp a run is one period, which ends when the run was: ``seen.about.at``.
+    Where the rows have no timestamp a run is one period, which ends when the run was: ``result.about.at``.
     """
     names = ["column", "part", "start", "end", "psi", "threshold", "status"]
-    present = seen.drift[names]
-    frames = [frame[names] for frame in (seen.history, present) if len(frame)]
+    present = result.drift[names]
+    frames = [frame[names] for frame in (result.history, present) if len(frame)]
     past = pd.concat(frames, ignore_index=True) if frames else present
     start, end = (pd.to_datetime(past[name], utc=True, format="ISO8601").dt.as_unit("us") for name in ("start", "end"))
-    at = seen.about.at or seen.about.end
+    at = result.about.at or result.about.end
     end = end.fillna(pd.Timestamp(at)) if at is not None else end
     past = past.assign(start=start.where(start.notna(), end), end=end)
     past = past[past["end"].notna()].drop_duplicates(["column", "part", "end"], keep="last")
     return past.sort_values("end", kind="stable").reset_index(drop=True)
 
 
-def _end_of(seen: Seen, period: int | None) -> Any:
+def _end_of(result: MonitoringResult, period: int | None) -> Any:
     """Return where the chosen period ends, in the units of a time axis; None for none, and for the only one."""
-    if period is None or seen.about.start is None:
+    if period is None or result.about.start is None:
         return None
-    ends = seen.drift.loc[seen.drift["period"] == period, "end"].dropna()
+    ends = result.drift.loc[result.drift["period"] == period, "end"].dropna()
     return ends.iloc[0] if len(ends) else None
 
 
@@ -219,12 +219,12 @@ def _periods(count: int) -> str:
     return f"{count:,} period{'s' if count != 1 else ''}"
 
 
-def drift_details(seen: Seen, *, column: str = "", period: int | None = None) -> Chart | Table:
+def drift_details(result: MonitoringResult, *, column: str = "", period: int | None = None) -> Chart | Table:
     """Return how the values of the columns nearest to their alert level are spread, now and in their reference.
 
     column: only this one. period: which of the recent periods, by its number; by default the last.
     """
-    frame = details_frame(seen, column, period)
+    frame = details_frame(result, column, period)
     if frame.empty:
         return note("There is no column to compare.")
     names = list(dict.fromkeys(frame["column"]))
@@ -239,17 +239,19 @@ def drift_details(seen: Seen, *, column: str = "", period: int | None = None) ->
     return Chart(details_message(frame, chosen=bool(column)), fig, _details_how(frame), frame)
 
 
-def details_frame(seen: Seen, column: str = "", period: int | None = None) -> pd.DataFrame:
+def details_frame(result: MonitoringResult, column: str = "", period: int | None = None) -> pd.DataFrame:
     """Return the shares of each bin of the columns that the details show, the nearest to its alert level first.
 
     Columns: those of `measure_shares`, and ``share`` (of the alert level), ``status``.
     """
-    number = seen.drift["period"].max() if period is None else period
-    now = seen.drift[(seen.drift["period"] == number) & (seen.drift["part"] == "values") & seen.drift["psi"].notna()]
+    number = result.drift["period"].max() if period is None else period
+    now = result.drift[
+        (result.drift["period"] == number) & (result.drift["part"] == "values") & result.drift["psi"].notna()
+    ]
     now = now[now["column"] == column] if column else now
     nearest = now.assign(share=now["psi"] / now["threshold"]).sort_values("share", ascending=False, kind="stable")
     nearest = nearest.head(MOST_DETAILS).assign(place=np.arange(min(len(nearest), MOST_DETAILS)))
-    shares = seen.shares[(seen.shares["period"] == number) & (seen.shares["part"] == "values")]
+    shares = result.shares[(result.shares["period"] == number) & (result.shares["part"] == "values")]
     defaults = {"compared_with": "", "intervals": False, "end": pd.NaT}  # runs of before did not keep it
     shares = shares.assign(**{name: value for name, value in defaults.items() if name not in shares})
     frame = shares.merge(nearest[["column", "share", "status", "place"]], on="column")
@@ -303,9 +305,9 @@ def _draw_shares(axes: Any, shares: pd.DataFrame, now: str) -> None:
     axes.legend(fontsize=7, loc="upper right", ncols=2)
 
 
-def drift_table(seen: Seen) -> Table:
+def drift_table(result: MonitoringResult) -> Table:
     """Return all figures of drift of the latest period, the column nearest to its alert level first."""
-    now = shown(seen.drift)
+    now = shown(result.drift)
     now = now.assign(part=[PARTS[part].strip(" ()") or part for part in now["part"]])
     columns = ["column", "part", "status", "share", "psi", "threshold", "usual", "noise", "ks", "distance", "p_value"]
     names = {

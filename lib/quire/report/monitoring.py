@@ -7,9 +7,9 @@ import pandas as pd
 
 from quire.config import Schema
 from quire.monitor.concept import beside_prediction, outcome_name
-from quire.monitor.figures import Figures
-from quire.monitor.look import Seen
+from quire.monitor.monitoring_result import MonitoringResult
 from quire.monitor.performance import loss_of
+from quire.monitor.performance_result import PerformanceResult
 from quire.monitor.verdict import Finding
 from quire.report.answers import Answer, answer
 from quire.report.charts import Chart
@@ -22,49 +22,49 @@ from quire.report.theme import ACCENT, BAD, INK, MUTED, NEUTRAL, PALETTE, STATUS
 MOST_SEGMENTS = 15
 
 
-def monitoring_answer(seen: Seen) -> Answer:
+def monitoring_answer(result: MonitoringResult) -> Answer:
     """Return the status of the latest period with its reason, and the few numbers behind it."""
-    now, last, metric = latest(seen.drift), seen.figures.latest, seen.figures.metric
+    now, last, metric = latest(result.drift), result.figures.latest, result.figures.metric
     n_drifted, n_watched = (now.loc[now["status"] == status, "column"].nunique() for status in ("alert", "warn"))
     compared = now.loc[now["status"] != "unknown", "column"].nunique()
-    failed = int((seen.checks["status"] == "alert").sum())
+    failed = int((result.checks["status"] == "alert").sum())
     facts: list[tuple[Any, ...]] = [
-        ("period", _span(seen), f"{seen.about.rows:,} rows predicted"),
-        ("model", f"version {seen.about.version}", _trained(seen)),
-        ("drift", f"{n_drifted} of {compared} columns", _drift_note(seen, n_watched)),
-        ("data checks", f"{failed} failed", f"of {len(seen.checks)}"),
+        ("period", _span(result), f"{result.about.rows:,} rows predicted"),
+        ("model", f"version {result.about.version}", _trained(result)),
+        ("drift", f"{n_drifted} of {compared} columns", _drift_note(result, n_watched)),
+        ("data checks", f"{failed} failed", f"of {len(result.checks)}"),
     ]
     metrics = {"columns_drifted": n_drifted, "columns_watched": n_watched, "checks_failed": failed}
     if last is not None and not is_missing(last["value"]):
         remark = f"{number(float(last['expected']))} on the test window"
-        remark += "" if seen.figures.is_current else f"; period to {last['end']:%-d %b %Y}"
+        remark += "" if result.figures.is_current else f"; period to {last['end']:%-d %b %Y}"
         facts.append((f"{metric}, realised", float(last["value"]), remark))
         metrics[metric] = float(last["value"])
-    if len(seen.figures.estimated):
-        guess = seen.figures.estimated.iloc[-1]
-        off = f"usually off by {number(seen.figures.past_error)}"
+    if len(result.figures.estimated):
+        guess = result.figures.estimated.iloc[-1]
+        off = f"usually off by {number(result.figures.past_error)}"
         facts.append((f"{metric}, estimated", float(guess["estimated"]), off))
-    return answer(seen.verdict.status, seen.verdict.headline, facts=facts, metrics=metrics)
+    return answer(result.verdict.status, result.verdict.headline, facts=facts, metrics=metrics)
 
 
-def _drift_note(seen: Seen, watched: int) -> str:
-    followers = [finding.follows for finding in seen.verdict.findings if finding.follows]
+def _drift_note(result: MonitoringResult, watched: int) -> str:
+    followers = [finding.follows for finding in result.verdict.findings if finding.follows]
     if followers:
         return f"{len(followers)} of the findings follow{'s' if len(followers) == 1 else ''} from {followers[0]}"
     return f"{watched or 'none'} to watch"
 
 
-def _span(seen: Seen) -> str:
-    start, end = seen.about.start, seen.about.end
+def _span(result: MonitoringResult) -> str:
+    start, end = result.about.start, result.about.end
     return span_text({"start": start, "end": end}) if start and end else "the current rows"
 
 
-def _trained(seen: Seen) -> str:
-    until = seen.about.trained_until
+def _trained(result: MonitoringResult) -> str:
+    until = result.about.trained_until
     return f"trained on data until {until:%-d %b %Y}" if until else "trained on rows of the same time"
 
 
-def findings_table(seen: Seen) -> Table:
+def findings_table(result: MonitoringResult) -> Table:
     """Return what was found, the worst first: since when, how bad, how sure, and what it may come from.
 
     What the page shows as notable without being a finding (a segment, another metric) is told too.
@@ -75,15 +75,15 @@ def findings_table(seen: Seen) -> Table:
             finding.what,
             " · ".join(part for part in (_since(finding), finding.sure, _cause(finding)) if part),
         )
-        for finding in seen.verdict.findings
+        for finding in result.verdict.findings
     ]
-    entries += [("note", text, more) for text, more in _remarks(seen.figures)]
+    entries += [("note", text, more) for text, more in _remarks(result.figures)]
     if not entries:
         return note("There is nothing to report.")
     return sentences("What was found", entries)
 
 
-def _remarks(figures: Figures) -> list[tuple[str, str]]:
+def _remarks(figures: PerformanceResult) -> list[tuple[str, str]]:
     remarks = []
     worse = figures.segments[figures.segments["status"] == "warn"]
     if len(worse):
@@ -109,9 +109,9 @@ def _cause(one: Finding) -> str:
     return f"likely cause: {one.cause}" if one.cause and one.cause not in one.what else ""
 
 
-def checks_table(seen: Seen) -> Table:
+def checks_table(result: MonitoringResult) -> Table:
     """Return the checks of the data that do not hold; a sentence where all do."""
-    checks = seen.checks
+    checks = result.checks
     bad = checks[checks["status"] != "ok"]
     if bad.empty:
         facts = " ".join(checks.loc[checks["column"] == "", "detail"])
@@ -119,9 +119,9 @@ def checks_table(seen: Seen) -> Table:
     return table(bad[["status", "column", "what", "detail"]], "What does not hold", limit=40)
 
 
-def predicted_and_actual(seen: Seen, schema: Schema) -> Chart | Table:
+def predicted_and_actual(result: MonitoringResult, schema: Schema) -> Chart | Table:
     """Return the mean prediction of each period beside the mean of the actual values."""
-    frame = _timed(seen.figures.concept)
+    frame = _timed(result.figures.concept)
     if frame.empty:
         return note("There is no course over time: the rows have no timestamp, or no outcome is known yet.")
     fig, axes = figure(height=3.0)
@@ -161,9 +161,9 @@ def _timed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(end=pd.to_datetime(frame["end"], utc=True)).reset_index(drop=True)
 
 
-def predictions_spread(seen: Seen, schema: Schema) -> Chart | Table:
+def predictions_spread(result: MonitoringResult, schema: Schema) -> Chart | Table:
     """Return how the predictions are spread, now and on the test window."""
-    frame, quantity = seen.spread, "probability" if schema.task == "binary" else "prediction"
+    frame, quantity = result.spread, "probability" if schema.task == "binary" else "prediction"
     if frame.empty or not frame["now"].sum():
         return note("There is no prediction in this period.")
     fig, axes = figure(height=2.8)
@@ -196,9 +196,9 @@ def spread_message(frame: pd.DataFrame, what: str) -> str:
     return f"The mean {what} is about {number(means[0])}, on the test window about {number(means[1])}"
 
 
-def performance_over_time(seen: Seen) -> Chart | Table:
+def performance_over_time(result: MonitoringResult) -> Chart | Table:
     """Return the realised and the estimated metric of each period, with what is expected and usual."""
-    figures = seen.figures
+    figures = result.figures
     main, estimated = _timed(figures.main), _timed(figures.estimated)
     if main.empty:
         return note(performance_message(figures) + ".")
@@ -245,7 +245,7 @@ def _draw_interval(axes: Any, drawn: list[pd.Series], colour: str, name: str, si
         axes.plot(times.iloc[part], drawn_to, color=colour, marker="o", markersize=5, linewidth=1, label=label)
 
 
-def performance_message(figures: Figures) -> str:
+def performance_message(figures: PerformanceResult) -> str:
     """Return the sentence over the chart: what the metric is, beside what was expected."""
     last, metric = figures.latest, figures.metric
     expected = f"on the test window it was {number(figures.expected[metric].value)}"
@@ -269,9 +269,9 @@ def _beside_usual(last: pd.Series, metric: str) -> str:
     return "no worse than was expected" if better else "a little worse, as is usual"
 
 
-def metrics_table(seen: Seen) -> Table:
+def metrics_table(result: MonitoringResult) -> Table:
     """Return every metric of the latest period beside the test window, with the estimate and its own past error."""
-    figures = seen.figures
+    figures = result.figures
     last = figures.judged
     rows = last[["metric", "status", "labelled", "rows", "value", "low", "high", "expected", "change"]]
     names = {"low": "from", "high": "to", "expected": "on the test window", "change": "change in error"}
@@ -286,9 +286,9 @@ def metrics_table(seen: Seen) -> Table:
     return table(rows, title, names=names, formats={"change": "+.1%"}, note=remark)
 
 
-def signed_errors(seen: Seen, schema: Schema) -> Chart | Table:
+def signed_errors(result: MonitoringResult, schema: Schema) -> Chart | Table:
     """Return the signed error of each period as a share of the predictions, with the band that is usual."""
-    concept = seen.figures.concept
+    concept = result.figures.concept
     if concept.empty:
         return note("No outcome is known yet, or the task has several classes: there is no signed error.")
     frame = _timed(concept)
@@ -332,9 +332,9 @@ def signed_message(frame: pd.DataFrame, schema: Schema) -> str:
     return f"The model {verb} the {name}: {clause}{f', {word}' if word else ''}"
 
 
-def segments_chart(seen: Seen, *, column: str = "") -> Chart | Table:
+def segments_chart(result: MonitoringResult, *, column: str = "") -> Chart | Table:
     """Return the main metric of each segment beside what it was on the test window; ``column``: of one only."""
-    rows = seen.figures.segments
+    rows = result.figures.segments
     rows = rows[rows["column"] == column] if column else rows
     if rows.empty:
         return note("No segment has enough labelled rows in this period.")
@@ -346,7 +346,7 @@ def segments_chart(seen: Seen, *, column: str = "") -> Chart | Table:
     axes.scatter(frame["value"], places, color=colours, s=40, zorder=3, label="now")
     axes.scatter(frame["expected"], places, color=MUTED, marker="|", s=160, linewidth=2, zorder=4, label="test window")
     name_rows(axes, [f"{segment_name(row)} ({row['rows']:,})" for _, row in frame.iterrows()])
-    axes.set(xlabel=seen.figures.metric, ylim=(len(frame) - 0.3, -0.7))
+    axes.set(xlabel=result.figures.metric, ylim=(len(frame) - 0.3, -0.7))
     axes.grid(axis="y", visible=False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.3 / max(1.2, 0.34 * len(frame))), ncols=2)
     help_text = "Bars are intervals; the number of rows is in brackets. The mark is the test window."

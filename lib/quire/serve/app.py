@@ -13,11 +13,20 @@ from fastapi.middleware.cors import CORSMiddleware
 from quire import config
 from quire.config import Settings
 from quire.serve import form, openapi
-from quire.serve.contract import LIGHT_BYTES, is_tangled
 from quire.serve.endpoint import MOST_WAITING, REFUSALS, Predict, Waiting, read_body, refusal
-from quire.serve.guard import COOKIE, FAILED, WRONG_KEYS_BURST, WRONG_KEYS_PER_S, Guard, Keys, Rate, sent_key
 from quire.serve.metrics import CONTENT_TYPE, Metrics
-from quire.serve.problems import Problem, Rejected, short
+from quire.serve.middleware import (
+    COOKIE,
+    FAILED,
+    WRONG_KEYS_BURST,
+    WRONG_KEYS_PER_S,
+    Keys,
+    Rate,
+    RequestMiddleware,
+    sent_key,
+)
+from quire.serve.request_errors import InvalidRequest, RequestError, short
+from quire.serve.request_schema import LIGHT_BYTES, is_tangled
 from quire.serve.service import Service, new_service
 from quire.serve.sites import Sites
 
@@ -71,7 +80,7 @@ def make_app(
     if serve.cors_origins:
         allowed = list(serve.cors_origins)
         inside = CORSMiddleware(inside, allow_origins=allowed, allow_methods=["GET", "POST"], allow_headers=["*"])
-    app.entrance = Guard(
+    app.entrance = RequestMiddleware(
         inside,
         keys=app.state.keys,
         rate=Rate(serve.rate_limit, serve.rate_burst, rate_file),
@@ -221,25 +230,25 @@ async def _aside(service: Service, read: Callable[..., Any], body: bytes, limit:
 
 
 def _read_feedback(body: bytes, max_rows: int) -> tuple[list[dict[str, Any]], bool]:
-    """Return the feedback of a body, and whether it held a list; raises Rejected."""
+    """Return the feedback of a body, and whether it held a list; raises InvalidRequest."""
     form_of_one = '{"prediction_id": text, "actual": what really happened}'
     allowed = f'{form_of_one}, or {{"feedback": [...]}} with 1 to {max_rows} of them'
     if is_tangled(body, max_rows):
-        raise Rejected([Problem(None, "body", "lists within lists", allowed)])
+        raise InvalidRequest([RequestError(None, "body", "lists within lists", allowed)])
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Rejected([Problem(None, "body", None, f"JSON in UTF-8: {allowed}")]) from None
+        raise InvalidRequest([RequestError(None, "body", None, f"JSON in UTF-8: {allowed}")]) from None
     many = isinstance(payload, dict) and set(payload) == {"feedback"}
     rows = payload["feedback"] if many else [payload]
     if not isinstance(rows, list) or not 1 <= len(rows) <= max_rows:
-        raise Rejected([Problem(None, "feedback", None, allowed)])
+        raise InvalidRequest([RequestError(None, "feedback", None, allowed)])
     for at, row in enumerate(rows):
         has_fields = isinstance(row, dict) and set(row) == {"prediction_id", "actual"}
         if not has_fields or not isinstance(row["prediction_id"], str) or not 1 <= len(row["prediction_id"]) <= 36:
-            raise Rejected([Problem(at, "feedback", short(row), form_of_one)])
+            raise InvalidRequest([RequestError(at, "feedback", short(row), form_of_one)])
         if not row["prediction_id"].isalnum() or not row["prediction_id"].isascii():
-            raise Rejected([Problem(at, "prediction_id", row["prediction_id"], "the id that /predict gave")])
+            raise InvalidRequest([RequestError(at, "prediction_id", row["prediction_id"], "the id that /predict gave")])
     return rows, many
 
 

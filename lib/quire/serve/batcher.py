@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from quire.serve.contract import Row
-from quire.serve.served import Outcome, Served
+from quire.serve.loaded_model import LoadedModel, Prediction
+from quire.serve.request_schema import Row
 
 MOST_ROWS = 256
 """Rows that are predicted at a time, unless one request alone has more."""
@@ -19,12 +19,12 @@ class Batcher:
     """Predicts rows for many requests at once, each with the model version that the request was checked for."""
 
     def __init__(self, *, measured: Callable[[int], None] = lambda rows: None) -> None:
-        self._waiting: deque[tuple[Served, Sequence[Row], asyncio.Future[list[Outcome]]]] = deque()
+        self._waiting: deque[tuple[LoadedModel, Sequence[Row], asyncio.Future[list[Prediction]]]] = deque()
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
         self._measured = measured
 
-    async def predict(self, served: Served, rows: Sequence[Row]) -> list[Outcome]:
+    async def predict(self, served: LoadedModel, rows: Sequence[Row]) -> list[Prediction]:
         """Return the outcome of each row."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((served, rows, future))
@@ -61,7 +61,7 @@ class Batcher:
             self._task = None
 
     async def _predict_singly(
-        self, served: Served, rows: list[Row], futures: list[tuple[asyncio.Future[list[Outcome]], int]]
+        self, served: LoadedModel, rows: list[Row], futures: list[tuple[asyncio.Future[list[Prediction]], int]]
     ) -> None:
         start, loop = 0, asyncio.get_running_loop()
         for future, count in futures:
@@ -72,7 +72,7 @@ class Batcher:
             except Exception as error:
                 _fail([(future, count)], error)
 
-    def _take(self) -> tuple[Served, list[Row], list[tuple[asyncio.Future[list[Outcome]], int]]]:
+    def _take(self) -> tuple[LoadedModel, list[Row], list[tuple[asyncio.Future[list[Prediction]], int]]]:
         model = self._waiting[0][0]
         rows: list[Row] = []
         futures = []
@@ -85,7 +85,7 @@ class Batcher:
         return model, rows, futures
 
 
-def _settle(futures: list[tuple[asyncio.Future[list[Outcome]], int]], made: list[Outcome]) -> None:
+def _settle(futures: list[tuple[asyncio.Future[list[Prediction]], int]], made: list[Prediction]) -> None:
     start = 0
     for future, count in futures:
         if not future.done():
@@ -93,7 +93,7 @@ def _settle(futures: list[tuple[asyncio.Future[list[Outcome]], int]], made: list
         start += count
 
 
-def _fail(futures: list[tuple[asyncio.Future[list[Outcome]], int]], error: Exception) -> None:
+def _fail(futures: list[tuple[asyncio.Future[list[Prediction]], int]], error: Exception) -> None:
     for future, _ in futures:
         if not future.done():
             future.set_exception(error)

@@ -5,10 +5,10 @@ from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect
 
-from quire.serve.contract import LIGHT_BYTES
-from quire.serve.guard import send_json
 from quire.serve.log import Unavailable
-from quire.serve.problems import MOST_PROBLEMS, Problem, Rejected, short
+from quire.serve.middleware import send_json
+from quire.serve.request_errors import MOST_PROBLEMS, InvalidRequest, RequestError, short
+from quire.serve.request_schema import LIGHT_BYTES
 from quire.serve.service import Service
 
 MOST_EXPLAINED = 20
@@ -25,7 +25,7 @@ class TooLarge(Exception):
     """A body that is longer than it may be."""
 
 
-REFUSALS = (Rejected, Unavailable, TooLarge)
+REFUSALS = (InvalidRequest, Unavailable, TooLarge)
 """What is raised where a request is not done, and why is told to the one who sent it."""
 
 
@@ -70,7 +70,7 @@ class Predict:
             rows, many = await self._service.aside(model.contract.parse, body)
         if explain and len(rows) > MOST_EXPLAINED:
             allowed = f"at most {MOST_EXPLAINED} rows when explain is asked for"
-            raise Rejected([Problem(None, "rows", f"{len(rows)} rows", allowed)])
+            raise InvalidRequest([RequestError(None, "rows", f"{len(rows)} rows", allowed)])
         answers, explained = await self._service.predict(model, rows, request_id=request_id, explain=explain)
         for answer, effects in zip(answers, explained, strict=False):
             answer["effects"] = [
@@ -111,17 +111,17 @@ async def read_body(receive: Any, limit: int, waiting: Waiting | None = None) ->
 
 
 def _explain(query: bytes) -> bool:
-    """Return what a query says of ``explain``; raises Rejected where it is no truth value."""
+    """Return what a query says of ``explain``; raises InvalidRequest where it is no truth value."""
     flag = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
     if flag not in YES + NO:
-        raise Rejected([Problem(None, "explain", short(flag), "true or false")])
+        raise InvalidRequest([RequestError(None, "explain", short(flag), "true or false")])
     return flag in YES
 
 
 def refusal(error: Exception, request_id: str) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return status, content and headers of the answer to a request that raised one of `REFUSALS`."""
     about = {"error": str(error), "request_id": request_id}
-    if isinstance(error, Rejected):
+    if isinstance(error, InvalidRequest):
         errors = [{"row": p.row, "field": p.field, "sent": p.sent, "allowed": p.allowed} for p in error.problems]
         about["error"] = f"Nothing was predicted or kept. {error}"
         if len(errors) == MOST_PROBLEMS:

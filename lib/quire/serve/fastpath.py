@@ -33,7 +33,7 @@ PARTS: dict[str, Callable[[datetime], float]] = {
 
 
 def compile_pipeline(pipeline: Any, schema: Schema) -> Callable[[Sequence[tuple[Any, ...]]], np.ndarray]:
-    """Return a function from rows (see `quire.serve.contract`) to what the pipeline predicts.
+    """Return a function from rows (see `quire.serve.request_schema`) to what the pipeline predicts.
 
     It returns shape (rows,) for a regression, else the probability of each class, shape (rows, classes), in the order
     of ``pipeline.classes_``. Raises ValueError for a pipeline that is not a ColumnTransformer and an estimator.

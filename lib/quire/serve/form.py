@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 from quire import page as pages
 from quire.config import Column, label
 from quire.serve.explain import Effect
+from quire.serve.loaded_model import LoadedModel
 from quire.serve.log import Unavailable
-from quire.serve.problems import Problem, Rejected
-from quire.serve.served import Served
+from quire.serve.request_errors import InvalidRequest, RequestError
 
 if TYPE_CHECKING:
     from quire.serve.service import Service
@@ -42,12 +42,12 @@ class Field:
 def read(body: bytes, columns: int) -> dict[str, str]:
     """Return the fields of a sent form; the last of several with one name. columns: the fields of a row.
 
-    Raises Rejected if there are many more fields than the page has.
+    Raises InvalidRequest if there are many more fields than the page has.
     """
     try:
         fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=columns + 10)
     except ValueError:
-        raise Rejected([Problem(None, "body", None, "the fields of the form on this page")]) from None
+        raise InvalidRequest([RequestError(None, "body", None, "the fields of the form on this page")]) from None
     return dict(fields)
 
 
@@ -87,7 +87,7 @@ async def predict(service: "Service", sent: Mapping[str, str], request_id: str) 
     try:
         row = model.contract.read(values(model, sent))
         answers, effects = await service.predict(model, [row], request_id=request_id, explain=True)
-    except Rejected as rejected:
+    except InvalidRequest as rejected:
         errors = {problem.field: f"Allowed: {problem.allowed}" for problem in rejected.problems}
         return 422, page(
             service, sent, error="Some fields are not as they may be; nothing was predicted.", errors=errors
@@ -105,7 +105,7 @@ async def keep_feedback(service: "Service", sent: Mapping[str, str]) -> tuple[in
     row = {"prediction_id": sent.get(ID_FIELD, ""), "actual": actual}
     try:
         status = (await service.keep_feedback([row], source="page"))[0]
-    except Rejected as rejected:
+    except InvalidRequest as rejected:
         return 422, page(service, sent, error=f"What really happened can be {rejected.problems[0].allowed}.")
     except Unavailable as unavailable:
         return 503, page(service, sent, error=str(unavailable))
@@ -114,7 +114,7 @@ async def keep_feedback(service: "Service", sent: Mapping[str, str]) -> tuple[in
     return 200, page(service, sent, result={"kept": status, "actual": sent.get(ACTUAL_FIELD, "")})
 
 
-def values(served: Served, sent: Mapping[str, str]) -> dict[str, Any]:
+def values(served: LoadedModel, sent: Mapping[str, str]) -> dict[str, Any]:
     """Return what a sent form holds, as JSON would: numbers as numbers, empty fields left out."""
     row: dict[str, Any] = {}
     for name, column in served.contract.columns.items():
@@ -131,7 +131,7 @@ def _number(text: str) -> Any:
         return text
 
 
-def fields(served: Served, sent: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
+def fields(served: LoadedModel, sent: Mapping[str, str], errors: Mapping[str, str]) -> list[Field]:
     """Return the inputs, filled with what was sent, else with medians and modes of the training data."""
     example = served.reference.get("values") or {}
     return [
@@ -140,7 +140,7 @@ def fields(served: Served, sent: Mapping[str, str], errors: Mapping[str, str]) -
     ]
 
 
-def _field(name: str, column: Column, served: Served, value: str, error: str) -> Field:
+def _field(name: str, column: Column, served: LoadedModel, value: str, error: str) -> Field:
     lacking = served.contract.may_lack(name)
     hint = " · ".join(text for text in (column.description, column.unit, "may be empty" if lacking else "") if text)
     common: dict[str, Any] = {"name": name, "value": value, "hint": hint, "required": not lacking, "error": error}
@@ -167,7 +167,7 @@ def _shown(value: Any, column: Column) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def result(served: Served, answer: Mapping[str, Any], effects: list[Effect]) -> dict[str, Any]:
+def result(served: LoadedModel, answer: Mapping[str, Any], effects: list[Effect]) -> dict[str, Any]:
     """Return what is shown of a prediction, in the words and numbers of the page."""
     target = served.schema.columns[served.schema.target]
     largest = max((abs(effect.effect) for effect in effects), default=1.0)
@@ -198,7 +198,7 @@ def result(served: Served, answer: Mapping[str, Any], effects: list[Effect]) -> 
     }
 
 
-def _meaning(served: Served, answer: Mapping[str, Any]) -> str:
+def _meaning(served: LoadedModel, answer: Mapping[str, Any]) -> str:
     """Return the prediction in a sentence."""
     if not served.classes:
         usual = served.metric("mae")

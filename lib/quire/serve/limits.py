@@ -220,7 +220,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if not waiting:
             return False
         # One that was answered before is worth more than one that never came to a request.
-        longest = min(waiting, key=lambda one: (one._requests > 0, one._waiting_since))
+        longest = min(waiting, key=lambda connection: (connection._requests > 0, connection._waiting_since))
         self.connections.discard(longest)
         if longest._requests:
             longest.transport.close()

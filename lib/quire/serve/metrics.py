@@ -6,8 +6,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from quire.serve.loaded_model import LoadedModel
 from quire.serve.log import PredictionLog
-from quire.serve.served import Served
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -65,7 +65,7 @@ class Metrics:
         self.committed.inc(rows)
         self.commit_seconds.observe(seconds)
 
-    def serves(self, served: Served) -> None:
+    def serves(self, served: LoadedModel) -> None:
         """Note which version this worker serves."""
         if self._shown is not None:
             self.model.labels(*self._shown).set(0)

@@ -3,8 +3,8 @@
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from quire.serve.contract import Contract
-from quire.serve.problems import MOST_PROBLEMS
+from quire.serve.request_errors import MOST_PROBLEMS
+from quire.serve.request_schema import RequestSchema
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -51,10 +51,10 @@ def document(app: "FastAPI", service: "Service") -> dict[str, Any]:
     """Return the document for the schema of the use case."""
     schema = service.settings.schema
     model = service.models.current
-    contract = model.contract if model else Contract(schema)
+    contract = model.contract if model else RequestSchema(schema)
     example = _example(contract, model.reference if model else {})
     row = contract.json_schema() | ({"examples": [example]} if example else {})
-    names = {"Row": row, "Prediction": _prediction(schema.task), "Error": ERROR, "Rejected": REJECTED}
+    names = {"Row": row, "Prediction": _prediction(schema.task), "Error": ERROR, "InvalidRequest": REJECTED}
     keyed = bool(app.state.keys)
     return {
         "openapi": "3.1.0",
@@ -67,7 +67,7 @@ def document(app: "FastAPI", service: "Service") -> dict[str, Any]:
     }
 
 
-def _example(contract: Contract, reference: Any) -> dict[str, Any]:
+def _example(contract: RequestSchema, reference: Any) -> dict[str, Any]:
     """Return medians and modes: an example that is no row of the data, because everybody may read the document."""
     return {name: value for name, value in reference.get("values", {}).items() if name in contract.columns}
 
@@ -84,7 +84,7 @@ def _prediction(task: str) -> dict[str, Any]:
     return {"type": "object", "required": required, "properties": {**outcome, **warnings, **effects}}
 
 
-def _paths(contract: Contract, keyed: bool) -> dict[str, Any]:
+def _paths(contract: RequestSchema, keyed: bool) -> dict[str, Any]:
     prediction = {"allOf": [_ref("Prediction"), {"type": "object", "required": list(ABOUT), "properties": ABOUT}]}
     several = {
         "type": "object",
@@ -160,7 +160,7 @@ def _answers(
     responses["429"] = _response("Too many requests", _ref("Error"))
     if body:
         responses["413"] = _response("Too large", _ref("Error"))
-        responses["422"] = _response("Not as the schema says", _ref("Rejected"))
+        responses["422"] = _response("Not as the schema says", _ref("InvalidRequest"))
     if keyed:
         responses["401"] = _response("No known API key", _ref("Error"))
     return {"responses": responses | (more or {}), **({"security": [{"key": []}]} if keyed else {})}

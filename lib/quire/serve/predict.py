@@ -142,11 +142,11 @@ def predict_run(
                 predicted = predict_batch(champion, chunk, schema, chunk_rows=chunk_rows)
                 out.write(predicted)
                 new += save_batch(predicted, run, champion, as_of=as_of, now=now, keys=keys) or 0
-        predictions = frames.Stored(path).sample(run.settings.config.memory_rows, schema.key)
+        predictions = frames.ParquetFrame(path).sample(run.settings.config.memory_rows, schema.key)
     return predictions, new if run.publishes else None
 
 
-def read_history(stored: frames.Stored, settings: Settings) -> pd.DataFrame:
+def read_history(stored: frames.ParquetFrame, settings: Settings) -> pd.DataFrame:
     """Return target and timestamp (if any) of a snapshot's rows, for comparison; the other columns are not read."""
     schema = settings.schema
     columns = [schema.target, *([schema.timestamp] if schema.timestamp else [])]

@@ -15,14 +15,14 @@ from quire.config import Settings, label
 from quire.errors import ServiceError
 from quire.io.engine import RowRefused
 from quire.serve.batcher import Batcher
-from quire.serve.contract import Given, Row
 from quire.serve.explain import Effect, effects, variants
 from quire.serve.ids import random_ids
-from quire.serve.life import Models
+from quire.serve.loaded_model import LoadedModel, Prediction
 from quire.serve.log import PredictionLog, Unavailable
 from quire.serve.metrics import Metrics
-from quire.serve.problems import Problem, Rejected, short
-from quire.serve.served import Outcome, Served
+from quire.serve.model_watcher import ModelWatcher
+from quire.serve.request_errors import InvalidRequest, RequestError, short
+from quire.serve.request_schema import RequestRow, Row
 
 if TYPE_CHECKING:
     from quire.io.database import Database
@@ -57,7 +57,7 @@ class Service:
     ) -> None:
         serve = settings.config.serve
         self.settings, self.metrics, self.now = settings, metrics, now
-        self.models = Models(registry, settings, swapped=self._swapped)
+        self.models = ModelWatcher(registry, settings, swapped=self._swapped)
         self.batcher = Batcher(measured=metrics.together.observe)
         self.log = PredictionLog(
             connect,
@@ -107,14 +107,14 @@ class Service:
         """Return what a function gives that takes long; one at a time, in a thread, so that others are answered."""
         return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
 
-    def served(self) -> Served:
+    def served(self) -> LoadedModel:
         """Return the model that is served; raises Unavailable if there is none."""
         if self.models.current is None:
             raise Unavailable(f"No model is served. {self.models.problem}")
         return self.models.current
 
     async def predict(
-        self, served: Served, given: Sequence[Given], *, request_id: str, explain: bool = False
+        self, served: LoadedModel, given: Sequence[RequestRow], *, request_id: str, explain: bool = False
     ) -> tuple[list[dict[str, Any]], list[list[Effect]]]:
         """Return the answer for each row after it was logged, and its effects if asked for.
 
@@ -136,15 +136,15 @@ class Service:
         except ServiceError as error:
             LOG.warning("the database refuses request %s: %s", request_id, error)
             allowed = "values that the database can hold"
-            raise Rejected([Problem(0 if len(rows) == 1 else None, "rows", None, allowed)]) from error
+            raise InvalidRequest([RequestError(0 if len(rows) == 1 else None, "rows", None, allowed)]) from error
         self.metrics.predicted(served.number, "service", len(records))
         self._shadow(given, request_id)
         pairs = zip(records, outcomes, rows, strict=True)
         answers = [_answer(record["id"], outcome, served.warnings(row)) for record, outcome, row in pairs]
         return answers, [await self._explain(served, row) for row in rows] if explain else []
 
-    async def _outcomes(self, served: Served, rows: Sequence[Row], request_id: str) -> list[Outcome]:
-        """Return the outcomes; raises Rejected where the model fails on the rows, which its own example has passed."""
+    async def _outcomes(self, served: LoadedModel, rows: Sequence[Row], request_id: str) -> list[Prediction]:
+        """Return the outcomes; raises InvalidRequest where the model fails on rows, which its own example passed."""
         try:
             return await self.batcher.predict(served, rows)
         except Exception as error:
@@ -152,10 +152,10 @@ class Service:
                 "version %s fails on request %s: %s: %s", served.number, request_id, type(error).__name__, error
             )
             allowed = f"values that version {served.number} of the model can compute with"
-            raise Rejected([Problem(0 if len(rows) == 1 else None, "rows", None, allowed)]) from error
+            raise InvalidRequest([RequestError(0 if len(rows) == 1 else None, "rows", None, allowed)]) from error
 
     async def keep_feedback(self, said: Sequence[Mapping[str, Any]], *, source: str) -> list[str]:
-        """Return what became of each feedback (see `Database.save_feedback`); raises Rejected and Unavailable."""
+        """Return what became of each feedback (see `Database.save_feedback`); raises InvalidRequest and Unavailable."""
         rows = [
             {"prediction_id": str(record["prediction_id"]), "actual": self._actual(record["actual"], at)}
             for at, record in enumerate(said)
@@ -169,7 +169,7 @@ class Service:
             raise Unavailable("The database did not take the feedback in time.") from None
         except RowRefused as error:
             LOG.warning("the database refuses feedback: %s", error)
-            raise Rejected([Problem(None, "feedback", None, "values that the database can hold")]) from error
+            raise InvalidRequest([RequestError(None, "feedback", None, "values that the database can hold")]) from error
         except ServiceError as error:
             raise Unavailable(str(error)) from error
         for status in statuses:
@@ -192,7 +192,7 @@ class Service:
             "log": {"state": "up" if state == "up" else "down", "queued_rows": self.log.rows},
         }
 
-    def _model_health(self, served: Served) -> dict[str, Any]:
+    def _model_health(self, served: LoadedModel) -> dict[str, Any]:
         age = self.now() - served.version.created_at
         return {
             "name": served.version.name,
@@ -203,21 +203,23 @@ class Service:
         }
 
     def _actual(self, actual: Any, row: int) -> Any:
-        """Return what really happened as the target's type; raises Rejected."""
+        """Return what really happened as the target's type; raises InvalidRequest."""
         schema = self.settings.schema
         target = schema.columns[schema.target]
         is_number = isinstance(actual, int | float) and not isinstance(actual, bool)
         if schema.task == "regression":
             if is_number and abs(actual) < 1e300:
                 return float(actual)
-            raise Rejected([Problem(row, "actual", short(actual), f"a number: the {schema.target} that really was")])
+            raise InvalidRequest(
+                [RequestError(row, "actual", short(actual), f"a number: the {schema.target} that really was")]
+            )
         names = dict(zip(target.labels, ("false", "true"), strict=False)) if target.type == "boolean" else {}
         classes = self.models.current.classes if self.models.current else []
         text = label(actual) if isinstance(actual, str | int | float | bool) else ""
         text = text if text in classes else names.get(text, text)
         if text in classes or (not classes and text):
             return text
-        raise Rejected([Problem(row, "actual", short(actual), ", ".join(classes))])
+        raise InvalidRequest([RequestError(row, "actual", short(actual), ", ".join(classes))])
 
     def _save_feedback(self, rows: list[dict[str, Any]], source: str) -> list[str]:
         database = self._own = self._own or self._connect()
@@ -230,15 +232,15 @@ class Service:
             database.close()
             raise
 
-    async def _explain(self, served: Served, row: tuple[Any, ...]) -> list[Effect]:
+    async def _explain(self, served: LoadedModel, row: tuple[Any, ...]) -> list[Effect]:
         rows = variants(served, row)
         return effects(served, row, await self._outcomes(served, rows, "")) if rows else []
 
     def _records(
         self,
-        served: Served,
-        given: Sequence[Given],
-        outcomes: Sequence[Outcome],
+        served: LoadedModel,
+        given: Sequence[RequestRow],
+        outcomes: Sequence[Prediction],
         source: str,
         request_id: str,
         milliseconds: float,
@@ -273,7 +275,7 @@ class Service:
         self._last = max(self.now(), self._last + MOMENT)
         return self._last
 
-    def _shadow(self, given: Sequence[Given], request_id: str) -> None:
+    def _shadow(self, given: Sequence[RequestRow], request_id: str) -> None:
         """Have the challenger predict the rows too, if it takes the same features and is not behind."""
         challenger = self.models.challenger
         if challenger is None:
@@ -284,7 +286,7 @@ class Service:
         self._shadowed += len(given)
         self._begin(self._predict_shadow(challenger, given, request_id))
 
-    async def _predict_shadow(self, challenger: Served, given: Sequence[Given], request_id: str) -> None:
+    async def _predict_shadow(self, challenger: LoadedModel, given: Sequence[RequestRow], request_id: str) -> None:
         started = time.perf_counter()
         try:
             outcomes = await self.batcher.predict(challenger, [parsed_row.row for parsed_row in given])
@@ -341,7 +343,7 @@ class Service:
         finally:
             database.close()
 
-    def _swapped(self, served: Served) -> None:
+    def _swapped(self, served: LoadedModel) -> None:
         self.metrics.serves(served)
         LOG.info("version %s of %s is served, %s", served.number, served.version.name, served.slow_because or "fast")
 
@@ -360,7 +362,7 @@ def new_service(settings: Settings, metrics: Metrics) -> Service:
     return Service(settings, tracking.open(settings), connect, metrics)
 
 
-def _answer(prediction_id: str, outcome: Outcome, warnings: list[str]) -> dict[str, Any]:
+def _answer(prediction_id: str, outcome: Prediction, warnings: list[str]) -> dict[str, Any]:
     answer: dict[str, Any] = {"prediction_id": prediction_id, "prediction": outcome.prediction}
     if outcome.probability is not None:
         answer["probability"] = outcome.probability

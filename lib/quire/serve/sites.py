@@ -130,11 +130,11 @@ def with_safe(
     sent: Iterable[tuple[bytes, bytes]], headers: tuple[tuple[bytes, bytes], ...] = SAFE_HEADERS
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers of an answer with those of ``headers`` that it lacks."""
-    made = list(sent)
-    if made[: len(headers)] == [*headers]:
-        return made
-    present = dict(made)
-    return [*sent, *(pair for pair in headers if pair[0] not in present)]
+    pairs = list(sent)
+    if pairs[: len(headers)] == [*headers]:
+        return pairs
+    present = dict(pairs)
+    return [*pairs, *(pair for pair in headers if pair[0] not in present)]
 
 
 def safe_send(send: Any, headers: tuple[tuple[bytes, bytes], ...] = SAFE_HEADERS) -> Any:

@@ -4,10 +4,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from quire.config import Settings
-from quire.serve import served
+from quire.serve import loaded_model
 from quire.serve.explain import effects, variants
 from quire.serve.form import PREFIX, Field, fields, result, values
-from quire.serve.problems import Rejected
+from quire.serve.request_errors import InvalidRequest
 
 if TYPE_CHECKING:
     from quire.serve.predict import Champion
@@ -22,7 +22,7 @@ def prediction_form(champion: "Champion", settings: Settings) -> Any:
     from quire.io import tracking
 
     serve = settings.config.serve
-    model = served.load(
+    model = loaded_model.load(
         tracking.open(settings), champion.version, settings.schema, max_rows=serve.max_rows, cache_rows=0
     )
     inputs = {
@@ -51,11 +51,11 @@ def _input(field: Field, widgets: Any) -> Any:
     return widgets.Text(value=field.value, **common)
 
 
-def _answer(model: served.Served, sent: dict[str, str]) -> str:
+def _answer(model: loaded_model.LoadedModel, sent: dict[str, str]) -> str:
     """Return the prediction of what was filled in as HTML, or what is wrong with it."""
     try:
         row = model.contract.read(values(model, sent)).row
-    except Rejected as rejected:
+    except InvalidRequest as rejected:
         wrong = "".join(f"<li><b>{escape(p.field)}</b>: {escape(p.allowed)}</li>" for p in rejected.problems)
         return f'<div role="alert"><p>Nothing was predicted. These fields may be:</p><ul>{wrong}</ul></div>'
     rows = variants(model, row)
@@ -68,7 +68,8 @@ def _answer(model: served.Served, sent: dict[str, str]) -> str:
     answer |= {"probability": outcomes[0].probability, "probabilities": outcomes[0].probabilities}
     summary = result(model, answer, effects(model, row, outcomes if rows else []))
     effect_rows = "".join(
-        f"<tr><td><b>{escape(effect['feature'])}</b> {escape(effect['value'])}</td><td>normal: {escape(effect['normal'])}</td>"
+        f"<tr><td><b>{escape(effect['feature'])}</b> {escape(effect['value'])}</td>"
+        f"<td>normal: {escape(effect['normal'])}</td>"
         f"<td style='text-align:right'>{escape(effect['text'])}</td></tr>"
         for effect in summary["effects"]
     )
