@@ -52,6 +52,12 @@ def test_the_record_says_what_ran_with_what_and_why(chain):
     assert record["finished_at"] > record["started_at"]
 
 
+def test_a_run_without_git_takes_its_commit_from_the_image(project, monkeypatch):
+    project.stage("a", "run.save('x', 1)")
+    monkeypatch.setenv("QUIRE_COMMIT", "0123abc")
+    assert project.run().record["commit"] == "0123abc"
+
+
 def test_a_run_keeps_the_schema_that_it_read(chain):
     project, first = chain
     now = next((project.root / "params").glob("*/schema.yaml"))

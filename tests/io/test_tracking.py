@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -58,7 +57,7 @@ def test_promoting_the_same_candidate_again_changes_nothing(registry):
     assert len(registry.versions()) == 1
 
 
-def test_rollback_goes_back_step_by_step_and_history_says_who_was_champion_when(registry):
+def test_rollback_goes_back_step_by_step_and_history_says_so(registry):
     for slope in (1, 2, 3):
         registry.promote(log(registry, slope), reason=f"slope {slope}")
     assert registry.rollback().version == "2"
@@ -71,8 +70,6 @@ def test_rollback_goes_back_step_by_step_and_history_says_who_was_champion_when(
         ("promote", "1"), ("promote", "2"), ("promote", "3"), ("rollback", "2"), ("rollback", "1"),
     ]  # fmt: skip
     assert history[-1].reason == "still bad"
-    assert registry.champion_at(history[1].at) == "2"
-    assert registry.champion_at(history[0].at - timedelta(seconds=1)) is None
 
 
 def test_history_that_did_not_keep_who_moved_the_alias_is_read_and_so_is_that_of_later_versions(registry):

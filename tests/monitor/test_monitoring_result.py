@@ -11,7 +11,7 @@ from quire.errors import ArtifactError
 from quire.io import database
 from quire.monitor.monitoring_input import join_outcomes
 from quire.monitor.performance import outcomes_of, scored
-from quire.monitor.publication import sent_figures
+from quire.monitor.publication import cloudwatch_figures
 from quire.monitor.verdict import area_of
 
 
@@ -78,6 +78,17 @@ def test_a_bad_verdict_is_kept_alerted_once_and_asks_for_a_retraining(seen, quie
     store.close()
 
 
+def test_cloudwatch_gets_all_figures_of_a_run(seen, quiet, aws):
+    from quire.io import storage
+
+    alerts = quiet.settings.config.alerts.model_copy(update={"channels": ("cloudwatch",), "endpoint_url": aws})
+    configuration = quiet.settings.config.model_copy(update={"alerts": alerts})
+    monitor.publish(replace(quiet, settings=replace(quiet.settings, config=configuration)), seen)
+    listing = storage.client("cloudwatch", aws).list_metrics(Namespace=alerts.namespace)
+    metrics = {metric["MetricName"] for metric in listing["Metrics"]}
+    assert metrics == set(cloudwatch_figures(seen))
+
+
 def test_history_of_this_version_is_read_back_without_what_alerted(seen, quiet):
     monitor.publish(quiet, seen)
     later = replace(quiet, as_of=quiet.as_of + timedelta(weeks=1))
@@ -97,13 +108,13 @@ def test_rows_without_a_key_must_match_in_number(quiet):
 
 
 def test_what_cloudwatch_gets_is_what_the_page_says(seen):
-    sent = sent_figures(seen)
+    sent = cloudwatch_figures(seen)
     assert sent["DriftedColumns"] == 0
     assert sent["FailedChecks"] == 0
     assert sent["Realised_mae"] == pytest.approx(seen.figures.main["value"].iloc[-1])
     assert sent["Estimated_mae"] == pytest.approx(seen.figures.estimated["estimated"].iloc[-1])
     unlabelled = replace(seen.figures, periods=seen.figures.periods.assign(value=float("nan")))
-    assert "Realised_mae" not in sent_figures(replace(seen, figures=unlabelled))
+    assert "Realised_mae" not in cloudwatch_figures(replace(seen, figures=unlabelled))
 
 
 def test_rows_of_one_time_keep_their_own_prediction_and_label():

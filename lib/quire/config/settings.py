@@ -140,6 +140,11 @@ class Settings:
         return next((name for variable in USER_VARIABLES if (name := os.environ.get(variable))), "") or _login()
 
     @property
+    def commit(self) -> str:
+        """Of which commit the code is where there is no git, as in an image: ``QUIRE_COMMIT``; empty if not said."""
+        return os.environ.get("QUIRE_COMMIT", "")
+
+    @property
     def dashboard_token(self) -> str:
         """What a viewer of the dashboard must bring: ``QUIRE_DASHBOARD_TOKEN``; empty for none."""
         return os.environ.get("QUIRE_DASHBOARD_TOKEN", "")

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_CHUNK = 1 << 20
-
 
 def list_artifacts(folder: Path) -> list[dict[str, Any]]:
     """Return name, sha256 and bytes of each file and folder that a stage saved, hidden ones aside, sorted by name."""

@@ -10,9 +10,6 @@ from typing import Any
 from quire.io.pending_notes import write_whole as write_whole
 from quire.io.run_folder import read_record as read_record
 
-FINAL = ("succeeded", "reused", "skipped", "failed", "interrupted")
-"""Statuses of a stage that has ended."""
-
 
 def new_run_id(now: datetime) -> str:
     """Return a name for a run that sorts by time: UTC to the millisecond, then four random hex digits."""

@@ -124,7 +124,7 @@ def prepare(
         "publish": request.publish,
         "try": request.trial,
         "proof": proof(token),
-        "commit": commit_of(settings.root),
+        "commit": commit_of(settings.root) or settings.commit,
         "versions": {name: versions[name] for name in libraries.SHOWN if name in versions},
         "status": "running",
         "started_at": now.isoformat(),

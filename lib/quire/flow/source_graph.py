@@ -21,7 +21,7 @@ from quire.flow.clone import Clone
 from quire.flow.memory import Memory
 from quire.flow.source_facts import PACKAGE, SourceFacts, imported_names, read_source_facts
 
-_MAKERS = ("facts", "named_paths", "syntax", "variables")
+_MAKERS = ("source_facts", "named_paths", "syntax", "variables")
 """Modules beside this one that facts come from; what is remembered of files holds as long as they are the same."""
 
 _SUFFIXES = (".py", *importlib.machinery.EXTENSION_SUFFIXES)

@@ -184,10 +184,6 @@ class Registry:
             (version for version, mark in zip(aliased_versions, fingerprints, strict=True) if mark == fingerprint), None
         )
 
-    def champion_at(self, at: datetime, alias: str | None = None) -> str | None:
-        """Return the number of the version that was champion at a point in time, or None."""
-        return next((event.version for event in reversed(self.history(alias)) if event.at <= at), None)
-
     def log_candidate(
         self,
         run: "Run",

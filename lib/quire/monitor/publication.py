@@ -67,13 +67,13 @@ def publish(run: Run, result: MonitoringResult, *, now: datetime | None = None) 
         alerts = tuple(_send(alert, run, store) for alert in make_alerts(result.verdict, at, link=page_of(run)))
     finally:
         store.close()
-    notify.measure({"DriftedColumns": drifted_columns(result.drift)}, run.settings)
+    notify.measure(cloudwatch_figures(result), run.settings)
     if result.verdict.retrain:
         run.signal(RETRAIN, result.verdict.retrain)
     return PublishResult(n_values, alerts, result.verdict.retrain, held_back="")
 
 
-def sent_figures(result: MonitoringResult) -> dict[str, float]:
+def cloudwatch_figures(result: MonitoringResult) -> dict[str, float]:
     """Return what CloudWatch gets: how many columns drifted and checks failed, and how well the model predicts."""
     figures = {
         "DriftedColumns": float(drifted_columns(result.drift)),

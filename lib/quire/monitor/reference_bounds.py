@@ -23,12 +23,10 @@ def reference_mask(
     *,
     season_days: float = 28.0,
     previous: int = 8,
-    past_only: bool = False,
 ) -> np.ndarray:
     """Return which windows are the reference of which target, as 0 and 1, shape (targets, windows).
 
-    targets, windows: where each period starts. A window is never its own reference. past_only: leave out windows that
-    start later, as it is for a monitored period; the reference's own windows are compared with all others.
+    targets, windows: where each period starts. A window is never its own reference.
     season_days: how far apart in the year "the same season" reaches, either side.
     previous: how many periods "just before" are.
     """
@@ -38,7 +36,7 @@ def reference_mask(
     of = np.array([start.timestamp() for start in windows if start])[None, :] / 86_400
     gap_days = at - of
     mask = np.abs(gap_days) > 1e-6
-    if past_only or mode == "previous":
+    if mode == "previous":
         mask &= gap_days > 0
     if mode == "same_season":
         within = np.abs((gap_days + YEAR_DAYS / 2) % YEAR_DAYS - YEAR_DAYS / 2)
