@@ -40,9 +40,9 @@ def test_a_server_that_is_told_nothing_ends_with_its_owner(until):
 
 def test_a_server_that_was_up_before_its_run_was_prepared_forks_the_runs_kernels(project):
     project.stage("a", "import os\nrun.save('made', [os.getppid(), os.environ['QUIRE_ROOT']])")
-    with ForkServerPool() as keeper:
-        pid = keeper.server()._process.pid
-        result = run(Request(params="x", publish=False), root=project.root, drivers=Drivers(keeper=keeper))
+    with ForkServerPool() as fork_servers:
+        pid = fork_servers.server()._process.pid
+        result = run(Request(params="x", publish=False), root=project.root, drivers=Drivers(fork_servers=fork_servers))
         assert project.artifact(result, "a", "made") == [pid, str(project.root)]
 
 

@@ -19,47 +19,47 @@ def job(project):
 
 
 @pytest.fixture
-def posts():
+def workers():
     made = WorkerPool()
     yield made
     made.close()
 
 
-def do(posts, project, job):
+def do(workers, project, job):
     """Return what the job's stage saved."""
-    done = posts.work_on(job, project.root, project.outputs, lambda event: None)
+    done = workers.work_on(job, project.root, project.outputs, lambda event: None)
     assert done["status"] == "succeeded", done
     return json.loads((project.outputs / "runs" / done["run_id"] / "artifacts" / "a" / "made.json").read_text())
 
 
 @pytest.mark.skipif(not is_possible(), reason="kernels are forked on Linux only")
-def test_jobs_one_after_another_have_their_kernels_from_one_fork_server_which_ends_with_the_posts(project, job, posts):
-    first, second = do(posts, project, job(1)), do(posts, project, job(2, alias="two"))
+def test_jobs_one_after_another_share_a_fork_server_which_ends_with_the_workers(project, job, workers):
+    first, second = do(workers, project, job(1)), do(workers, project, job(2, alias="two"))
     assert first["parent"] == second["parent"]
     assert (first["alias"], second["alias"]) == ("one", "two")
-    posts.close()
+    workers.close()
     assert not os.path.exists(f"/proc/{first['parent']}")
 
 
-def test_a_job_that_fails_leaves_the_post_to_the_next(project, job, posts):
+def test_a_job_that_fails_leaves_the_worker_to_the_next(project, job, workers):
     misspelt = Job("x", "train", ("aa",), job(1).as_of, "one")
-    done = posts.work_on(misspelt, project.root, project.outputs, lambda event: None)
+    done = workers.work_on(misspelt, project.root, project.outputs, lambda event: None)
     assert done["status"] == "failed"
     assert "aa" in done["errors"][""]
-    assert do(posts, project, job(1))
+    assert do(workers, project, job(1))
 
 
-def test_a_process_that_was_killed_fails_its_job_only(project, job, posts):
+def test_a_process_that_was_killed_fails_its_job_only(project, job, workers):
     project.notebook("a", "import time\ntime.sleep(30)", parameters='as_of = ""')
-    done = posts.work_on(job(1), project.root, project.outputs, kill_children)
+    done = workers.work_on(job(1), project.root, project.outputs, kill_children)
     assert (done["status"], done["exit_code"]) == ("failed", -signal.SIGKILL)
     project.notebook("a", "run.save('made', 1)", parameters='as_of = ""')
-    assert do(posts, project, job(2)) == 1
+    assert do(workers, project, job(2)) == 1
 
 
-def test_a_post_that_waits_too_long_ends(project, job, until):
-    posts = WorkerPool(longest_wait_s=0.1)
-    do(posts, project, job(1))
+def test_a_worker_that_waits_too_long_ends(project, job, until):
+    workers = WorkerPool(longest_wait_s=0.1)
+    do(workers, project, job(1))
     until(lambda: not outposts(), seconds=10)
 
 

@@ -58,9 +58,9 @@ def run(
     from quire.flow.fork_server import ForkServerPool, is_possible
 
     note = _note(trial, no_publish=no_publish)
-    with ForkServerPool() as keeper:
+    with ForkServerPool() as fork_servers:
         if fresh and not (cold or cluster) and is_possible():
-            keeper.server()  # kernels will be needed for certain: it imports while the runner does
+            fork_servers.server()  # kernels will be needed for certain: it imports while the runner does
         from quire.flow import progress
         from quire.flow.context import Drivers, Request
         from quire.flow.parameters import parse_overrides
@@ -84,7 +84,7 @@ def run(
             if address:
                 results = _on_cluster(request, address, listen)
             else:
-                results = list(run_and_react(request, listen=listen, drivers=Drivers(keeper=keeper)))
+                results = list(run_and_react(request, listen=listen, drivers=Drivers(fork_servers=fork_servers)))
     if not (quiet or as_json):
         progress.print_findings(results[-1].folder, results[-1].record)
         if results[-1].record["status"] == "interrupted":

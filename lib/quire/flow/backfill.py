@@ -68,9 +68,9 @@ def backfill(
         points = [point for point in points if point.isoformat() not in finished_dates or request.fresh]
         wait = None
         if points and spread:
-            force = stack.enter_context(job_executor(settings, cluster, jobs, listen or (lambda event: None)))
-            wait = stack.enter_context(prefetch(request, points, force, alias=alias, root=root))
-        drivers = Drivers(keeper=stack.enter_context(ForkServerPool()))
+            executor = stack.enter_context(job_executor(settings, cluster, jobs, listen or (lambda event: None)))
+            wait = stack.enter_context(prefetch(request, points, executor, alias=alias, root=root))
+        drivers = Drivers(fork_servers=stack.enter_context(ForkServerPool()))
         for point in points:
             if wait:
                 wait(point)

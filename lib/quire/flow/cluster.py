@@ -49,20 +49,20 @@ class JobExecutor:
 @contextmanager
 def processes(settings: Settings, jobs: int, listen: Listener) -> Iterator[JobExecutor]:
     """Yield ``jobs`` processes of this machine, which share outputs with the runner."""
-    posts = workers.WorkerPool()
+    worker_pool = workers.WorkerPool()
 
     def work_on(job: Job) -> JobResult:
         def tell(event: dict[str, Any]) -> None:
             _tell(listen, {"worker": "here", "as_of": job.as_of, **event})
 
-        return posts.work_on(job, settings.root, settings.outputs, tell)
+        return worker_pool.work_on(job, settings.root, settings.outputs, tell)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="job") as pool:
         try:
             yield JobExecutor(lambda job: pool.submit(work_on, job), jobs)
         finally:
             pool.shutdown(cancel_futures=True)
-            posts.close()
+            worker_pool.close()
 
 
 @contextmanager
@@ -105,13 +105,13 @@ def _tell(listen: Listener, event: dict[str, Any]) -> None:
 @contextmanager
 def job_executor(settings: Settings, address: str, jobs: int, listen: Listener) -> Iterator[JobExecutor]:
     """Yield the cluster at ``address``, or else ``jobs`` processes here."""
-    with dask(settings, address, listen) if address else processes(settings, jobs, listen) as force:
-        yield force
+    with dask(settings, address, listen) if address else processes(settings, jobs, listen) as executor:
+        yield executor
 
 
 @contextmanager
 def prefetch(
-    request: Request, points: Sequence[datetime], force: JobExecutor, *, alias: str, root: Path | None = None
+    request: Request, points: Sequence[datetime], executor: JobExecutor, *, alias: str, root: Path | None = None
 ) -> Iterator[Callable[[datetime], None]]:
     """Have the independent stages of all points done; yield what waits until those of one point are.
 
@@ -120,7 +120,7 @@ def prefetch(
     settings = config.load(request.params, root=root)
     stages = tuple(independent(build(settings, request.workflow)))
     pending = {
-        point: force.submit(
+        point: executor.submit(
             Job(
                 request.params,
                 request.workflow,
@@ -150,11 +150,11 @@ def prefetch(
 class DistributedStages:
     """Has the independent stages of one run done by a executor, each as soon as its needs are."""
 
-    def __init__(self, settings: Settings, request: Request, force: JobExecutor) -> None:
+    def __init__(self, settings: Settings, request: Request, executor: JobExecutor) -> None:
         """The run is to be given `drivers`, and `heard` instead of its listener."""
         from quire.io import archive
 
-        self._settings, self._request, self._force = settings, request, force
+        self._settings, self._request, self._executor = settings, request, executor
         self._far = set(independent(build(settings, request.workflow, request.stages)))
         self._archive = archive.open(settings)
         self._folder = Path()
@@ -185,7 +185,7 @@ class DistributedStages:
             request.params, request.workflow, (task.name,), request.as_of, self._settings.alias, request.overrides,
             request.fresh, shares=True, publish=request.publish, trial=request.trial,
         )  # fmt: skip
-        result = self._force.submit(job).result()
+        result = self._executor.submit(job).result()
         if result["exit_code"]:
             raise _failure(task, result)
         self._bring(task, result)

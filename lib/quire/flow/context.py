@@ -38,13 +38,13 @@ KernelMaker = Callable[[Path, Mapping[str, str]], Any]
 class Drivers:
     """Who does the work of a run, where it is not this process alone: an orchestrator, a cluster.
 
-    carry: instead of the runner's own retries. kernel: instead of a kernel on this machine. keeper: of a fork server
-    that several runs share, one after another.
+    carry: instead of the runner's own retries. kernel: instead of a kernel on this machine. fork_servers: that
+    several runs share, one after another.
     """
 
     carry: Carrier | None = None
     kernel: KernelMaker | None = None
-    keeper: "ForkServerPool | None" = None
+    fork_servers: "ForkServerPool | None" = None
 
 
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "WHYLOGS_NO_ANALYTICS": "True"}

@@ -13,7 +13,7 @@ class KernelSlot(threading.Thread):
 
     def __init__(self, name: str, make_kernel: Callable[[], Any]) -> None:
         """make_kernel: returns a kernel that is not started yet."""
-        super().__init__(name=f"seat-{name}", daemon=True)
+        super().__init__(name=f"slot-{name}", daemon=True)
         self._make_kernel = make_kernel
         self._orders: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -23,7 +23,7 @@ class KernelSlot(threading.Thread):
         self._done = threading.Event()
 
     def give(self, work: Work) -> None:
-        """Hand over the work; it is done in the seat's thread as soon as the kernel is up."""
+        """Hand over the work; it is done in the slot's thread as soon as the kernel is up."""
         self._orders.put(work)
 
     def drop(self) -> None:

@@ -46,9 +46,9 @@ CATCH_UP = "The next run, or `quire publish`, catches it up."
 class Publisher:
     """The runner's end: hears the events of a run and hands them to the process, all from a thread of its own."""
 
-    def __init__(self, context: Context, warmth: RunForkServer) -> None:
+    def __init__(self, context: Context, fork_server: RunForkServer) -> None:
         """Nothing starts before there is something to publish."""
-        self._context, self._warmth = context, warmth
+        self._context, self._fork_server = context, fork_server
         self._orders: SimpleQueue[Told | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._told: list[Told] = []
@@ -110,7 +110,7 @@ class Publisher:
     def _process(self, descriptors: list[int]) -> ForkedProcess | subprocess.Popen[bytes]:
         context = self._context
         arguments = ["quire.flow.publish", context.settings.name, str(context.folder)]
-        server = self._warmth.started()
+        server = self._fork_server.started()
         if server is not None:
             with suppress(Refused, OSError):
                 return server.fork(PUBLISH, arguments, context.settings.root, descriptors)

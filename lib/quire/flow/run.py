@@ -164,17 +164,17 @@ def _run(context: Context) -> Result:
     if context.elsewhere.trouble:
         context.warn(context.elsewhere.trouble)
     remove_left_behind()
-    warmth = RunForkServer(context)
-    publisher = Publisher(context, warmth)
+    fork_server = RunForkServer(context)
+    publisher = Publisher(context, fork_server)
     context = replace(context, listen=_both(context.listen, publisher.hear))
-    schedule = Schedule(context, warmth)
+    schedule = Schedule(context, fork_server)
     try:
         with ended_by_signal(schedule.stop), context.elsewhere.stopped_when_lost(schedule.stop):
             schedule.run()
         return _finish(context, publisher, started)
     finally:
         schedule.close()
-        warmth.close()
+        fork_server.close()
 
 
 def _finish(context: Context, publisher: Publisher, started: float) -> Result:

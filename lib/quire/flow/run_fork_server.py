@@ -23,7 +23,7 @@ class RunForkServer:
     def __init__(self, context: Context) -> None:
         """Nothing starts yet."""
         self._context = context
-        self._keeper = context.drivers.keeper or ForkServerPool()
+        self._fork_servers = context.drivers.fork_servers or ForkServerPool()
         self._lock = threading.Lock()
         self._tried = False
         self._server: ForkServer | None = None
@@ -42,7 +42,7 @@ class RunForkServer:
                 self._tried = True
                 if not self._context.request.cold and not self._context.drivers.kernel and is_possible():
                     environment = self._context.environment
-                    server = self._keeper.server({**os.environ, **environment})
+                    server = self._fork_servers.server({**os.environ, **environment})
                     if not server.is_told:
                         server.preload(self._wants(), environment)
                     if use_provisioner():  # asked while the server imports: it takes a while
@@ -51,8 +51,8 @@ class RunForkServer:
 
     def close(self) -> None:
         """End the server, but for one that is kept for other runs."""
-        if not self._context.drivers.keeper:
-            self._keeper.close()
+        if not self._context.drivers.fork_servers:
+            self._fork_servers.close()
 
     def _wants(self) -> dict[str, list[str]]:
         context = self._context

@@ -17,14 +17,14 @@ _GOOD = ("succeeded", "reused")
 
 
 class Schedule:
-    """Runs the tasks of one run in this thread; each notebook is executed in the thread of its seat."""
+    """Runs the tasks of one run in this thread; each notebook is executed in the thread of its slot."""
 
-    def __init__(self, context: Context, warmth: RunForkServer) -> None:
-        """warmth: where kernels are forked from."""
+    def __init__(self, context: Context, fork_server: RunForkServer) -> None:
+        """fork_server: where kernels are forked from."""
         self.context, self.jobs = context, context.jobs
-        self._warmth = warmth
+        self._fork_server = fork_server
         self._ended: SimpleQueue[str] = SimpleQueue()
-        self._seats: dict[str, KernelSlot] = {}
+        self._slots: dict[str, KernelSlot] = {}
         self._running: set[str] = set()
         self._problem: OSError | None = None
 
@@ -45,22 +45,22 @@ class Schedule:
                     self.stop()
                     raise self._problem
         finally:
-            for name, seat in self._seats.items():
+            for name, slot in self._slots.items():
                 if self._status(name) in ("waiting", "skipped", "reused", "interrupted"):
-                    seat.drop()
-            for seat in self._seats.values():
-                seat.wait()
+                    slot.drop()
+            for slot in self._slots.values():
+                slot.wait()
 
     def close(self) -> None:
         """Return when all kernels have shut down."""
-        for seat in self._seats.values():
-            seat.join()
+        for slot in self._slots.values():
+            slot.join()
 
     def stop(self) -> None:
         """End all kernels now; called by a signal, or from another thread."""
         self.context.stopping.set()
-        for seat in list(self._seats.values()):
-            seat.kill()
+        for slot in list(self._slots.values()):
+            slot.kill()
 
     def _status(self, name: str) -> str:
         return self.context.record.stages[name]["status"]
@@ -113,15 +113,15 @@ class Schedule:
         if reused:
             self._tell(task)
             return True
-        seat = self._seats.get(task.name) or self._take_seat(task)
+        slot = self._slots.get(task.name) or self._new_slot(task)
         self._running.add(task.name)
         self.context.record.update_stage(task.name, status="running")
-        seat.give(lambda seat: self._work(stage, seat))
+        slot.give(lambda slot: self._work(stage, slot))
         return False
 
-    def _work(self, stage: StageRun, seat: KernelSlot) -> None:
+    def _work(self, stage: StageRun, slot: KernelSlot) -> None:
         try:
-            stage.execute(seat)
+            stage.execute(slot)
         except OSError as error:  # not the notebook's, but what the runner writes down of it
             self._problem = error
         finally:
@@ -135,24 +135,24 @@ class Schedule:
 
     def _prepare(self) -> None:
         """Start the kernels of the tasks that come next, while others compute."""
-        spare = self.jobs - sum(1 for name in self._seats if self._status(name) == "waiting")
+        spare = self.jobs - sum(1 for name in self._slots if self._status(name) == "waiting")
         for task in self._waiting():
             if spare <= 0 or self.context.stopping.is_set():
                 return
             statuses = [self._status(need) for need in task.needs]
-            if task.name not in self._seats and all(status in (*_GOOD, "running") for status in statuses):
-                self._take_seat(task)
+            if task.name not in self._slots and all(status in (*_GOOD, "running") for status in statuses):
+                self._new_slot(task)
                 spare -= 1
 
-    def _take_seat(self, task: Task) -> KernelSlot:
-        seat = KernelSlot(task.name, lambda: self._make_kernel(task.name))
-        self._seats[task.name] = seat
-        seat.start()
-        return seat
+    def _new_slot(self, task: Task) -> KernelSlot:
+        slot = KernelSlot(task.name, lambda: self._make_kernel(task.name))
+        self._slots[task.name] = slot
+        slot.start()
+        return slot
 
     def _make_kernel(self, name: str) -> Any:
         settings = self.context.settings
-        environment = {**self.context.environment, **self._warmth.variables(name)}
+        environment = {**self.context.environment, **self._fork_server.variables(name)}
         if self.context.drivers.kernel:
             return self.context.drivers.kernel(settings.root, environment)
         skip_iri_grammar()

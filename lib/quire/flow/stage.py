@@ -87,15 +87,15 @@ class StageRun:
         self.write_report()
         return True
 
-    def execute(self, seat: KernelSlot) -> None:
-        """Run the notebook in the seat's kernel, again after a failure as often as workflow.yaml allows."""
+    def execute(self, slot: KernelSlot) -> None:
+        """Run the notebook in the slot's kernel, again after a failure as often as workflow.yaml allows."""
         started = time.monotonic()
         reason = f"{self.why}; {self.cold}" if self.cold else self.why
         cold = {"cold": self.cold} if self.cold else {}
         self.context.record.update_stage(self.task.name, status="running", why=reason, started_at=_now(), **cold)
         self.context.emit("stage_started", stage=self.task.name, why=reason)
         try:
-            self._attempts(seat)
+            self._attempts(slot)
             values = self._keep(time.monotonic() - started)
         except Exception as error:
             status = "interrupted" if self.context.stopping.is_set() else "failed"
@@ -116,26 +116,26 @@ class StageRun:
         except Exception as error:
             self.context.warn(f"The report of {self.task.name} could not be made: {type(error).__name__}: {error}")
 
-    def _attempts(self, seat: KernelSlot) -> None:
+    def _attempts(self, slot: KernelSlot) -> None:
         if self.context.drivers.carry is None:
-            self._retry(seat)
+            self._retry(slot)
             return
         attempts = itertools.count()
 
         def attempt() -> None:
             if next(attempts):
-                seat.renew()
-            self._attempt(seat)
+                slot.renew()
+            self._attempt(slot)
 
         self.context.drivers.carry(self.task, attempt)
 
-    def _retry(self, seat: KernelSlot) -> None:
+    def _retry(self, slot: KernelSlot) -> None:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
         def again(state: Any) -> None:
             message = str(failure.describe(self.task, state.outcome.exception())["message"])
             self.context.emit("stage_retried", stage=self.task.name, attempt=state.attempt_number, message=message)
-            seat.renew()
+            slot.renew()
 
         def pause(seconds: float) -> None:
             stopping.wait(seconds)
@@ -148,9 +148,9 @@ class StageRun:
             sleep=pause,
             before_sleep=again,
             reraise=True,
-        )(self._attempt, seat)
+        )(self._attempt, slot)
 
-    def _attempt(self, seat: KernelSlot) -> None:
+    def _attempt(self, slot: KernelSlot) -> None:
         from quire.flow.kernels import Execution
 
         folder = self.context.artifacts(self.task.name)
@@ -161,11 +161,11 @@ class StageRun:
         output = self.context.folder / "notebooks" / f"{self.task.name}.ipynb"
         partial = output.with_name(f".{output.stem}.partial.ipynb")
         limit = self.task.options.timeout_s
-        alarm = threading.Timer(limit or 0, seat.kill)
+        alarm = threading.Timer(limit or 0, slot.kill)
         if limit:
             alarm.start()
         try:
-            seat.kernel().execute(
+            slot.kernel().execute(
                 Execution(
                     notebook=self.task.notebook,
                     output=partial,

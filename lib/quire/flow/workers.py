@@ -128,44 +128,44 @@ class WorkerPool:
         self._idle: dict[Path, list[tuple[Worker, threading.Timer]]] = {}
 
     def work_on(self, job: Job, root: Path, outputs: Path, listen: Callable[[dict[str, Any]], None]) -> JobResult:
-        """Have a job done by a post of the project ``root``, a new one if none is idle."""
-        post = self._take(root) or Worker(root, outputs)
-        result = post.work_on(job, listen)
-        if post.is_up():
-            self._put(root, post)
+        """Have a job done by a worker of the project ``root``, a new one if none is idle."""
+        job_worker = self._take(root) or Worker(root, outputs)
+        result = job_worker.work_on(job, listen)
+        if job_worker.is_up():
+            self._put(root, job_worker)
         return result
 
     def close(self) -> None:
         """End all that are idle."""
         for root in list(self._idle):
-            while post := self._take(root):
-                post.close()
+            while job_worker := self._take(root):
+                job_worker.close()
 
     def _take(self, root: Path) -> Worker | None:
         with self._lock:
             idle = self._idle.get(root, [])
             while idle:
-                post, timer = idle.pop()
+                job_worker, timer = idle.pop()
                 timer.cancel()
-                if post.is_up():
-                    return post
+                if job_worker.is_up():
+                    return job_worker
         return None
 
-    def _put(self, root: Path, post: Worker) -> None:
-        timer = threading.Timer(self._longest_wait_s, self._drop, (root, post))
+    def _put(self, root: Path, job_worker: Worker) -> None:
+        timer = threading.Timer(self._longest_wait_s, self._drop, (root, job_worker))
         timer.daemon = True
         with self._lock:
-            self._idle.setdefault(root, []).append((post, timer))
+            self._idle.setdefault(root, []).append((job_worker, timer))
         timer.start()
 
-    def _drop(self, root: Path, post: Worker) -> None:
+    def _drop(self, root: Path, job_worker: Worker) -> None:
         with self._lock:
             idle = self._idle.get(root, [])
-            entries = [entry for entry in idle if entry[0] is not post]
+            entries = [entry for entry in idle if entry[0] is not job_worker]
             is_idle = len(entries) < len(idle)
             self._idle[root] = entries
         if is_idle:
-            post.close()
+            job_worker.close()
 
 
 _posts = WorkerPool()
@@ -187,10 +187,10 @@ def carry_out(job: Job, project: bytes, name: str) -> JobResult:
 
     if not job.shares:
         return _posts.work_on(job, root, root / "outputs", tell)
-    secede()  # this thread only waits for the process, whose search wants it; it ends with the job, and its post too
-    post = Worker(root, root / "outputs", cluster=worker.scheduler.address)
-    result = post.work_on(job, tell)
-    post.close()
+    secede()  # this thread only waits for the process, whose search wants it; it ends with the job, and its worker too
+    job_worker = Worker(root, root / "outputs", cluster=worker.scheduler.address)
+    result = job_worker.work_on(job, tell)
+    job_worker.close()
     return result
 
 
@@ -218,9 +218,9 @@ def main() -> None:
     from quire.flow.context import Drivers
     from quire.flow.fork_server import ForkServerPool
 
-    with ForkServerPool() as keeper:
+    with ForkServerPool() as fork_servers:
         for line in sys.stdin:
-            _run(Job(**json.loads(line)), Drivers(keeper=keeper))
+            _run(Job(**json.loads(line)), Drivers(fork_servers=fork_servers))
 
 
 def _run(job: Job, drivers: "Drivers") -> None:
