@@ -73,8 +73,8 @@ def dies(action, after):
 
 name, _, moment = sys.argv[3].partition(" ")
 after = moment == "after"
-if name in owed.PARTS:
-    owed.PARTS[name] = owed.Part(dies(owed.PARTS[name].deliver, after))
+if name in delivery.PARTS:
+    delivery.PARTS[name] = delivery.OwedPart(dies(delivery.PARTS[name].deliver, after))
 elif name in notify.SENDERS:
     notify.SENDERS[name] = dies(notify.SENDERS[name], after)
 else:

@@ -118,7 +118,7 @@ def test_the_fingerprint_of_the_champion_follows_the_alias_without_mlflow(regist
     assert one != two
     assert outside_state.state(registry.settings, "champion") == one
     code = (
-        "import sys; from quire import config; from quire.io import outside; "
+        "import sys; from quire import config; from quire.io import outside_state; "
         "print(outside.state(config.load('demo'), 'champion')); "
         "print('mlflow' in sys.modules or 'sqlalchemy' in sys.modules)"
     )
