@@ -119,7 +119,7 @@ def test_the_fingerprint_of_the_champion_follows_the_alias_without_mlflow(regist
     assert outside_state.state(registry.settings, "champion") == one
     code = (
         "import sys; from quire import config; from quire.io import outside_state; "
-        "print(outside.state(config.load('demo'), 'champion')); "
+        "print(outside_state.state(config.load('demo'), 'champion')); "
         "print('mlflow' in sys.modules or 'sqlalchemy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
