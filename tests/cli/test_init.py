@@ -302,6 +302,16 @@ def test_a_file_without_names_has_its_target_by_its_first_value(project):
     assert config.load("mine", root=project).schema.target == "column_3"
 
 
+def test_of_several_columns_that_begin_with_the_targets_first_value_the_last_is_taken_and_said(project):
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"a": rng.random(90), "b": rng.choice([1, 2], 90), "c": rng.choice([1, 2], 90)})
+    frame.loc[0, ["b", "c"]] = 1
+    frame.to_csv(project / "rows.csv", index=False, header=False)
+    result = run("mine", "--from", "rows.csv", "--target", "1")
+    assert "--target '1' can be column_2, column_3: column_3 is taken." in result.output
+    assert config.load("mine", root=project).schema.target == "column_3"
+
+
 def test_what_is_unsure_of_several_columns_is_said_once_and_the_target_comes_first(project):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({name: rng.choice(["NA", "x", "y"], 300) for name in ("a", "b", "c")})

@@ -133,9 +133,11 @@ def _column(option: str, name: str | None, frame: Any, where: str, *, has_header
     if not has_header:
         matches += [column for column in columns if str(frame[column].iloc[0]).strip() == name.strip()]
     if matches:
+        # Where columns have no names, what is predicted comes last by convention.
+        column = matches[-1] if option == "--target" else matches[0]
         if len(matches) > 1:
-            click.echo(f"{option} {name!r} can be {', '.join(matches)}: {matches[0]} is taken.", err=True)
-        return matches[0]
+            click.echo(f"{option} {name!r} can be {', '.join(matches)}: {column} is taken.", err=True)
+        return column
     listing = ", ".join(column if len(column) <= 40 else f"{column[:39]}…" for column in columns[:40])
     more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""
     hint = "" if has_header else " The file has no line of names; its columns are called by their number."
