@@ -55,3 +55,12 @@ def test_what_is_no_table_is_told(tmp_path, text, message):
     (tmp_path / "rows.json").write_text(text)
     with pytest.raises(DataError, match=message):
         read_json(tmp_path / "rows.json", "rows.json")
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x7f", "\x1c"], ids=ascii)
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=ascii)
+def test_what_ends_a_line_elsewhere_may_stand_in_a_text(tmp_path, mark, end):
+    values = [f"a{mark}b", f"{mark}c", "d"]
+    text = end.join(json.dumps({"x": value}, ensure_ascii=False) for value in values)
+    (tmp_path / "rows.jsonl").write_bytes(text.encode())
+    assert read_json(tmp_path / "rows.jsonl", "rows.jsonl")["x"].tolist() == values

@@ -60,7 +60,8 @@ def _parsed(text: str, where: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         whole = error
-    lines = [line for line in text.splitlines() if line.strip()]
+    # Only this ends a line: JSON's texts may hold others, such as U+2028, as they are.
+    lines = [line for line in text.split("\n") if line.strip()]
     values = []
     for number, line in enumerate(lines, start=1):
         try:
