@@ -25,8 +25,8 @@ LENIENT = {"min_test_rows": 1, "min_positives": 1, "min_class_rows": 0, "max_rul
 """Few rows may make a champion, so that the stages behind the gate meet small tables as well."""
 
 REMEDY = re.compile(
-    r"(?:^|[.:;,?!]\s+|\s(?:and|or|then|instead)\s)`?(?:please )?(?:Add|Ask|Bring|Check|Choose|Convert|Delete|Download|Expected|"
-    r"Export|Fill|Give|Install|Leave|List|Lower|Make|Mark|Mend|Name|Pass|Point|Put|Raise|Read|Remove|Rename|Repeat|"
+    r"(?:^|[.:;,?!]\s+|\s(?:and|or|then|instead)\s)`?(?:please )?(?:Add|Ask|Bring|Check|Choose|Convert|Delete|Download|"
+    r"Expected|Export|Fill|Give|Install|Leave|List|Lower|Make|Mark|Mend|Name|Pass|Point|Put|Raise|Read|Remove|Rename|Repeat|"
     r"Run|Save|Say|See|Set|Shorten|Split|Take|Train|Unpack|Use|Wait|Write|quire)\b",
     re.IGNORECASE,
 )
