@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from quire.errors import ConfigError
-from quire.model.metrics import METRICS, Outcomes, check_metric, measure, row_errors
+from quire.model.metrics import METRICS, Outcomes, check_metric, measure, row_errors, undefined_metrics
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(5, 60)
@@ -98,3 +98,20 @@ def test_an_unknown_metric_is_named_with_the_near_one():
     with pytest.raises(ConfigError, match=r"is 'roc_acu'; known for a binary task: .*Did you mean 'roc_auc'"):
         check_metric("roc_acu", "binary", where="params.yaml: evaluate.gate.metric")
     assert check_metric("", "multiclass", where="") == "log_loss"
+
+
+@pytest.mark.parametrize(
+    ("truth", "error"),
+    [([5.0, 5.0, 5.0], 1.0), ([1e-300, 2e-300, 3e-300], 1.0), ([1e-20, 2e-20, 0.0], 1e30), ([0.0, 1e-9, 0.0], 1e6)],
+)
+def test_r2_is_undefined_where_the_target_is_constant_beside_the_errors(truth, error):
+    found = Outcomes("regression", np.array(truth), np.array(truth) + error)
+    assert np.isnan(measure(found)["r2"])
+    assert "the target is" in undefined_metrics(found)["r2"]
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-9, 1.0, 1e30])
+def test_r2_is_the_same_on_any_scale(scale):
+    truth, prediction = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])
+    found = Outcomes("regression", truth * scale, prediction * scale)
+    assert measure(found)["r2"] == pytest.approx(reference.r2_score(truth, prediction))

@@ -134,6 +134,20 @@ def test_rows_of_one_time_keep_their_own_prediction_and_label():
     assert joined["actual"].dropna().tolist() == [11.0, 31.0, 41.0]
 
 
+@pytest.mark.parametrize("name", ["prediction", "probability", "probability_u"])
+def test_a_column_that_is_ignored_leaves_its_name_to_the_model(name):
+    columns = {
+        "x": {"type": "number"},
+        name: {"type": "text", "role": "ignore", "why": "constant"},
+        "y": {"type": "category", "role": "target", "categories": ["u", "v", "w"]},
+    }
+    schema = Schema.of({"task": "multiclass", "columns": columns})
+    assert schema.is_predicted(name)
+    predictions = pd.DataFrame({"prediction": ["u", "v"], name: ["u", "v"]})
+    joined = join_outcomes(pd.DataFrame({"x": [1.0, 2.0]}), predictions, pd.DataFrame({"y": ["u", "u"]}), schema)
+    assert joined[name].tolist() == ["u", "v"]
+
+
 @pytest.mark.parametrize("name", ["probability_a", "probability of rain", "probability_", "probability2"])
 @pytest.mark.parametrize("role", ["key", "feature"])
 def test_a_column_called_like_a_probability_is_none_of_the_model(name, role):

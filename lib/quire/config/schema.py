@@ -211,7 +211,9 @@ class Schema(Entity):
 
     def is_predicted(self, name: str) -> bool:
         """Return whether a column beside those of the source is one that a model gives: prediction, probability, ..."""
-        return (name == "prediction" or name.startswith("probability")) and name not in self.columns
+        own = self.columns.get(name)  # an ignored column is not in the snapshot, so its name is free
+        is_free = own is None or (own.role == "ignore" and name not in self.segments)
+        return is_free and (name == "prediction" or name.startswith("probability"))
 
     def _expectations(self) -> list[tuple[str, Expectation]]:
         pairs = [("expectations", expectation) for expectation in self.expectations]

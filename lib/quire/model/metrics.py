@@ -122,8 +122,11 @@ def undefined_for(truth: np.ndarray, known: np.ndarray, schema: Schema) -> dict[
 def _why_undefined(name: str, found: Outcomes) -> str:
     rows = f"{len(found.truth):,} rows"
     if found.task == "regression":
-        constant = len(np.unique(found.truth)) < 2
-        return f"the target is {found.truth[0]:g} in all {rows}" if constant else "a prediction is no finite number"
+        if len(np.unique(found.truth)) < 2:
+            return f"the target is {found.truth[0]:g} in all {rows}"
+        if np.isfinite(found.prediction).all():
+            return f"the target is {found.truth[0]:g} in all {rows}, as far as its predictions can tell values apart"
+        return "a prediction is no finite number"
     counts = np.bincount(found.truth, minlength=len(found.classes))
     absent = [label for label, count in zip(found.classes, counts, strict=True) if not count]
     if name in ("roc_auc", "roc_auc_ovr", "average_precision") and (absent or counts.max() == len(found.truth)):
@@ -164,7 +167,8 @@ def _r2(found: Outcomes, w: np.ndarray) -> np.ndarray:
     deviation = found.truth - found.truth.mean()
     total = w @ deviation**2 - (w @ deviation) ** 2 / w.sum(axis=1)
     residual = w @ (found.truth - found.prediction) ** 2
-    return np.where(total > 0, 1 - residual / total, np.nan)
+    # Where the target differs by less than the last digit of the errors, it is constant beside them.
+    return np.where(total > np.finfo(np.float64).eps * residual, 1 - residual / total, np.nan)
 
 
 def _by_score(hits: np.ndarray, score: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
