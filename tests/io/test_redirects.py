@@ -6,12 +6,12 @@ import http.server
 import ipaddress
 import json
 import ssl
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.loopback import listening
 
 from quire import config
 from quire.errors import DataError, ServiceError
@@ -45,17 +45,12 @@ def server(answer, certificate=None):
         def log_message(self, *_):
             pass
 
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = None
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-        listening.socket = context.wrap_socket(listening.socket, server_side=True)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{listening.server_port}", seen
-    finally:
-        listening.shutdown()
-        listening.server_close()
+    with listening(Handler, context) as address:
+        yield address, seen
 
 
 def final(_):

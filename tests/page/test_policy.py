@@ -2,10 +2,10 @@
 
 import contextlib
 import http.server
-import threading
 from pathlib import Path
 
 import pytest
+from tests.loopback import listening
 
 from quire.page.frame import report
 from quire.page.policy import CONTENTS_SCRIPT, page_policy
@@ -53,13 +53,8 @@ def server(pages, headers=()):
         def log_message(self, *_):
             pass
 
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listening.server_port}", asked
-    finally:
-        listening.shutdown()
-        listening.server_close()
+    with listening(Handler) as address:
+        yield f"http://{address}", asked
 
 
 def without_policy(page):

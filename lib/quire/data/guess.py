@@ -11,7 +11,7 @@ import pandas as pd
 
 from quire.config import label
 from quire.config.schema import ELAPSED, TAKEN
-from quire.data import leaks, roles
+from quire.data import leaks, roles, targets
 from quire.data.columns import guess_column, with_placeholder
 from quire.data.draft import ColumnGuess, Draft
 from quire.errors import DataError
@@ -34,8 +34,8 @@ def guess_schema(
     is_asked = target is not None
     if is_asked and target == timestamp:
         raise DataError(f"--target and --timestamp are both {target!r}. Name another column with one of them.")
-    target = target or roles.guess_target({name: guess for name, guess in guesses.items() if name != timestamp})
-    task, positive, guesses[target] = roles.guess_task(frame[target], guesses[target], task, is_asked=is_asked)
+    target = target or targets.guess_target({name: guess for name, guess in guesses.items() if name != timestamp})
+    task, positive, guesses[target] = targets.guess_task(frame[target], guesses[target], task, is_asked=is_asked)
     guesses, times = roles.guess_time(frame, guesses, timestamp, target, decimal)
     guesses, on_duplicate = roles.guess_key(frame, guesses, times, target, decimal)
     guesses = leaks.leave_out_leaks(frame, guesses, target, task, times=times, decimal=decimal)

@@ -1,6 +1,6 @@
-"""The model registry: versions, which of them is champion, and what was champion before. MLflow's door, with
+"""The model registry: versions, which of them is champion, and which was champion before.
 
-`tracking_store` (the connection), `tracking_runs` (what a run logs) and `model_files` (a model as a folder).
+MLflow's door, with `tracking_store` (the connection), `tracking_runs` (what a run logs) and `model_files`.
 """
 
 import json

@@ -22,16 +22,13 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransform
 
 from quire.config import Estimator, Schema
 from quire.errors import ConfigError, near
-from quire.model.features import input_names
+from quire.model.features import FAR_BELOW, input_names
 
 BEST = "best"
 NAMES = tuple(name for name in get_args(Estimator) if name != BEST)
 
 MANY_CATEGORIES = 100
 """A column with more categories is encoded by the mean of the target: a column for each would be too wide."""
-
-FAR_BELOW = -1e15
-"""Stands for a missing number before trees, which cut it off from all others."""
 
 LEVELS = ("hour", "weekday", "month", "is_weekend", "hour_of_week")
 """Calendar parts with few values, each of which a linear estimator gives a term of its own."""

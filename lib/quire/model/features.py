@@ -8,6 +8,9 @@ import pandas as pd
 from quire.config import Column, Schema, label
 from quire.errors import ModelError, near
 
+FAR_BELOW = -1e15
+"""Stands for a missing number before trees, which cut it off from all others."""
+
 PARTS = {
     "hour": lambda at: at.dt.hour + at.dt.minute / 60,
     "weekday": lambda at: at.dt.day_of_week,

@@ -18,16 +18,13 @@ from scipy import special
 
 from quire.config import Performance, Schema
 from quire.data import split_periods
-from quire.model.features import model_input
+from quire.model.features import FAR_BELOW, model_input
 from quire.model.metrics import Outcomes, measure
 from quire.monitor.monitoring_input import sample
 from quire.monitor.performance import labelled, outcomes_of
 
 MOST_ROWS = 10_000
 FOLDS = 5
-
-FAR_BELOW = -1e15
-"""Stands for a missing number before trees, which cut it off from all others."""
 
 
 @dataclass(frozen=True)
